@@ -1,0 +1,38 @@
+//! The command line: one subcommand per verb, each with its own arguments in [`crate::commands`].
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::commands::{doctor, evaluate, predict, summary, train};
+
+/// Trains and applies a two-layer handwritten-digit network on libtorch.
+#[derive(Debug, Parser)]
+#[command(name = "mnist", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(train::Args),
+    Evaluate(evaluate::Args),
+    Predict(predict::Args),
+    Summary(summary::Args),
+    Doctor(doctor::Args),
+}
+
+impl Cli {
+    /// Runs the chosen verb and returns the exit code.
+    pub fn run(self) -> Result<ExitCode> {
+        match self.command {
+            Command::Train(args) => args.run(),
+            Command::Evaluate(args) => args.run(),
+            Command::Predict(args) => args.run(),
+            Command::Summary(args) => args.run(),
+            Command::Doctor(args) => args.run(),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! `mnist evaluate`: how good weights are.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::{MachineArgs, WeightsArgs, note, print_json};
+use crate::{data, device, metrics, report};
+
+/// Measure weights on a test set: loss, accuracy, precision and recall by digit, confusion
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    weights: WeightsArgs,
+    /// Folder with a data set in MNIST's layout, raw or .gz [default: the built-in MNIST]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    /// Prints the measurements.
+    pub fn run(&self) -> Result<ExitCode> {
+        let (device, reason) = self.machine.start()?;
+        let (model, name) = self.weights.load(device)?;
+        note(&format!("Weights: {name}\nDevice: {} ({reason})", device::name(device)));
+        let test = data::load(self.data.as_deref())?.test;
+        let evaluation = metrics::evaluate(&model, &test)?;
+        let mut out = io::stdout().lock();
+        if self.json {
+            let value = json!({
+                "weights": name,
+                "samples": test.count(),
+                "loss": evaluation.loss,
+                "accuracy": evaluation.accuracy,
+                "classes": evaluation.classes(),
+                "confusion": evaluation.confusion,
+            });
+            print_json(&mut out, &value)?;
+        } else {
+            write!(out, "{}", report::evaluation(&evaluation))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,75 @@
+//! The verbs of the program, and the options that they share.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use tch::Device;
+
+use crate::device::{self, Choice};
+use crate::model::Model;
+use crate::weights;
+
+pub mod doctor;
+pub mod evaluate;
+pub mod predict;
+pub mod summary;
+pub mod train;
+
+/// Where `mnist train` saves, and the other verbs look first.
+pub const DEFAULT_WEIGHTS: &str = "models/mnist.safetensors";
+
+/// What to compute on.
+#[derive(Debug, clap::Args)]
+pub struct MachineArgs {
+    /// Where to compute: auto, cpu, cuda, cuda:N or mps
+    #[arg(long, default_value_t)]
+    device: Choice,
+    /// Threads that libtorch uses on the CPU [default: one per core]
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=1024))]
+    threads: Option<i32>,
+}
+
+impl MachineArgs {
+    /// Sets the number of threads and finds the device, with the reason for it.
+    fn start(&self) -> Result<(Device, String)> {
+        if let Some(threads) = self.threads {
+            tch::set_num_threads(threads);
+        }
+        device::select(self.device)
+    }
+}
+
+/// Which weights to use.
+#[derive(Debug, clap::Args)]
+pub struct WeightsArgs {
+    /// Weight file (.safetensors or .ot) [default: models/mnist.safetensors in the current
+    /// folder if it is there, else the released weights that are built in]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+}
+
+impl WeightsArgs {
+    /// Loads the weights, with a name for them.
+    fn load(&self, device: Device) -> Result<(Model, String)> {
+        let default = Path::new(DEFAULT_WEIGHTS);
+        match &self.weights {
+            Some(path) => Ok((weights::load(path, device)?, path.display().to_string())),
+            None if default.exists() => {
+                Ok((weights::load(default, device)?, DEFAULT_WEIGHTS.into()))
+            }
+            None => Ok((weights::released(device)?, "the released weights".into())),
+        }
+    }
+}
+
+/// Says something beside the results: to standard error, so that those can be piped.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Writes a value as one line of JSON.
+fn print_json(out: &mut impl Write, value: &impl serde::Serialize) -> Result<()> {
+    // By way of a string: the error of a closed pipe must stay an io::Error.
+    Ok(writeln!(out, "{}", serde_json::to_string(value)?)?)
+}

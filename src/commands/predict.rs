@@ -1,0 +1,114 @@
+//! `mnist predict`: which digits pictures show.
+
+use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::{MachineArgs, WeightsArgs, note, print_json};
+use crate::model::Prediction;
+use crate::{CLASSES, image, report};
+
+/// Pictures that are decoded, on all cores, and classified at a time; bounds the memory taken.
+const BATCH: usize = 256;
+
+/// Tell which digit each picture shows
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Pictures of one digit each: PNG, JPEG, BMP, GIF, WebP, TIFF or PNM, of any size; `-` reads
+    /// paths from standard input, one a line
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    #[command(flatten)]
+    weights: WeightsArgs,
+    /// Show the K most probable digits of each picture
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=CLASSES as i64))]
+    top: u8,
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    path: &'a str,
+    #[serde(flatten)]
+    prediction: &'a Prediction,
+}
+
+impl Args {
+    /// Prints a line for each picture; one that cannot be read is reported, and the rest go on.
+    pub fn run(&self) -> Result<ExitCode> {
+        let (device, _) = self.machine.start()?;
+        let (model, name) = self.weights.load(device)?;
+        note(&format!("Weights: {name}"));
+
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        let mut failed = false;
+        let mut paths =
+            self.images.iter().flat_map(|path| -> Box<dyn Iterator<Item = Result<PathBuf>>> {
+                match path.as_os_str() == "-" {
+                    true => Box::new(lines()),
+                    false => Box::new(std::iter::once(Ok(path.clone()))),
+                }
+            });
+        loop {
+            let batch = paths.by_ref().take(BATCH).collect::<Result<Vec<_>>>()?;
+            if batch.is_empty() {
+                break;
+            }
+            let (mut read, mut digits) = (Vec::new(), Vec::new());
+            let results: Vec<_> = batch.par_iter().map(|path| image::read(path)).collect();
+            for (path, result) in batch.iter().zip(results) {
+                match result {
+                    Ok(digit) => {
+                        read.push(path);
+                        digits.push(digit);
+                    }
+                    Err(error) => {
+                        failed = true;
+                        note(&format!("error: {error:#}"));
+                    }
+                }
+            }
+            for (path, prediction) in read.iter().zip(model.predict(&digits)?) {
+                let path = path.to_string_lossy();
+                if self.json {
+                    print_json(&mut out, &Line { path: &path, prediction: &prediction })?;
+                } else {
+                    writeln!(out, "{path}: {}", report::prediction(&prediction, self.top.into()))?;
+                }
+            }
+            out.flush()?;
+        }
+        Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+/// Paths from standard input; on Unix they need not be UTF-8.
+fn lines() -> impl Iterator<Item = Result<PathBuf>> {
+    io::stdin().lock().split(b'\n').filter_map(|line| {
+        let line = match line.context("cannot read paths from standard input") {
+            Ok(line) => line,
+            Err(error) => return Some(Err(error)),
+        };
+        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        (!line.is_empty()).then(|| path(line))
+    })
+}
+
+#[cfg(unix)]
+fn path(bytes: &[u8]) -> Result<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    Ok(std::ffi::OsStr::from_bytes(bytes).into())
+}
+
+#[cfg(not(unix))]
+fn path(bytes: &[u8]) -> Result<PathBuf> {
+    Ok(std::str::from_utf8(bytes).context("a path on standard input is not UTF-8")?.into())
+}

@@ -1,0 +1,41 @@
+//! `mnist summary`: the layers and their parameters.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+use tch::Device;
+
+use super::{WeightsArgs, note, print_json};
+use crate::report;
+
+/// Show the layers, their output shapes and numbers of parameters
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    weights: WeightsArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    /// Prints the table.
+    pub fn run(&self) -> Result<ExitCode> {
+        let (model, name) = self.weights.load(Device::Cpu)?;
+        let layers = model.layers();
+        let mut out = io::stdout().lock();
+        if self.json {
+            let parameters: i64 = layers.iter().map(|layer| layer.parameters).sum();
+            print_json(
+                &mut out,
+                &json!({"weights": name, "layers": layers, "parameters": parameters}),
+            )?;
+        } else {
+            note(&format!("Weights: {name}"));
+            write!(out, "{}", report::summary(&layers))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,189 @@
+//! Data sets in MNIST's layout, from a folder or from the program itself, as tensors.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use flate2::read::GzDecoder;
+use sha2::{Digest, Sha256};
+use tch::{Device, Tensor, vision};
+
+use crate::atomic;
+use crate::idx::{self, Content};
+
+/// The four files of the layout: name, content, and for the MNIST that is built in, the gzipped
+/// bytes and the SHA-256 of the unpacked ones.
+const FILES: [(&str, Content, &[u8], &str); 4] = [
+    (
+        "train-images-idx3-ubyte",
+        Content::Images,
+        include_bytes!("../data/train-images-idx3-ubyte.gz"),
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    (
+        "train-labels-idx1-ubyte",
+        Content::Labels,
+        include_bytes!("../data/train-labels-idx1-ubyte.gz"),
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    (
+        "t10k-images-idx3-ubyte",
+        Content::Images,
+        include_bytes!("../data/t10k-images-idx3-ubyte.gz"),
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    (
+        "t10k-labels-idx1-ubyte",
+        Content::Labels,
+        include_bytes!("../data/t10k-labels-idx1-ubyte.gz"),
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+];
+
+/// Pictures and what they show.
+#[derive(Debug)]
+pub struct Samples {
+    /// `[count, 784]`, float32, ink from 0 (none) to 1.
+    pub images: Tensor,
+    /// `[count]`, int64, 0 to 9.
+    pub labels: Tensor,
+}
+
+/// A data set: what is trained on and what is tested on.
+#[derive(Debug)]
+pub struct Data {
+    /// The training set.
+    pub train: Samples,
+    /// The test set.
+    pub test: Samples,
+}
+
+impl Samples {
+    /// Number of samples.
+    pub fn count(&self) -> i64 {
+        self.labels.size()[0]
+    }
+
+    /// The same samples on another device.
+    pub fn to_device(&self, device: Device) -> Samples {
+        Samples { images: self.images.to_device(device), labels: self.labels.to_device(device) }
+    }
+
+    /// The samples from `start` on, `count` of them, without a copy.
+    pub fn narrow(&self, start: i64, count: i64) -> Samples {
+        Samples {
+            images: self.images.narrow(0, start, count),
+            labels: self.labels.narrow(0, start, count),
+        }
+    }
+}
+
+/// Loads the data set in the folder `dir`, or the MNIST that is built into the program.
+///
+/// Each file in the folder may be raw or gzipped (`.gz`), and its name may have a dot in place of
+/// the second hyphen, as some mirrors have it. Everything is checked before `tch` sees it.
+pub fn load(dir: Option<&Path>) -> Result<Data> {
+    let Some(dir) = dir else {
+        return match cache().map(|dir| unpack(&dir).map(|()| dir)) {
+            Some(Ok(dir)) => read(&dir),
+            // No cache folder, or none that can be written: unpack anew, for this time only.
+            Some(Err(_)) | None => {
+                let dir = temporary_folder()?;
+                unpack(dir.path())?;
+                read(dir.path())
+            }
+        };
+    };
+
+    let mut checked = Vec::new();
+    for (name, content, ..) in FILES {
+        let path = find(dir, name)?;
+        let idx = idx::read(&path, content)?;
+        let ready = !idx.gzipped && path == dir.join(name);
+        checked.push((name, path, idx, ready));
+    }
+    for pair in checked.chunks_exact(2) {
+        let [(_, images, a, _), (_, labels, b, _)] = pair else { unreachable!("chunks of two") };
+        ensure!(
+            a.count == b.count,
+            "{} has {} images but {} has {} labels; they must be of the same set",
+            images.display(),
+            a.count,
+            labels.display(),
+            b.count
+        );
+    }
+    if checked.iter().all(|(.., ready)| *ready) {
+        return read(dir);
+    }
+    // tch reads raw files of fixed names only.
+    let unpacked = temporary_folder()?;
+    for (name, _, idx, _) in checked {
+        let path = unpacked.path().join(name);
+        fs::write(&path, idx.bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    read(unpacked.path())
+}
+
+/// The folder that the built-in MNIST is unpacked into, if the system has one for such things.
+pub fn cache() -> Option<PathBuf> {
+    dirs::cache_dir().map(|dir| dir.join("tch-mnist"))
+}
+
+/// The file `name` in `dir`, under one of the names in use for it.
+fn find(dir: &Path, name: &str) -> Result<PathBuf> {
+    ensure!(dir.is_dir(), "cannot read data from {}: there is no such folder", dir.display());
+    let dotted = name.replacen("-idx", ".idx", 1);
+    [name, &dotted]
+        .iter()
+        .flat_map(|name| [dir.join(name), dir.join(format!("{name}.gz"))])
+        .find(|path| path.exists())
+        .with_context(|| {
+            let dir = dir.display();
+            format!("the data folder {dir} has no file {name} or {name}.gz; it needs all four files of MNIST's layout")
+        })
+}
+
+fn temporary_folder() -> Result<tempfile::TempDir> {
+    tempfile::Builder::new()
+        .prefix("tch-mnist-")
+        .tempdir()
+        .context("cannot create a temporary folder to unpack data into; set TMPDIR to a folder with 60 MB of space")
+}
+
+/// Makes sure that `dir` holds the built-in MNIST, unpacked and unharmed.
+///
+/// Several processes may do this at once, and any may be killed: a file is replaced as a whole.
+fn unpack(dir: &Path) -> Result<()> {
+    for (name, _, gzipped, sha256) in FILES {
+        let path = dir.join(name);
+        if fs::read(&path).is_ok_and(|bytes| sha256_hex(&bytes) == sha256) {
+            continue;
+        }
+        let mut bytes = Vec::new();
+        GzDecoder::new(gzipped)
+            .read_to_end(&mut bytes)
+            .context("cannot unpack the built-in MNIST")?;
+        if sha256_hex(&bytes) != sha256 {
+            bail!("the built-in {name} is damaged; build the program again from a clean clone");
+        }
+        atomic::write(&path, |temporary| Ok(fs::write(temporary, &bytes)?))?;
+    }
+    Ok(())
+}
+
+/// Reads a folder whose files have been checked.
+fn read(dir: &Path) -> Result<Data> {
+    let set = vision::mnist::load_dir(dir)
+        .with_context(|| format!("cannot load the data in {}", dir.display()))?;
+    Ok(Data {
+        train: Samples { images: set.train_images, labels: set.train_labels },
+        test: Samples { images: set.test_images, labels: set.test_labels },
+    })
+}
+
+/// The SHA-256 of `bytes` in hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,141 @@
+//! What the network is computed on, and how CUDA gets loaded.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail, ensure};
+use tch::{Cuda, Device, utils};
+
+/// A choice of device, as given by `--device`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// A CUDA device if there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The CUDA device of this number.
+    Cuda(usize),
+    /// Apple's Metal.
+    Mps,
+}
+
+/// Finds the device of `choice`, with the reason for it in words.
+///
+/// A device that is asked for by name and cannot be had is an error that names the cause.
+pub fn select(choice: Choice) -> Result<(Device, String)> {
+    match choice {
+        Choice::Cpu => Ok((Device::Cpu, "as asked".into())),
+        Choice::Auto => Ok(match cuda() {
+            Ok(count) => (Device::Cuda(0), format!("first of {count} CUDA device(s)")),
+            Err(cause) => (Device::Cpu, format!("no CUDA: {cause}")),
+        }),
+        Choice::Cuda(index) => {
+            let count = cuda().context("cannot use CUDA")?;
+            ensure!(
+                index < count,
+                "there is no cuda:{index}; there are {count} CUDA device(s), from cuda:0 on"
+            );
+            Ok((Device::Cuda(index), "as asked".into()))
+        }
+        Choice::Mps => {
+            ensure!(
+                utils::has_mps(),
+                "cannot use MPS: it needs macOS on Apple silicon and a libtorch with MPS"
+            );
+            Ok((Device::Mps, "as asked".into()))
+        }
+    }
+}
+
+/// Loads CUDA if it is there, and returns the number of its devices, never 0.
+pub fn cuda() -> Result<usize> {
+    load_global(DRIVER).with_context(|| format!("no NVIDIA driver found ({DRIVER})"))?;
+    load_cuda()?;
+    let count = Cuda::device_count();
+    ensure!(count > 0, "the NVIDIA driver finds no usable card; see what nvidia-smi says");
+    Ok(count as usize)
+}
+
+#[cfg(not(windows))]
+const DRIVER: &str = "libcuda.so.1";
+#[cfg(windows)]
+const DRIVER: &str = "nvcuda.dll";
+#[cfg(not(windows))]
+const LIBTORCH_CUDA: &str = "libtorch_cuda.so";
+#[cfg(windows)]
+const LIBTORCH_CUDA: &str = "torch_cuda.dll";
+
+/// Loads libtorch's CUDA half.
+///
+/// Nothing in the program refers to that library, so the linker leaves it out, and libtorch would
+/// say that there is no CUDA. Linking it by force would make every start load its thirteen
+/// libraries. Loading it before the first question about CUDA is enough.
+pub fn load_cuda() -> Result<()> {
+    let Err(cause) = load_global(LIBTORCH_CUDA) else { return Ok(()) };
+    if cause.to_string().starts_with(LIBTORCH_CUDA) {
+        bail!(
+            "this libtorch was built without CUDA ({cause}); build with one that has it, see CUDA in the README"
+        );
+    }
+    bail!(
+        "libtorch's CUDA libraries are not installed ({cause}); install them with `make libtorch CUDA=1`"
+    );
+}
+
+/// Loads a library for good, its symbols visible to all.
+#[allow(unsafe_code)]
+fn load_global(name: &str) -> Result<(), libloading::Error> {
+    // SAFETY: the initialisers of the driver and of libtorch's own library are run; both are made
+    // to be loaded in this way at any time. Neither is ever unloaded.
+    #[cfg(unix)]
+    let library = unsafe {
+        use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+        Library::open(Some(name), RTLD_NOW | RTLD_GLOBAL)
+    }?;
+    #[cfg(not(unix))]
+    let library = unsafe { libloading::Library::new(name) }?;
+    std::mem::forget(library);
+    Ok(())
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Choice, String> {
+        match name {
+            "auto" => Ok(Choice::Auto),
+            "cpu" => Ok(Choice::Cpu),
+            "cuda" => Ok(Choice::Cuda(0)),
+            "mps" => Ok(Choice::Mps),
+            _ => name
+                .strip_prefix("cuda:")
+                // Not parsed as a number alone, since "+1" would be one.
+                .filter(|index| index.bytes().all(|byte| byte.is_ascii_digit()))
+                .and_then(|index| index.parse::<u16>().ok())
+                .map(|index| Choice::Cuda(index.into()))
+                .ok_or_else(|| "choose auto, cpu, cuda, cuda:N (N from 0) or mps".to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Choice::Auto => f.write_str("auto"),
+            Choice::Cpu => f.write_str("cpu"),
+            Choice::Cuda(index) => write!(f, "cuda:{index}"),
+            Choice::Mps => f.write_str("mps"),
+        }
+    }
+}
+
+/// The usual name of a device: `cpu`, `cuda:0`, `mps`.
+pub fn name(device: Device) -> String {
+    match device {
+        Device::Cpu => "cpu".into(),
+        Device::Cuda(index) => format!("cuda:{index}"),
+        Device::Mps => "mps".into(),
+        Device::Vulkan => "vulkan".into(),
+    }
+}

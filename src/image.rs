@@ -1,0 +1,323 @@
+//! Pictures of single digits → 28×28 grey bytes as MNIST has them.
+//!
+//! MNIST's recipe (<http://yann.lecun.com/exdb/mnist/>): the digit is fitted into a box of 20×20
+//! with its aspect kept, anti-aliased, and its centre of mass is put at the centre of 28×28.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use image::imageops::{self, FilterType};
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Limits, Luma};
+use imageproc::contrast::otsu_level;
+use imageproc::distance_transform::{Norm, distance_transform};
+use imageproc::filter::gaussian_blur_f32;
+use imageproc::morphology::{Mask, dilate, grayscale_close, grayscale_dilate};
+use imageproc::region_labelling::{Connectivity, connected_components};
+
+use crate::{PIXELS, SIDE};
+
+/// A digit as the network sees it: rows of 28 pixels, 0 for paper to 255 for full ink.
+pub type Digit = [u8; PIXELS];
+
+/// Pictures of more pixels are refused: decoded, they would take over 400 MB.
+pub const MAX_PIXELS: u64 = 50_000_000;
+
+/// Longest side, in pixels, at which a digit is looked for; larger pictures are shrunk to it.
+const WORKING_SIDE: u32 = 512;
+/// Longest side, in pixels, that MNIST's recipe gives a digit.
+const BOX: u32 = 20;
+/// Grey levels that ink must stand out from paper.
+const MIN_CONTRAST: f32 = 16.;
+
+/// Reads the digit in the picture `path`: of any size, dark on light or light on dark.
+///
+/// The format is told by the content: PNG, JPEG, BMP, GIF (its first frame), WebP, TIFF or PNM.
+pub fn read(path: &Path) -> Result<Digit> {
+    decode(path)
+        .and_then(|grey| normalise(&grey))
+        .with_context(|| format!("cannot read the image {}", path.display()))
+}
+
+/// Decodes a picture to grey, upright (by its EXIF orientation) and with transparent parts white.
+pub fn decode(path: &Path) -> Result<GrayImage> {
+    let mut reader = ImageReader::new(BufReader::new(File::open(path)?)).with_guessed_format()?;
+    ensure!(reader.format().is_some(), "it is no PNG, JPEG, BMP, GIF, WebP, TIFF or PNM picture");
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_PIXELS * 8); // 16-bit RGBA
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder()?;
+    let (width, height) = decoder.dimensions();
+    ensure!(
+        u64::from(width) * u64::from(height) <= MAX_PIXELS,
+        "it has {width}×{height} pixels, more than the {MAX_PIXELS} supported; make it smaller"
+    );
+    ensure!(width > 0 && height > 0, "it has no pixels");
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut picture = DynamicImage::from_decoder(decoder)?;
+    picture.apply_orientation(orientation);
+    if !picture.color().has_alpha() {
+        return Ok(picture.into_luma8());
+    }
+    let rgba = picture.into_rgba8();
+    Ok(GrayImage::from_fn(rgba.width(), rgba.height(), |x, y| {
+        let [r, g, b, alpha] = rgba.get_pixel(x, y).0.map(f32::from);
+        let luma = 0.2126 * r + 0.7152 * g + 0.0722 * b; // Rec. 709, as `image` does
+        Luma([(255. + (luma - 255.) * alpha / 255.).round() as u8])
+    }))
+}
+
+/// Brings the digit in a grey picture into MNIST's form.
+///
+/// Fails when nothing in the picture stands out from its background.
+pub fn normalise(grey: &GrayImage) -> Result<Digit> {
+    let longest = grey.width().max(grey.height());
+    let ink = if longest > WORKING_SIDE {
+        let side = |side: u32| (side * WORKING_SIDE / longest).max(1);
+        ink(&imageops::thumbnail(grey, side(grey.width()), side(grey.height())))?
+    } else {
+        ink(grey)?
+    };
+    let digit = isolate(&ink)?;
+    Ok(centre(&fit(&digit)))
+}
+
+/// How much darker than the paper each pixel is, 0 to 255; light on dark is turned round first.
+fn ink(grey: &GrayImage) -> Result<GrayImage> {
+    let (low, high) = grey.iter().fold((255, 0), |(low, high), &g| (g.min(low), g.max(high)));
+    ensure!(
+        f32::from(high - low) >= MIN_CONTRAST,
+        "it is blank: nothing stands out from the background"
+    );
+    let (width, height) = grey.dimensions();
+    let mut edge: Vec<u8> = grey
+        .enumerate_pixels()
+        .filter(|(x, y, _)| *x == 0 || *y == 0 || x + 1 == width || y + 1 == height)
+        .map(|(.., grey)| grey.0[0])
+        .collect();
+    edge.sort_unstable();
+    let quantile = |part: usize| edge[(edge.len() - 1) * part / 10];
+
+    let mut paper_like = grey.clone();
+    let (mut paper, spread) = (quantile(5), quantile(9) - quantile(1));
+    if paper <= otsu_level(grey) {
+        imageops::invert(&mut paper_like);
+        paper = 255 - paper;
+    }
+    // An even background is taken as it is: small drawings have no room to estimate one.
+    let papers = (spread > 8).then(|| background(&paper_like));
+    Ok(GrayImage::from_fn(width, height, |x, y| {
+        let paper = f32::from(papers.as_ref().map_or(paper, |papers| papers.get_pixel(x, y).0[0]));
+        let grey = f32::from(paper_like.get_pixel(x, y).0[0]);
+        Luma([(255. * (1. - grey / paper.max(1.))).round() as u8]) // below 0 becomes 0
+    }))
+}
+
+/// The paper without what is written on it, by a grey closing wider than any stroke.
+fn background(grey: &GrayImage) -> GrayImage {
+    let (width, height) = grey.dimensions();
+    let shrink = width.max(height).div_ceil(64);
+    let small = imageops::thumbnail(grey, width.div_ceil(shrink), height.div_ceil(shrink));
+    let radius = (small.width().max(small.height()) / 8) as u8;
+    let closed = grayscale_close(&small, &Mask::square(radius));
+    let smooth = gaussian_blur_f32(&closed, f32::from(radius).max(1.) / 2.);
+    imageops::resize(&smooth, width, height, FilterType::Triangle)
+}
+
+/// A connected part of the ink.
+#[derive(Clone)]
+struct Part {
+    pixels: u32,
+    weight: f32,
+    left: u32,
+    top: u32,
+    right: u32,
+    bottom: u32,
+}
+
+impl Part {
+    /// Free pixels between the boxes of two parts, on the axis where they are farther apart.
+    fn gap(&self, other: &Part) -> u32 {
+        let across = self.left.max(other.left).saturating_sub(self.right.min(other.right));
+        let down = self.top.max(other.top).saturating_sub(self.bottom.min(other.bottom));
+        across.max(down)
+    }
+
+    fn size(&self) -> u32 {
+        (self.right - self.left).max(self.bottom - self.top) + 1
+    }
+}
+
+/// The ink of the digit alone, from 0 to 255: without specks, neighbours cut off by the picture's
+/// edge, and the paper's grain. One digit's several strokes stay together.
+fn isolate(ink: &GrayImage) -> Result<GrayImage> {
+    let (width, height) = ink.dimensions();
+    let longest = width.max(height);
+    let near = (longest / 100) as u8;
+    let smooth = match longest {
+        0..=128 => ink.clone(),
+        _ => gaussian_blur_f32(ink, longest as f32 / 400.),
+    };
+    let threshold = otsu_level(&smooth);
+    let mask = GrayImage::from_fn(width, height, |x, y| {
+        Luma([if smooth.get_pixel(x, y).0[0] > threshold { 255 } else { 0 }])
+    });
+    let joined = dilate(&mask, Norm::LInf, near); // closes the gaps of broken strokes
+    let labels = connected_components(&joined, Connectivity::Eight, Luma([0]));
+
+    let mut parts: Vec<Part> = Vec::new();
+    for (x, y, &Luma([label])) in labels.enumerate_pixels() {
+        if label == 0 || mask.get_pixel(x, y).0[0] == 0 {
+            continue;
+        }
+        let empty = Part { pixels: 0, weight: 0., left: x, top: y, right: x, bottom: y };
+        let index = label as usize - 1;
+        if parts.len() <= index {
+            parts.resize(index + 1, empty.clone());
+        }
+        let part = &mut parts[index];
+        if part.pixels == 0 {
+            *part = empty;
+        }
+        part.pixels += 1;
+        part.weight += f32::from(smooth.get_pixel(x, y).0[0]);
+        part.left = part.left.min(x);
+        part.right = part.right.max(x);
+        part.top = part.top.min(y);
+        part.bottom = part.bottom.max(y);
+    }
+    let cut_off = |part: &Part| {
+        part.left == 0 || part.top == 0 || part.right + 1 == width || part.bottom + 1 == height
+    };
+    let score = |part: &Part| if cut_off(part) { part.weight / 4. } else { part.weight };
+    let main = parts
+        .iter()
+        .max_by(|a, b| score(a).total_cmp(&score(b)))
+        .filter(|part| part.pixels > 0)
+        .context("it is blank: nothing stands out from the background")?;
+    let belongs: Vec<bool> = parts
+        .iter()
+        .map(|part| {
+            part.pixels * 50 >= main.pixels
+                && part.gap(main) * 4 <= main.size()
+                && (cut_off(main) || !cut_off(part))
+        })
+        .collect();
+
+    // Soft edges lie outside the mask.
+    let around = near.max(2);
+    let kept = GrayImage::from_fn(width, height, |x, y| {
+        let label = labels.get_pixel(x, y).0[0] as usize;
+        Luma([if label > 0 && belongs[label - 1] { 255 } else { 0 }])
+    });
+    let kept = dilate(&kept, Norm::LInf, around);
+    let all = dilate(&joined, Norm::LInf, around);
+    let grain: Vec<f32> = ink
+        .iter()
+        .zip(all.iter())
+        .filter(|(_, written)| **written == 0)
+        .map(|(&ink, _)| f32::from(ink))
+        .collect();
+    let mut strokes: Vec<u8> = smooth
+        .iter()
+        .zip(mask.iter())
+        .filter(|(_, stroke)| **stroke > 0)
+        .map(|(&ink, _)| ink)
+        .collect();
+    strokes.sort_unstable();
+    let (mean, deviation) = mean_and_deviation(&grain);
+    let floor = mean + 3. * deviation;
+    let full = f32::from(strokes[(strokes.len() - 1) * 9 / 10]);
+    ensure!(
+        full - floor >= MIN_CONTRAST / 2.,
+        "it is blank: nothing stands out from the background"
+    );
+    Ok(GrayImage::from_fn(width, height, |x, y| {
+        let inside = kept.get_pixel(x, y).0[0] > 0;
+        let ink = (f32::from(smooth.get_pixel(x, y).0[0]) - floor) / (full - floor);
+        Luma([if inside { (255. * ink).round() as u8 } else { 0 }])
+    }))
+}
+
+fn mean_and_deviation(values: &[f32]) -> (f32, f32) {
+    if values.is_empty() {
+        return (0., 0.);
+    }
+    let count = values.len() as f32;
+    let mean = values.iter().sum::<f32>() / count;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / count;
+    (mean, variance.sqrt())
+}
+
+/// Crops to the ink and fits it into 20×20.
+fn fit(digit: &GrayImage) -> GrayImage {
+    let inked = digit.enumerate_pixels().filter(|(.., ink)| ink.0[0] > 0);
+    let (left, top, right, bottom) = inked
+        .fold((u32::MAX, u32::MAX, 0, 0), |(l, t, r, b), (x, y, _)| {
+            (l.min(x), t.min(y), r.max(x), b.max(y))
+        });
+    let (width, height) = (right + 1 - left, bottom + 1 - top);
+    let crop = imageops::crop_imm(digit, left, top, width, height).to_image();
+    let crop = thicken(crop, BOX as f32 / width.max(height) as f32);
+    let (width, height) = crop.dimensions();
+    let longest = width.max(height);
+    if longest == BOX {
+        return crop;
+    }
+    let side = |side: u32| ((side * BOX) as f32 / longest as f32).round().max(1.) as u32;
+    // The triangle's support grows with the reduction, so that it averages.
+    let mut fitted = imageops::resize(&crop, side(width), side(height), FilterType::Triangle);
+    let darkest = f32::from(fitted.iter().copied().max().unwrap_or(0).max(1));
+    fitted.iter_mut().for_each(|ink| *ink = (f32::from(*ink) * 255. / darkest).round() as u8);
+    fitted
+}
+
+/// Widens strokes that would be thinner than MNIST's once scaled: those are about 2.2 pixels wide,
+/// and a fine pen on a large sheet would fade to grey.
+fn thicken(crop: GrayImage, scale: f32) -> GrayImage {
+    const MNIST_WIDTH: f32 = 2.2;
+    const TOO_THIN: f32 = 1.6;
+    let outside = GrayImage::from_fn(crop.width() + 2, crop.height() + 2, |x, y| {
+        let inside = (1..=crop.width()).contains(&x) && (1..=crop.height()).contains(&y);
+        Luma([if inside && crop.get_pixel(x - 1, y - 1).0[0] > 127 { 0 } else { 255 }])
+    });
+    let depths: Vec<f32> = distance_transform(&outside, Norm::L1)
+        .iter()
+        .filter(|depth| **depth > 0)
+        .map(|&depth| f32::from(depth))
+        .collect();
+    // Across a stroke w pixels wide the depth rises from 1 to w/2 and falls: its mean is w/4 + 1/2.
+    let width = 4. * mean_and_deviation(&depths).0 - 2.;
+    let missing = (MNIST_WIDTH / scale - width) / 2.;
+    if width * scale >= TOO_THIN || missing < 0.5 {
+        return crop;
+    }
+    let radius = missing.round() as u8;
+    let margin = u32::from(radius);
+    let mut wide = GrayImage::new(crop.width() + 2 * margin, crop.height() + 2 * margin);
+    imageops::replace(&mut wide, &crop, margin.into(), margin.into());
+    grayscale_dilate(&wide, &Mask::disk(radius))
+}
+
+/// Puts the centre of mass at pixel (14, 14), counted from 0, as in MNIST's files.
+fn centre(fitted: &GrayImage) -> Digit {
+    let (mut mass, mut x_mass, mut y_mass) = (0., 0., 0.);
+    for (x, y, ink) in fitted.enumerate_pixels() {
+        let ink = f32::from(ink.0[0]);
+        mass += ink;
+        x_mass += ink * x as f32;
+        y_mass += ink * y as f32;
+    }
+    let offset = |moment: f32, side: u32| {
+        let offset = (SIDE as f32 / 2. - moment / mass).round() as usize; // below 0 becomes 0
+        offset.min(SIDE - side as usize)
+    };
+    let (left, top) = (offset(x_mass, fitted.width()), offset(y_mass, fitted.height()));
+    let mut digit = [0; PIXELS];
+    for (x, y, ink) in fitted.enumerate_pixels() {
+        digit[(top + y as usize) * SIDE + left + x as usize] = ink.0[0];
+    }
+    digit
+}

@@ -1,0 +1,74 @@
+//! How well a network does, as plain numbers.
+
+use anyhow::{Result, ensure};
+use serde::Serialize;
+use tch::{Kind, Reduction, Tensor, no_grad};
+
+use crate::CLASSES;
+use crate::data::Samples;
+use crate::model::Model;
+
+/// Samples that are evaluated at a time; bounds the memory that the hidden layer takes.
+const BATCH: i64 = 1000;
+
+/// The result of an evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Mean cross-entropy in nats.
+    pub loss: f64,
+    /// Share of the samples that are classified right, from 0 to 1.
+    pub accuracy: f64,
+    /// `confusion[label][predicted]`: how many samples of a digit were taken for which.
+    pub confusion: [[u64; CLASSES]; CLASSES],
+}
+
+/// How well one digit is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Class {
+    /// Share of the samples taken for this digit that show it; 0 when none is taken for it.
+    pub precision: f64,
+    /// Share of the samples that show this digit that are taken for it; 0 when none shows it.
+    pub recall: f64,
+    /// Number of samples that show this digit.
+    pub support: u64,
+}
+
+/// Evaluates `model` on `samples`, which may be on another device.
+pub fn evaluate(model: &Model, samples: &Samples) -> Result<Evaluation> {
+    let count = samples.count();
+    ensure!(count > 0, "there are no samples to evaluate on");
+    let cells = (CLASSES * CLASSES) as i64;
+    let mut loss = 0.;
+    let mut confusion = Tensor::zeros([cells], (Kind::Int64, model.device()));
+    no_grad(|| {
+        for start in (0..count).step_by(BATCH as usize) {
+            let batch = samples.narrow(start, BATCH.min(count - start)).to_device(model.device());
+            let logits = model.logits(&batch.images);
+            loss += logits
+                .cross_entropy_loss::<Tensor>(&batch.labels, None, Reduction::Sum, -100, 0.)
+                .double_value(&[]);
+            let cell = batch.labels * CLASSES as i64 + logits.argmax(-1, false);
+            confusion += cell.bincount::<Tensor>(None, cells);
+        }
+    });
+    let flat = Vec::<i64>::try_from(confusion)?;
+    let confusion: [[u64; CLASSES]; CLASSES] = std::array::from_fn(|row| {
+        std::array::from_fn(|column| flat[row * CLASSES + column] as u64)
+    });
+    let right: u64 = (0..CLASSES).map(|digit| confusion[digit][digit]).sum();
+    Ok(Evaluation { loss: loss / count as f64, accuracy: right as f64 / count as f64, confusion })
+}
+
+impl Evaluation {
+    /// Precision, recall and support of the digits 0 to 9.
+    pub fn classes(&self) -> [Class; CLASSES] {
+        let ratio =
+            |part: u64, whole: u64| if whole == 0 { 0. } else { part as f64 / whole as f64 };
+        std::array::from_fn(|digit| {
+            let right = self.confusion[digit][digit];
+            let support = self.confusion[digit].iter().sum();
+            let predicted = self.confusion.iter().map(|row| row[digit]).sum();
+            Class { precision: ratio(right, predicted), recall: ratio(right, support), support }
+        })
+    }
+}

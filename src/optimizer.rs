@@ -1,0 +1,68 @@
+//! Optimizers, with Keras's constants unless said otherwise.
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use tch::nn::{self, OptimizerConfig};
+
+use crate::model::Model;
+
+/// An optimizer; [`Optimizer::build`] makes tch's own.
+///
+/// With g the gradient, each updates the weights w as PyTorch does (torch.optim's pages).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lowercase")]
+pub enum Optimizer {
+    /// Adam (Kingma & Ba 2014): rate 0.001, β₁ 0.9, β₂ 0.999, ε 1e-7
+    /// (<https://keras.io/api/optimizers/adam/>; PyTorch and tch have ε 1e-8).
+    ///
+    /// Keras folds the bias correction into the rate and adds ε to the uncorrected √v; PyTorch,
+    /// hence this, adds it to the corrected one. The two differ only in what 1e-7 does.
+    Adam,
+    /// AdamW (Loshchilov & Hutter 2017): as Adam, with decoupled weight decay 0.004
+    /// (<https://keras.io/api/optimizers/adamw/>; PyTorch and tch have 0.01).
+    AdamW,
+    /// RMSprop (Hinton 2012): rate 0.001, ρ 0.9, ε 1e-7, no momentum, not centred
+    /// (<https://keras.io/api/optimizers/rmsprop/>; PyTorch and tch have α = ρ 0.99, ε 1e-8).
+    ///
+    /// ε is added to √v, as in PyTorch and in Keras 2.2.4 to 2.10; Keras 2.11 and 3 take √(v + ε).
+    RmsProp,
+    /// Stochastic gradient descent: rate 0.01 (<https://keras.io/api/optimizers/sgd/>), with
+    /// momentum 0.9, where Keras and PyTorch have none unless told.
+    Sgd,
+}
+
+impl Optimizer {
+    /// The learning rate when none is given.
+    pub fn default_learning_rate(self) -> f64 {
+        match self {
+            Optimizer::Adam | Optimizer::AdamW | Optimizer::RmsProp => 1e-3,
+            Optimizer::Sgd => 1e-2,
+        }
+    }
+
+    /// The optimizer over all weights of `model`.
+    pub fn build(self, model: &Model, learning_rate: f64) -> Result<nn::Optimizer> {
+        ensure!(
+            learning_rate.is_finite() && learning_rate > 0.,
+            "a learning rate of {learning_rate} is not possible; choose one above 0"
+        );
+        let vs = &model.vs;
+        match self {
+            Optimizer::Adam => {
+                nn::Adam { eps: 1e-7, ..Default::default() }.build(vs, learning_rate)
+            }
+            Optimizer::AdamW => {
+                nn::AdamW { eps: 1e-7, wd: 4e-3, ..Default::default() }.build(vs, learning_rate)
+            }
+            Optimizer::RmsProp => {
+                nn::RmsProp { alpha: 0.9, eps: 1e-7, ..Default::default() }.build(vs, learning_rate)
+            }
+            Optimizer::Sgd => {
+                nn::Sgd { momentum: 0.9, ..Default::default() }.build(vs, learning_rate)
+            }
+        }
+        .context("cannot create the optimizer")
+    }
+}

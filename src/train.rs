@@ -1,0 +1,238 @@
+//! Training.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::data::Samples;
+use crate::metrics;
+use crate::model::{Model, random};
+use crate::optimizer::Optimizer;
+
+/// How to train; the defaults are those of the Keras tutorial's larger model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// Its learning rate.
+    pub learning_rate: f64,
+    /// How often the training set is gone through.
+    pub epochs: usize,
+    /// Samples in one step; the last step of an epoch takes what is left.
+    pub batch_size: i64,
+    /// Share of the training set that is kept for validation, from 0 to below 1: its last samples,
+    /// before anything is shuffled, as in Keras (<https://keras.io/api/models/model_training_apis/>).
+    pub validation_split: f64,
+    /// Determines the order of the samples in every epoch.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let optimizer = Optimizer::RmsProp;
+        Config {
+            optimizer,
+            learning_rate: optimizer.default_learning_rate(),
+            epochs: 5,
+            batch_size: 128,
+            validation_split: 0.,
+            seed: 0,
+        }
+    }
+}
+
+/// The record of one epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Its number, from 1.
+    pub epoch: usize,
+    /// Mean cross-entropy in nats over the epoch's batches, each before its step.
+    pub loss: f64,
+    /// Share of the samples that were classified right, likewise.
+    pub accuracy: f64,
+    /// Loss on the validation split after the epoch, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
+    /// Accuracy on the validation split after the epoch, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
+    /// Time taken in seconds, without validation.
+    pub seconds: f64,
+}
+
+/// What became of a training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct History {
+    /// The epochs that were completed.
+    pub epochs: Vec<Epoch>,
+    /// Whether the observer ended it early; the model then has the last completed epoch's weights.
+    pub interrupted: bool,
+}
+
+/// What an observer of a training is told.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A step is done.
+    Step(&'a Progress),
+    /// An epoch is done, validation included.
+    Epoch(&'a Epoch),
+}
+
+/// Where a training stands within an epoch.
+#[derive(Debug)]
+pub struct Progress {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Steps done in this epoch.
+    pub step: usize,
+    /// Steps in an epoch.
+    pub steps: usize,
+    batch_size: i64,
+    samples: i64,
+    losses: Tensor, // [steps], on the device, as is `correct`: reading them waits for it
+    correct: Tensor, // [1]
+}
+
+impl Progress {
+    fn new(epoch: usize, samples: i64, batch_size: i64, device: Device) -> Progress {
+        let steps = samples.cast_unsigned().div_ceil(batch_size.cast_unsigned()) as usize;
+        Progress {
+            epoch,
+            step: 0,
+            steps,
+            batch_size,
+            samples,
+            losses: Tensor::zeros([steps as i64], (Kind::Float, device)),
+            correct: Tensor::zeros([1], (Kind::Int64, device)),
+        }
+    }
+
+    fn add(&mut self, loss: &Tensor, logits: &Tensor, labels: &Tensor) {
+        no_grad(|| {
+            self.losses.get(self.step as i64).copy_(loss);
+            self.correct += logits.argmax(-1, false).eq_tensor(labels).sum(Kind::Int64);
+        });
+        self.step += 1;
+    }
+
+    /// Samples gone through in this epoch.
+    pub fn seen(&self) -> i64 {
+        self.samples.min(self.step as i64 * self.batch_size)
+    }
+
+    /// Mean loss and accuracy of the epoch so far. Waits for the device: do not ask at every step.
+    ///
+    /// Fails when a loss is not finite, with the step at which that began.
+    pub fn metrics(&self) -> Result<(f64, f64)> {
+        let losses = Vec::<f32>::try_from(self.losses.narrow(0, 0, self.step as i64))?;
+        if let Some(at) = losses.iter().position(|loss| !loss.is_finite()) {
+            bail!(
+                "the loss became {} in epoch {}, step {} of {}: the training has diverged; \
+                 try a smaller --learning-rate or a larger --batch-size",
+                losses[at],
+                self.epoch,
+                at + 1,
+                self.steps
+            );
+        }
+        let size = |step: usize| self.batch_size.min(self.samples - step as i64 * self.batch_size);
+        let sum: f64 =
+            losses.iter().enumerate().map(|(i, &loss)| f64::from(loss) * size(i) as f64).sum();
+        let seen = self.seen().max(1) as f64;
+        Ok((sum / seen, self.correct.int64_value(&[0]) as f64 / seen))
+    }
+}
+
+/// Trains `model` on `samples`.
+///
+/// `observer` is told of every step and epoch, and ends the training by [`ControlFlow::Break`]:
+/// the model then gets back the weights of the last complete epoch. The same model, samples,
+/// configuration, device and number of threads give the same weights to the bit.
+///
+/// Fails when a loss is not finite; the model is then left as it is, diverged.
+pub fn fit(
+    model: &mut Model,
+    samples: &Samples,
+    config: &Config,
+    observer: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+) -> Result<History> {
+    ensure!(config.epochs > 0, "0 epochs are no training; choose 1 or more");
+    ensure!(
+        config.batch_size > 0,
+        "a batch size of {} is not possible; choose 1 or more",
+        config.batch_size
+    );
+    ensure!(
+        (0. ..1.).contains(&config.validation_split),
+        "a validation split of {} is not possible; choose from 0 to below 1",
+        config.validation_split
+    );
+    let device = model.device();
+    // Rounded as Keras does: int(count * (1 - split)).
+    let count = (samples.count() as f64 * (1. - config.validation_split)) as i64;
+    ensure!(
+        count > 0,
+        "a validation split of {} leaves none of the {} samples to train on",
+        config.validation_split,
+        samples.count()
+    );
+    let validation = samples.narrow(count, samples.count() - count);
+    let Samples { images, labels } = samples.narrow(0, count).to_device(device);
+
+    let mut optimizer = config.optimizer.build(model, config.learning_rate)?;
+    let mut history = History { epochs: Vec::new(), interrupted: false };
+    let mut last_complete = model.snapshot();
+    for epoch in 1..=config.epochs {
+        let start = Instant::now();
+        let mut order: Vec<i64> = (0..count).collect();
+        // Stream 0 is the initial weights'.
+        order.shuffle(&mut random(config.seed, epoch as u64));
+        let order = Tensor::from_slice(&order).to_device(device);
+
+        let mut progress = Progress::new(epoch, count, config.batch_size, device);
+        for batch in order.split(config.batch_size, 0) {
+            let images = images.index_select(0, &batch); // [batch, 784]
+            let labels = labels.index_select(0, &batch); // [batch]
+            let logits = model.logits(&images); // [batch, 10]
+            let loss = logits.cross_entropy_for_logits(&labels);
+            optimizer.backward_step(&loss);
+            progress.add(&loss, &logits, &labels);
+            if observer(Event::Step(&progress)).is_break() {
+                history.interrupted = true;
+                break;
+            }
+        }
+        // An epoch whose every step was done is complete, even when ended at its last one.
+        if progress.step < progress.steps {
+            model.restore(&last_complete);
+            return Ok(history);
+        }
+
+        let (loss, accuracy) = progress.metrics()?;
+        let seconds = start.elapsed().as_secs_f64();
+        let validated = match config.validation_split {
+            0. => None,
+            _ => Some(metrics::evaluate(model, &validation).context("cannot validate")?),
+        };
+        last_complete = model.snapshot();
+        let record = Epoch {
+            epoch,
+            loss,
+            accuracy,
+            validation_loss: validated.as_ref().map(|v| v.loss),
+            validation_accuracy: validated.as_ref().map(|v| v.accuracy),
+            seconds,
+        };
+        let flow = observer(Event::Epoch(&record));
+        history.epochs.push(record);
+        history.interrupted |= flow.is_break() && epoch < config.epochs;
+        if history.interrupted {
+            break;
+        }
+    }
+    Ok(history)
+}
