@@ -1,5 +1,7 @@
 //! The network: 784 inputs → hidden units with ReLU → 10 logits.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, ensure};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -114,7 +116,7 @@ impl Model {
     /// The layers from input to output.
     pub fn layers(&self) -> [Layer; 2] {
         let parameters = |name| {
-            let variables = self.vs.variables();
+            let variables = self.variables();
             ["weight", "bias"]
                 .map(|v| variables[&format!("{name}.{v}")].numel() as i64)
                 .iter()
@@ -126,6 +128,11 @@ impl Model {
             outputs,
             parameters: parameters(name),
         })
+    }
+
+    /// The weights by name, shared with the network: `dense_1.weight [hidden, 784]` and so on.
+    pub fn variables(&self) -> BTreeMap<String, Tensor> {
+        self.vs.variables().into_iter().collect()
     }
 
     /// A copy of the weights, for [`Model::restore`].

@@ -37,7 +37,7 @@ pub fn save(model: &Model, path: &Path) -> Result<String> {
     format(path)?;
     let mut sha256 = String::new();
     atomic::write(path, |temporary| {
-        check(model.vs.variables().into_iter().collect())?;
+        check(model.variables())?;
         model.vs.save(temporary)?;
         sha256 = sha256_hex(&fs::read(temporary)?);
         Ok(())

@@ -1,0 +1,109 @@
+#!/bin/sh
+# Puts a libtorch at .libtorch/torch, where .cargo/config.toml looks for it.
+#
+# LIBTORCH or LIBTORCH_USE_PYTORCH, if set, name one that is there already: it is linked to.
+# Otherwise the pinned wheels are installed: those that the CPU needs, or with CUDA=1, or when an
+# NVIDIA driver is found and CUDA is not 0, those for CUDA as well.
+set -eu
+cd "$(dirname "$0")/.."
+version=2.11.0
+
+fail() {
+    printf 'error: %s\n' "$@" >&2
+    exit 1
+}
+
+# What is missing here would otherwise fail minutes later, in a compiler's words.
+command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.88 or later, see rustup.rs"
+"${CXX:-c++}" --version >/dev/null 2>&1 ||
+    fail "no C++ compiler found (${CXX:-c++}): install one, on Debian or Ubuntu: apt-get install g++"
+
+# The version of the libtorch in folder $1.
+version_of() {
+    header=$1/include/torch/headeronly/version.h
+    [ -f "$header" ] || fail "$1 is no libtorch $version: it has no include/torch/headeronly/version.h"
+    sed -n 's/^#define TORCH_VERSION_\(MAJOR\|MINOR\|PATCH\) //p' "$header" | paste -sd .
+}
+
+given=
+if [ -n "${LIBTORCH_USE_PYTORCH:-}" ]; then
+    given=$(python3 -c 'import os, torch; print(os.path.dirname(torch.__file__))') ||
+        fail "LIBTORCH_USE_PYTORCH is set, but python3 has no torch: install torch==$version or unset it"
+elif [ -n "${LIBTORCH:-}" ]; then
+    given=$(cd "$LIBTORCH" 2>/dev/null && pwd) ||
+        fail "LIBTORCH is set to $LIBTORCH, which is no folder: correct it or unset it"
+fi
+if [ -n "$given" ]; then
+    found=$(version_of "$given")
+    [ "$found" = "$version" ] || [ -n "${LIBTORCH_BYPASS_VERSION_CHECK:-}" ] ||
+        fail "$given is libtorch $found, but $version is needed: install that, or unset LIBTORCH and" \
+            "LIBTORCH_USE_PYTORCH to have it installed here"
+    here=$(pwd)/.libtorch/torch
+    if [ "$given" != "$here" ] && [ "$(readlink "$here" || true)" != "$given" ]; then
+        # Plain cargo commands then find it without the variable, too.
+        rm -rf .libtorch
+        mkdir .libtorch
+        ln -s "$given" "$here"
+    fi
+    echo "libtorch $found: $given"
+    exit 0
+fi
+
+if [ -L .libtorch/torch ] && [ -z "${CUDA:-}" ] && found=$(version_of .libtorch/torch) && [ "$found" = "$version" ]; then
+    echo "libtorch $found: $(readlink .libtorch/torch)"
+    exit 0
+fi
+
+case $(uname -s)-$(uname -m) in
+Linux-x86_64)
+    platforms="manylinux_2_28 manylinux_2_27 manylinux_2_25 manylinux_2_18 manylinux_2_17
+        manylinux2014 manylinux2010 manylinux1"
+    ;;
+*) fail "there are no pinned wheels for $(uname -sm): install libtorch $version yourself and set LIBTORCH" ;;
+esac
+
+set=cpu
+space=3
+if [ -z "${CUDA:-}" ]; then
+    CUDA=0
+    ldconfig -p 2>/dev/null | grep -q 'libcuda\.so\.1' && CUDA=1
+    command -v nvidia-smi >/dev/null && CUDA=1
+    # A set for CUDA serves the CPU as well: not to be taken away for want of a driver.
+    cmp -s scripts/libtorch-cuda.txt .libtorch/installed && CUDA=1
+fi
+[ "$CUDA" = 0 ] || set=cuda space=9
+wanted=scripts/libtorch-$set.txt
+if cmp -s "$wanted" .libtorch/installed; then
+    echo "libtorch $version ($set): .libtorch"
+    exit 0
+fi
+
+python3 -m pip --version >/dev/null 2>&1 ||
+    fail "python3 with pip is missing, which fetches libtorch: on Debian or Ubuntu: apt-get install python3-pip"
+free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
+[ "$free" -ge "$space" ] ||
+    fail "libtorch ($set) needs $space GB of space while it is installed, but $(pwd) has $free GB: make room"
+
+echo "Installing libtorch $version ($set) into .libtorch ..."
+# Moved into place only when whole, so that neither a kill nor a lost network leaves a half.
+partial=$(pwd)/$(mktemp -d .libtorch.XXXXXX)
+trap 'rm -rf "$partial"' EXIT
+trap 'exit 130' INT TERM
+mkdir "$partial/tmp"
+flags=
+for platform in $platforms; do
+    flags="$flags --platform ${platform}_x86_64"
+done
+# One wheel for every Python: only its libraries and headers are used. The small TMPDIRs that some
+# systems have would not hold the download.
+# shellcheck disable=SC2086
+TMPDIR=$partial/tmp python3 -m pip install --quiet --disable-pip-version-check \
+    --root-user-action ignore --no-cache-dir --no-deps --only-binary :all: --require-hashes \
+    --implementation cp --python-version 3.12 --abi cp312 --abi none $flags \
+    --target "$partial" --requirement "$wanted" ||
+    fail "pip could not install libtorch (its own words are above): check the network, and that pip is 22.1 or later"
+rm -rf "$partial/tmp" .libtorch
+cp "$wanted" "$partial/installed"
+chmod 755 "$partial"
+mv "$partial" .libtorch
+echo "libtorch $version ($set): .libtorch"
