@@ -24,4 +24,4 @@ check: libtorch ## Formatting, lints and documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 bench: libtorch ## Time an epoch beside a bare tch loop
-	cargo bench
+	cargo bench --bench epoch

@@ -6,8 +6,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Kind, Reduction, Tensor, no_grad};
 
+use crate::CLASSES;
 use crate::data::Samples;
 use crate::metrics;
 use crate::model::{Model, random};
@@ -92,58 +93,51 @@ pub struct Progress {
     /// Steps in an epoch.
     pub steps: usize,
     batch_size: i64,
-    samples: i64,
-    losses: Tensor, // [steps], on the device, as is `correct`: reading them waits for it
-    correct: Tensor, // [1]
+    logits: Tensor, // [samples, 10], on the device: reading it waits for it
+    labels: Tensor, // [samples], in the order of this epoch, as the logits are
 }
 
 impl Progress {
-    fn new(epoch: usize, samples: i64, batch_size: i64, device: Device) -> Progress {
-        let steps = samples.cast_unsigned().div_ceil(batch_size.cast_unsigned()) as usize;
-        Progress {
-            epoch,
-            step: 0,
-            steps,
-            batch_size,
-            samples,
-            losses: Tensor::zeros([steps as i64], (Kind::Float, device)),
-            correct: Tensor::zeros([1], (Kind::Int64, device)),
-        }
+    fn new(epoch: usize, labels: Tensor, batch_size: i64) -> Progress {
+        let samples = labels.size()[0];
+        let steps = labels.numel().div_ceil(batch_size as usize);
+        let logits = Tensor::empty([samples, CLASSES as i64], (Kind::Float, labels.device()));
+        Progress { epoch, step: 0, steps, batch_size, logits, labels }
     }
 
-    fn add(&mut self, loss: &Tensor, logits: &Tensor, labels: &Tensor) {
-        no_grad(|| {
-            self.losses.get(self.step as i64).copy_(loss);
-            self.correct += logits.argmax(-1, false).eq_tensor(labels).sum(Kind::Int64);
-        });
+    /// Keeps a step's logits. One copy is all that a step pays for its figures.
+    fn add(&mut self, logits: &Tensor) {
+        let mut place = self.logits.narrow(0, self.seen(), logits.size()[0]);
+        no_grad(|| place.copy_(logits));
         self.step += 1;
     }
 
     /// Samples gone through in this epoch.
     pub fn seen(&self) -> i64 {
-        self.samples.min(self.step as i64 * self.batch_size)
+        (self.labels.numel() as i64).min(self.step as i64 * self.batch_size)
     }
 
     /// Mean loss and accuracy of the epoch so far. Waits for the device: do not ask at every step.
     ///
     /// Fails when a loss is not finite, with the step at which that began.
     pub fn metrics(&self) -> Result<(f64, f64)> {
-        let losses = Vec::<f32>::try_from(self.losses.narrow(0, 0, self.step as i64))?;
+        let seen = self.seen();
+        let (logits, labels) = (self.logits.narrow(0, 0, seen), self.labels.narrow(0, 0, seen));
+        let losses = logits.cross_entropy_loss::<Tensor>(&labels, None, Reduction::None, -100, 0.);
+        let losses = Vec::<f32>::try_from(losses)?;
         if let Some(at) = losses.iter().position(|loss| !loss.is_finite()) {
             bail!(
                 "the loss became {} in epoch {}, step {} of {}: the training has diverged; \
                  try a smaller --learning-rate or a larger --batch-size",
                 losses[at],
                 self.epoch,
-                at + 1,
+                at / self.batch_size as usize + 1,
                 self.steps
             );
         }
-        let size = |step: usize| self.batch_size.min(self.samples - step as i64 * self.batch_size);
-        let sum: f64 =
-            losses.iter().enumerate().map(|(i, &loss)| f64::from(loss) * size(i) as f64).sum();
-        let seen = self.seen().max(1) as f64;
-        Ok((sum / seen, self.correct.int64_value(&[0]) as f64 / seen))
+        let right = logits.argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64).int64_value(&[]);
+        let loss: f64 = losses.iter().map(|loss| f64::from(*loss)).sum();
+        Ok((loss / seen as f64, right as f64 / seen as f64))
     }
 }
 
@@ -193,14 +187,14 @@ pub fn fit(
         order.shuffle(&mut random(config.seed, epoch as u64));
         let order = Tensor::from_slice(&order).to_device(device);
 
-        let mut progress = Progress::new(epoch, count, config.batch_size, device);
-        for batch in order.split(config.batch_size, 0) {
-            let images = images.index_select(0, &batch); // [batch, 784]
-            let labels = labels.index_select(0, &batch); // [batch]
+        let mut progress = Progress::new(epoch, labels.index_select(0, &order), config.batch_size);
+        let batches = order.split(config.batch_size, 0);
+        for (indices, labels) in batches.iter().zip(progress.labels.split(config.batch_size, 0)) {
+            let images = images.index_select(0, indices); // [batch, 784]
             let logits = model.logits(&images); // [batch, 10]
             let loss = logits.cross_entropy_for_logits(&labels);
             optimizer.backward_step(&loss);
-            progress.add(&loss, &logits, &labels);
+            progress.add(&logits);
             if observer(Event::Step(&progress)).is_break() {
                 history.interrupted = true;
                 break;
