@@ -15,21 +15,24 @@ use crate::model::Model;
 #[value(rename_all = "lowercase")]
 pub enum Optimizer {
     /// Adam (Kingma & Ba 2014): rate 0.001, β₁ 0.9, β₂ 0.999, ε 1e-7
-    /// (<https://keras.io/api/optimizers/adam/>; PyTorch and tch have ε 1e-8).
     ///
-    /// Keras folds the bias correction into the rate and adds ε to the uncorrected √v; PyTorch,
-    /// hence this, adds it to the corrected one. The two differ only in what 1e-7 does.
+    /// Source: <https://keras.io/api/optimizers/adam/>; PyTorch and tch have ε 1e-8. Keras folds
+    /// the bias correction into the rate and adds ε to the uncorrected √v; PyTorch, hence this,
+    /// adds it to the corrected one. The two differ only in what 1e-7 does.
     Adam,
     /// AdamW (Loshchilov & Hutter 2017): as Adam, with decoupled weight decay 0.004
-    /// (<https://keras.io/api/optimizers/adamw/>; PyTorch and tch have 0.01).
+    ///
+    /// Source: <https://keras.io/api/optimizers/adamw/>; PyTorch and tch have a decay of 0.01.
     AdamW,
     /// RMSprop (Hinton 2012): rate 0.001, ρ 0.9, ε 1e-7, no momentum, not centred
-    /// (<https://keras.io/api/optimizers/rmsprop/>; PyTorch and tch have α = ρ 0.99, ε 1e-8).
     ///
+    /// Source: <https://keras.io/api/optimizers/rmsprop/>; PyTorch and tch have α = ρ 0.99, ε 1e-8.
     /// ε is added to √v, as in PyTorch and in Keras 2.2.4 to 2.10; Keras 2.11 and 3 take √(v + ε).
     RmsProp,
-    /// Stochastic gradient descent: rate 0.01 (<https://keras.io/api/optimizers/sgd/>), with
-    /// momentum 0.9, where Keras and PyTorch have none unless told.
+    /// Stochastic gradient descent: rate 0.01, momentum 0.9
+    ///
+    /// Source of the rate: <https://keras.io/api/optimizers/sgd/>; Keras and PyTorch have no
+    /// momentum unless told.
     Sgd,
 }
 

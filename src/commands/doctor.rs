@@ -42,7 +42,7 @@ impl Args {
         let weights = WeightsArgs { weights: None };
         let rows = [
             ("program", format!("tch-mnist {VERSION}")),
-            ("libtorch", format!("{LIBTORCH}, tch 0.24")),
+            ("libtorch", LIBTORCH.to_string()),
             ("CUDA", cuda),
             ("device", check(device::select(Choice::Auto).map(|(device, _)| device::name(device)))),
             (

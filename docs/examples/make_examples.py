@@ -1,0 +1,34 @@
+"""Makes the pictures of this folder from MNIST test digits: pip install numpy pillow"""
+
+import gzip
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+HERE = pathlib.Path(__file__).parent
+raw = gzip.open(HERE.parent.parent / "data" / "t10k-images-idx3-ubyte.gz").read()
+digits = np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 28, 28)
+rng = np.random.default_rng(0)
+
+
+def enlarged(index, side):
+    return np.asarray(Image.fromarray(digits[index]).resize((side, side), Image.BICUBIC)) / 255
+
+
+# As MNIST has it: 28x28, white on black.
+Image.fromarray(digits[0]).save(HERE / "mnist.png")
+
+# Pencil on grey, grainy paper in uneven light, off the centre.
+paper = np.linspace(90, 170, 300)[None, :] + np.linspace(0, 25, 220)[:, None]
+ink = np.zeros((220, 300))
+ink[30:190, 100:260] = enlarged(61, 160)
+picture = paper * (1 - 0.5 * ink) + rng.normal(0, 3, ink.shape)
+Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(HERE / "pencil.png")
+
+# Blue ink on a transparent ground.
+ink = enlarged(30, 120)
+picture = np.zeros((120, 120, 4), np.uint8)
+picture[..., :3] = (30, 50, 160)
+picture[..., 3] = 255 * ink
+Image.fromarray(picture).save(HERE / "transparent.png")
