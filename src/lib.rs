@@ -1,4 +1,4 @@
-//! Trains, compares and applies a two-layer handwritten-digit network (784 → hidden → 10) on
+//! Trains and applies a two-layer handwritten-digit network (784 → hidden → 10) on
 //! [libtorch](https://pytorch.org/cppdocs/), through the [`tch`] crate. The program `mnist` is a
 //! thin shell over this library; nothing here prints.
 //!
