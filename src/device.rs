@@ -73,19 +73,20 @@ const LIBTORCH_CUDA: &str = "torch_cuda.dll";
 /// libraries. Loading it before the first question about CUDA is enough.
 pub fn load_cuda() -> Result<()> {
     let Err(cause) = load_global(LIBTORCH_CUDA) else { return Ok(()) };
-    if cause.to_string().starts_with(LIBTORCH_CUDA) {
-        bail!(
-            "this libtorch was built without CUDA ({cause}); build with one that has it, see CUDA in the README"
-        );
+    let cause = format!("{cause:#}");
+    // The loader names the library that it did not find: this one, or one that it needs.
+    if cause.contains(&format!("{LIBTORCH_CUDA}: cannot open")) {
+        bail!("this libtorch was built without CUDA ({cause}); build with one that has it");
     }
     bail!(
-        "libtorch's CUDA libraries are not installed ({cause}); install them with `make libtorch CUDA=1`"
+        "libtorch's CUDA libraries are not installed ({cause}); \
+         install them with `make libtorch CUDA=1`"
     );
 }
 
 /// Loads a library for good, its symbols visible to all.
 #[allow(unsafe_code)]
-fn load_global(name: &str) -> Result<(), libloading::Error> {
+fn load_global(name: &str) -> Result<()> {
     // SAFETY: the initialisers of the driver and of libtorch's own library are run; both are made
     // to be loaded in this way at any time. Neither is ever unloaded.
     #[cfg(unix)]

@@ -151,6 +151,39 @@ fn a_device_that_cannot_be_had_is_named_with_the_cause() {
     assert!(found["weights"].as_str().unwrap().starts_with("the released weights, "), "{found}");
 }
 
+/// Without a card, this is as far as CUDA can be followed: a driver is found, libtorch's CUDA half
+/// is loaded, or what it lacks is named, and the program goes on on the CPU only when it may.
+#[cfg(target_os = "linux")]
+#[test]
+fn with_a_driver_but_no_card_cuda_is_loaded_and_the_cause_is_named() {
+    if tch_mnist::device::cuda().is_ok() {
+        return;
+    }
+    let place = Place::new();
+    place.data_set("data", 20, 10);
+    fs::write(place.path("driver.c"), "int nothing;").unwrap();
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o", "libcuda.so.1", "driver.c"])
+        .current_dir(place.path(""))
+        .status();
+    assert!(compiled.unwrap().success());
+    let with_driver = |arguments: &[&str]| {
+        let folders = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
+        let folders = format!("{}:{folders}", place.path("").display());
+        finish(place.command(arguments).env("LD_LIBRARY_PATH", folders).output().unwrap())
+    };
+    let (code, _, err) = with_driver(&["train", "--data", "data", "--device", "cuda"]);
+    assert_eq!(code, 1);
+    let causes = [
+        "cannot open shared object file: No such file or directory); install them with `make libtorch CUDA=1`",
+        "built without CUDA (",
+        "the NVIDIA driver finds no usable card",
+    ];
+    assert!(causes.iter().any(|cause| err.contains(cause)), "{err}");
+    let (code, out, _) = with_driver(&["evaluate", "--data", "data", "--device", "auto", "--json"]);
+    assert_eq!((code, json(&out)["samples"].as_u64()), (0, Some(10)));
+}
+
 #[test]
 fn summary_is_keras_s() {
     let (code, out, err) = Place::new().run(&["summary"]);
