@@ -25,11 +25,12 @@ enum Format {
     Ot,
 }
 
-/// Makes sure that weights can be saved at `path`: the extension is known, the folder can be
-/// written to (it is made if missing).
+/// Makes sure that weights and their record can be saved at `path`: the extension is known, the
+/// folder can be written to (it is made if missing).
 pub fn check_output(path: &Path) -> Result<()> {
     format(path)?;
-    atomic::prepare(path)
+    atomic::prepare(path)?;
+    atomic::prepare(&record_of(path))
 }
 
 /// Saves the weights of `model`, atomically, and returns the SHA-256 of the file in hexadecimal.
@@ -47,9 +48,11 @@ pub fn save(model: &Model, path: &Path) -> Result<String> {
 
 /// Saves what is to be known of the weights at `path` in a JSON file of the same stem beside it.
 pub fn save_record(record: &serde_json::Value, path: &Path) -> Result<()> {
-    atomic::write(&path.with_extension("json"), |temporary| {
-        Ok(fs::write(temporary, format!("{record:#}\n"))?)
-    })
+    atomic::write(&record_of(path), |temporary| Ok(fs::write(temporary, format!("{record:#}\n"))?))
+}
+
+fn record_of(path: &Path) -> std::path::PathBuf {
+    path.with_extension("json")
 }
 
 /// Loads a weight file, whose shapes tell the number of hidden units, onto `device`.
