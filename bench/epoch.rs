@@ -37,9 +37,10 @@ fn main() -> anyhow::Result<()> {
                 ControlFlow::Continue(())
             })?;
         }
+        let worst = ratios.iter().copied().fold(0., f64::max);
         println!(
             "{hidden} hidden, {optimizer:?}, batch {batch_size}: fit {:.3} s/epoch, \
-             bare tch loop {:.3} s/epoch, ratio {:.3}",
+             bare tch loop {:.3} s/epoch, median ratio {:.3}, worst {worst:.3}",
             median(ours),
             median(bare),
             median(ratios)

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 version=2.11.0
 
 fail() {
-    printf 'error: %s\n' "$@" >&2
+    echo "error: $*" >&2
     exit 1
 }
 
@@ -27,10 +27,10 @@ version_of() {
 
 given=
 if [ -n "${LIBTORCH_USE_PYTORCH:-}" ]; then
-    given=$(python3 -c 'import os, torch; print(os.path.dirname(torch.__file__))') ||
+    given=$(python3 -c 'import os, torch; print(os.path.dirname(torch.__file__))' 2>/dev/null) ||
         fail "LIBTORCH_USE_PYTORCH is set, but python3 has no torch: install torch==$version or unset it"
 elif [ -n "${LIBTORCH:-}" ]; then
-    given=$(cd "$LIBTORCH" 2>/dev/null && pwd) ||
+    given=$(cd "$LIBTORCH" 2>/dev/null && pwd -P) ||
         fail "LIBTORCH is set to $LIBTORCH, which is no folder: correct it or unset it"
 fi
 if [ -n "$given" ]; then
@@ -38,8 +38,8 @@ if [ -n "$given" ]; then
     [ "$found" = "$version" ] || [ -n "${LIBTORCH_BYPASS_VERSION_CHECK:-}" ] ||
         fail "$given is libtorch $found, but $version is needed: install that, or unset LIBTORCH and" \
             "LIBTORCH_USE_PYTORCH to have it installed here"
-    here=$(pwd)/.libtorch/torch
-    if [ "$given" != "$here" ] && [ "$(readlink "$here" || true)" != "$given" ]; then
+    here=$(pwd -P)/.libtorch/torch
+    if [ "$given" != "$here" ] && [ "$given" != "$(cd "$here" 2>/dev/null && pwd -P)" ] && [ "$(readlink "$here" || true)" != "$given" ]; then
         # Plain cargo commands then find it without the variable, too.
         rm -rf .libtorch
         mkdir .libtorch
@@ -49,7 +49,7 @@ if [ -n "$given" ]; then
     exit 0
 fi
 
-if [ -L .libtorch/torch ] && [ -z "${CUDA:-}" ] && found=$(version_of .libtorch/torch) && [ "$found" = "$version" ]; then
+if [ -L .libtorch/torch ] && [ -e .libtorch/torch/ ] && [ -z "${CUDA:-}" ] && found=$(version_of .libtorch/torch) && [ "$found" = "$version" ]; then
     echo "libtorch $found: $(readlink .libtorch/torch)"
     exit 0
 fi

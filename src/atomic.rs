@@ -21,6 +21,8 @@ pub fn prepare(path: &Path) -> Result<()> {
 /// Writes `path` by way of `write`, which is given the path of a temporary file in the same
 /// folder, with the same extension. It is synced and renamed; on an error it is removed.
 pub fn write(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    // A link stays a link: what it leads to is replaced.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let folder = folder_of(path)?;
     let suffix = path.extension().map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
     let mut builder = tempfile::Builder::new();

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{doctor, evaluate, predict, summary, train};
+use crate::commands::{doctor, evaluate, predict, read, summary, train};
 
 /// Trains and applies a two-layer handwritten-digit network on libtorch.
 #[derive(Debug, Parser)]
@@ -20,6 +20,7 @@ enum Command {
     Train(train::Args),
     Evaluate(evaluate::Args),
     Predict(predict::Args),
+    Read(read::Args),
     Summary(summary::Args),
     Doctor(doctor::Args),
 }
@@ -31,6 +32,7 @@ impl Cli {
             Command::Train(args) => args.run(),
             Command::Evaluate(args) => args.run(),
             Command::Predict(args) => args.run(),
+            Command::Read(args) => args.run(),
             Command::Summary(args) => args.run(),
             Command::Doctor(args) => args.run(),
         }

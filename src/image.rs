@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Limits, Luma};
+use image::{DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageReader, Limits, Luma};
 use imageproc::contrast::otsu_level;
 use imageproc::distance_transform::{Norm, distance_transform};
 use imageproc::filter::gaussian_blur_f32;
@@ -31,6 +31,8 @@ const WORKING_SIDE: u32 = 512;
 const BOX: u32 = 20;
 /// Grey levels that ink must stand out from paper.
 const MIN_CONTRAST: f32 = 16.;
+
+const BLANK: &str = "it is blank: nothing stands out from the background";
 
 /// Reads the digit in the picture `path`: of any size, dark on light or light on dark.
 ///
@@ -74,23 +76,27 @@ pub fn decode(path: &Path) -> Result<GrayImage> {
 /// Fails when nothing in the picture stands out from its background.
 pub fn normalise(grey: &GrayImage) -> Result<Digit> {
     let longest = grey.width().max(grey.height());
+    ensure!(longest > 0, "it has no pixels");
     let ink = if longest > WORKING_SIDE {
-        let side = |side: u32| (side * WORKING_SIDE / longest).max(1);
+        let side = |side: u32| {
+            ((u64::from(side) * u64::from(WORKING_SIDE) / u64::from(longest)) as u32).max(1)
+        };
         ink(&imageops::thumbnail(grey, side(grey.width()), side(grey.height())))?
     } else {
         ink(grey)?
     };
-    let digit = isolate(&ink)?;
-    Ok(centre(&fit(&digit)))
+    digit(&isolate(&ink)?).context(BLANK)
+}
+
+/// MNIST's recipe for the ink of one digit; nothing where there is no ink.
+pub(crate) fn digit(ink: &GrayImage) -> Option<Digit> {
+    Some(centre(&fit(ink)?))
 }
 
 /// How much darker than the paper each pixel is, 0 to 255; light on dark is turned round first.
 fn ink(grey: &GrayImage) -> Result<GrayImage> {
     let (low, high) = grey.iter().fold((255, 0), |(low, high), &g| (g.min(low), g.max(high)));
-    ensure!(
-        f32::from(high - low) >= MIN_CONTRAST,
-        "it is blank: nothing stands out from the background"
-    );
+    ensure!(f32::from(high - low) >= MIN_CONTRAST, "{BLANK}");
     let (width, height) = grey.dimensions();
     let mut edge: Vec<u8> = grey
         .enumerate_pixels()
@@ -127,27 +133,74 @@ fn background(grey: &GrayImage) -> GrayImage {
 }
 
 /// A connected part of the ink.
-#[derive(Clone)]
-struct Part {
-    pixels: u32,
-    weight: f32,
-    left: u32,
-    top: u32,
-    right: u32,
-    bottom: u32,
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub pixels: u32,
+    /// Sum of the ink.
+    pub weight: f32,
+    pub left: u32,
+    pub top: u32,
+    pub right: u32,
+    pub bottom: u32,
 }
 
 impl Part {
     /// Free pixels between the boxes of two parts, on the axis where they are farther apart.
-    fn gap(&self, other: &Part) -> u32 {
+    pub fn gap(&self, other: &Part) -> u32 {
         let across = self.left.max(other.left).saturating_sub(self.right.min(other.right));
         let down = self.top.max(other.top).saturating_sub(self.bottom.min(other.bottom));
         across.max(down)
     }
 
-    fn size(&self) -> u32 {
-        (self.right - self.left).max(self.bottom - self.top) + 1
+    pub fn width(&self) -> u32 {
+        self.right - self.left + 1
     }
+
+    pub fn height(&self) -> u32 {
+        self.bottom - self.top + 1
+    }
+
+    pub fn size(&self) -> u32 {
+        self.width().max(self.height())
+    }
+
+    pub fn union(&self, other: &Part) -> Part {
+        Part {
+            pixels: self.pixels + other.pixels,
+            weight: self.weight + other.weight,
+            left: self.left.min(other.left),
+            top: self.top.min(other.top),
+            right: self.right.max(other.right),
+            bottom: self.bottom.max(other.bottom),
+        }
+    }
+}
+
+/// The parts of a labelled picture in the order of their labels, 1 first, as far as they are in
+/// `mask`; one that has no pixel there has 0 of them.
+pub(crate) fn parts(
+    labels: &ImageBuffer<Luma<u32>, Vec<u32>>,
+    mask: &GrayImage,
+    ink: &GrayImage,
+) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for (x, y, &Luma([label])) in labels.enumerate_pixels() {
+        if label == 0 {
+            continue;
+        }
+        let empty = Part { pixels: 0, weight: 0., left: x, top: y, right: x, bottom: y };
+        let index = label as usize - 1;
+        if parts.len() <= index {
+            parts.resize(index + 1, empty.clone());
+        }
+        if mask.get_pixel(x, y).0[0] == 0 {
+            continue;
+        }
+        let pixel = Part { pixels: 1, weight: f32::from(ink.get_pixel(x, y).0[0]), ..empty };
+        let part = &mut parts[index];
+        *part = if part.pixels == 0 { pixel } else { part.union(&pixel) };
+    }
+    parts
 }
 
 /// The ink of the digit alone, from 0 to 255: without specks, neighbours cut off by the picture's
@@ -167,27 +220,7 @@ fn isolate(ink: &GrayImage) -> Result<GrayImage> {
     let joined = dilate(&mask, Norm::LInf, near); // closes the gaps of broken strokes
     let labels = connected_components(&joined, Connectivity::Eight, Luma([0]));
 
-    let mut parts: Vec<Part> = Vec::new();
-    for (x, y, &Luma([label])) in labels.enumerate_pixels() {
-        if label == 0 || mask.get_pixel(x, y).0[0] == 0 {
-            continue;
-        }
-        let empty = Part { pixels: 0, weight: 0., left: x, top: y, right: x, bottom: y };
-        let index = label as usize - 1;
-        if parts.len() <= index {
-            parts.resize(index + 1, empty.clone());
-        }
-        let part = &mut parts[index];
-        if part.pixels == 0 {
-            *part = empty;
-        }
-        part.pixels += 1;
-        part.weight += f32::from(smooth.get_pixel(x, y).0[0]);
-        part.left = part.left.min(x);
-        part.right = part.right.max(x);
-        part.top = part.top.min(y);
-        part.bottom = part.bottom.max(y);
-    }
+    let parts = parts(&labels, &mask, &smooth);
     let cut_off = |part: &Part| {
         part.left == 0 || part.top == 0 || part.right + 1 == width || part.bottom + 1 == height
     };
@@ -196,7 +229,7 @@ fn isolate(ink: &GrayImage) -> Result<GrayImage> {
         .iter()
         .max_by(|a, b| score(a).total_cmp(&score(b)))
         .filter(|part| part.pixels > 0)
-        .context("it is blank: nothing stands out from the background")?;
+        .context(BLANK)?;
     let belongs: Vec<bool> = parts
         .iter()
         .map(|part| {
@@ -230,10 +263,7 @@ fn isolate(ink: &GrayImage) -> Result<GrayImage> {
     let (mean, deviation) = mean_and_deviation(&grain);
     let floor = mean + 3. * deviation;
     let full = f32::from(strokes[(strokes.len() - 1) * 9 / 10]);
-    ensure!(
-        full - floor >= MIN_CONTRAST / 2.,
-        "it is blank: nothing stands out from the background"
-    );
+    ensure!(full - floor >= MIN_CONTRAST / 2., "{BLANK}");
     Ok(GrayImage::from_fn(width, height, |x, y| {
         let inside = kept.get_pixel(x, y).0[0] > 0;
         let ink = (f32::from(smooth.get_pixel(x, y).0[0]) - floor) / (full - floor);
@@ -252,26 +282,29 @@ fn mean_and_deviation(values: &[f32]) -> (f32, f32) {
 }
 
 /// Crops to the ink and fits it into 20×20.
-fn fit(digit: &GrayImage) -> GrayImage {
+fn fit(digit: &GrayImage) -> Option<GrayImage> {
     let inked = digit.enumerate_pixels().filter(|(.., ink)| ink.0[0] > 0);
     let (left, top, right, bottom) = inked
         .fold((u32::MAX, u32::MAX, 0, 0), |(l, t, r, b), (x, y, _)| {
             (l.min(x), t.min(y), r.max(x), b.max(y))
         });
+    if left > right {
+        return None;
+    }
     let (width, height) = (right + 1 - left, bottom + 1 - top);
     let crop = imageops::crop_imm(digit, left, top, width, height).to_image();
     let crop = thicken(crop, BOX as f32 / width.max(height) as f32);
     let (width, height) = crop.dimensions();
     let longest = width.max(height);
     if longest == BOX {
-        return crop;
+        return Some(crop);
     }
     let side = |side: u32| ((side * BOX) as f32 / longest as f32).round().max(1.) as u32;
     // The triangle's support grows with the reduction, so that it averages.
     let mut fitted = imageops::resize(&crop, side(width), side(height), FilterType::Triangle);
     let darkest = f32::from(fitted.iter().copied().max().unwrap_or(0).max(1));
     fitted.iter_mut().for_each(|ink| *ink = (f32::from(*ink) * 255. / darkest).round() as u8);
-    fitted
+    Some(fitted)
 }
 
 /// Widens strokes that would be thinner than MNIST's once scaled: those are about 2.2 pixels wide,

@@ -1,6 +1,6 @@
 //! Trains and applies a two-layer handwritten-digit network (784 → hidden → 10) on
 //! [libtorch](https://pytorch.org/cppdocs/), through the [`tch`] crate. The program `mnist` is a
-//! thin shell over this library; nothing here prints.
+//! thin shell over this library, of which only [`cli`] and [`commands`] print.
 //!
 //! Data flows one way, and a module uses only those to its left:
 //!
@@ -52,7 +52,12 @@
 //! # }
 //! ```
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod atomic;
+pub mod augment;
 pub mod cli;
 pub mod commands;
 pub mod data;
@@ -62,7 +67,10 @@ pub mod image;
 pub mod metrics;
 pub mod model;
 pub mod optimizer;
+pub mod plot;
+pub mod reading;
 pub mod report;
+pub mod sheet;
 pub mod train;
 pub mod weights;
 

@@ -135,6 +135,12 @@ impl Model {
         self.vs.variables().into_iter().collect()
     }
 
+    /// Whether no weight is infinite or not a number.
+    pub(crate) fn is_finite(&self) -> bool {
+        let finite = |weights: &Tensor| weights.isfinite().all().int64_value(&[]) == 1;
+        self.vs.trainable_variables().iter().all(finite)
+    }
+
     /// A copy of the weights, for [`Model::restore`].
     pub(crate) fn snapshot(&self) -> Vec<Tensor> {
         no_grad(|| self.vs.trainable_variables().iter().map(Tensor::copy).collect())

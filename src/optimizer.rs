@@ -45,10 +45,15 @@ impl Optimizer {
         }
     }
 
+    /// Whether this is above 0 and finite, in float32 as well, which the weights are in.
+    pub fn takes_learning_rate(rate: f64) -> bool {
+        rate as f32 > 0. && (rate as f32).is_finite()
+    }
+
     /// The optimizer over all weights of `model`.
     pub fn build(self, model: &Model, learning_rate: f64) -> Result<nn::Optimizer> {
         ensure!(
-            learning_rate.is_finite() && learning_rate > 0.,
+            Optimizer::takes_learning_rate(learning_rate),
             "a learning rate of {learning_rate} is not possible; choose one above 0"
         );
         let vs = &model.vs;

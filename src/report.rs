@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::metrics::Evaluation;
 use crate::model::{Layer, Prediction};
+use crate::reading::Read;
 use crate::train::Epoch;
 
 /// The table that Keras's `model.summary()` prints.
@@ -74,6 +75,18 @@ pub fn prediction(prediction: &Prediction, top: usize) -> String {
         .map(|(digit, probability)| format!("{digit} ({:.1}%)", 100. * probability))
         .collect();
     shown.join(", ")
+}
+
+/// A line of digits, with spaces where gaps are wide, and `?` for what is less sure than `least`.
+pub fn line(digits: &[Read], least: f32) -> String {
+    let mut text = String::new();
+    for digit in digits {
+        if digit.space {
+            text.push(' ');
+        }
+        text.push(digit.label(least));
+    }
+    text
 }
 
 fn thousands(number: i64) -> String {

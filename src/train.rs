@@ -4,15 +4,37 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor, no_grad};
 
 use crate::CLASSES;
+use crate::augment::{Augment, Augmenter};
 use crate::data::Samples;
 use crate::metrics;
 use crate::model::{Model, random};
 use crate::optimizer::Optimizer;
+
+/// How the learning rate changes from step to step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// Not at all
+    Constant,
+    /// From the learning rate to 0 along half a cosine (Loshchilov & Hutter 2016, one cycle)
+    Cosine,
+}
+
+impl Schedule {
+    /// The share of the learning rate to take when the share `done`, from 0 to 1, of all steps is done.
+    fn share(self, done: f64) -> f64 {
+        match self {
+            Schedule::Constant => 1.,
+            Schedule::Cosine => 0.5 * (1. + (std::f64::consts::PI * done).cos()),
+        }
+    }
+}
 
 /// How to train; the defaults are those of the Keras tutorial's larger model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +45,10 @@ pub struct Config {
     pub learning_rate: f64,
     /// How often the training set is gone through.
     pub epochs: usize,
+    /// How the learning rate changes from step to step.
+    pub schedule: Schedule,
+    /// How each training picture is changed, anew in every epoch.
+    pub augment: Vec<Augment>,
     /// Samples in one step; the last step of an epoch takes what is left.
     pub batch_size: i64,
     /// Share of the training set that is kept for validation, from 0 to below 1: its last samples,
@@ -38,6 +64,8 @@ impl Default for Config {
         Config {
             optimizer,
             learning_rate: optimizer.default_learning_rate(),
+            schedule: Schedule::Constant,
+            augment: Vec::new(),
             epochs: 5,
             batch_size: 128,
             validation_split: 0.,
@@ -141,6 +169,12 @@ impl Progress {
     }
 }
 
+/// Pictures that are augmented at a time, rounded to whole batches: many, so that the tensor
+/// operations are large, but not so many that their memory counts.
+const CHUNK: i64 = 2048;
+/// The first stream of random numbers that augmentation uses, one an epoch.
+const AUGMENTATION: u64 = 1 << 32;
+
 /// Trains `model` on `samples`.
 ///
 /// `observer` is told of every step and epoch, and ends the training by [`ControlFlow::Break`]:
@@ -174,12 +208,23 @@ pub fn fit(
         config.validation_split,
         samples.count()
     );
+    ensure!(
+        config.validation_split == 0. || count < samples.count(),
+        "a validation split of {} takes none of the {} samples",
+        config.validation_split,
+        samples.count()
+    );
     let validation = samples.narrow(count, samples.count() - count);
     let Samples { images, labels } = samples.narrow(0, count).to_device(device);
 
     let mut optimizer = config.optimizer.build(model, config.learning_rate)?;
     let mut history = History { epochs: Vec::new(), interrupted: false };
     let mut last_complete = model.snapshot();
+    let augmenter = Augmenter::new(&config.augment, device);
+    let chunk = match config.augment.is_empty() {
+        true => config.batch_size,
+        false => config.batch_size * (CHUNK / config.batch_size).max(1),
+    };
     for epoch in 1..=config.epochs {
         let start = Instant::now();
         let mut order: Vec<i64> = (0..count).collect();
@@ -188,9 +233,22 @@ pub fn fit(
         let order = Tensor::from_slice(&order).to_device(device);
 
         let mut progress = Progress::new(epoch, labels.index_select(0, &order), config.batch_size);
-        let batches = order.split(config.batch_size, 0);
-        for (indices, labels) in batches.iter().zip(progress.labels.split(config.batch_size, 0)) {
-            let images = images.index_select(0, indices); // [batch, 784]
+        let mut augmented = random(config.seed, AUGMENTATION + epoch as u64);
+        let batches = order.split(chunk, 0).into_iter().flat_map(|indices| {
+            let images = images.index_select(0, &indices); // [chunk, 784]
+            match config.augment.is_empty() {
+                true => images,
+                false => augmenter.apply(&images, &mut augmented),
+            }
+            .split(config.batch_size, 0)
+        });
+        for (images, labels) in batches.zip(progress.labels.split(config.batch_size, 0)) {
+            if config.schedule != Schedule::Constant {
+                let done = (epoch - 1) as f64 + progress.step as f64 / progress.steps as f64;
+                let share = config.schedule.share(done / config.epochs as f64);
+                optimizer.set_lr(config.learning_rate * share);
+            }
+            // images: [batch, 784]
             let logits = model.logits(&images); // [batch, 10]
             let loss = logits.cross_entropy_for_logits(&labels);
             optimizer.backward_step(&loss);
@@ -212,6 +270,12 @@ pub fn fit(
             0. => None,
             _ => Some(metrics::evaluate(model, &validation).context("cannot validate")?),
         };
+        let finite = validated.as_ref().is_none_or(|v| v.loss.is_finite()) && model.is_finite();
+        ensure!(
+            finite,
+            "the loss or the weights are no longer finite after epoch {epoch}: the training has \
+             diverged; try a smaller --learning-rate or a larger --batch-size"
+        );
         last_complete = model.snapshot();
         let record = Epoch {
             epoch,

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
@@ -51,7 +51,7 @@ pub fn save_record(record: &serde_json::Value, path: &Path) -> Result<()> {
     atomic::write(&record_of(path), |temporary| Ok(fs::write(temporary, format!("{record:#}\n"))?))
 }
 
-fn record_of(path: &Path) -> std::path::PathBuf {
+fn record_of(path: &Path) -> PathBuf {
     path.with_extension("json")
 }
 
@@ -60,12 +60,10 @@ pub fn load(path: &Path, device: Device) -> Result<Model> {
     let load = || {
         // Names, shapes and types first: VarStore::load would broadcast a small tensor over a
         // large one, take over another type, pass over unknown names, and stop half-way.
+        fs::File::open(path)?; // for an error in plain words: the others' are not
         let tensors = match format(path)? {
             Format::Safetensors => Tensor::read_safetensors(path),
-            Format::Ot => {
-                fs::File::open(path)?; // for an error in plain words: libtorch's is a stack trace
-                Tensor::load_multi(path)
-            }
+            Format::Ot => Tensor::load_multi(path),
         };
         let hidden = check(tensors?.into_iter().collect())?;
         let mut model = Model::zeros(hidden, device)?;
@@ -90,6 +88,12 @@ pub fn released(device: Device) -> Result<Model> {
     load().context("cannot unpack the released weights into the temporary folder (TMPDIR)")
 }
 
+/// The path that `name` stands for, if weights can be saved under such a name.
+pub fn file_name(name: &str) -> Result<PathBuf> {
+    format(name.as_ref())?;
+    Ok(name.into())
+}
+
 fn format(path: &Path) -> Result<Format> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => Ok(Format::Safetensors),
@@ -106,7 +110,8 @@ fn check(tensors: BTreeMap<String, Tensor>) -> Result<i64> {
         Some(&[hidden, inputs]) if inputs == PIXELS as i64 && hidden > 0 => hidden,
         Some(shape) => bail!("dense_1.weight has the shape {shape:?}, expected [hidden, {PIXELS}]"),
         None => {
-            bail!("there is no dense_1.weight in it, only {:?}", tensors.keys().collect::<Vec<_>>())
+            let names: Vec<_> = tensors.keys().take(8).collect();
+            bail!("there is no dense_1.weight in it; the first names in it are {names:?}")
         }
     };
     let classes = CLASSES as i64;
@@ -118,7 +123,7 @@ fn check(tensors: BTreeMap<String, Tensor>) -> Result<i64> {
     ]);
     for (name, tensor) in &tensors {
         let Some(shape) = expected.remove(name.as_str()) else {
-            bail!("it holds {name}, which is no part of this network");
+            bail!("it holds {name:?}, which is no part of this network");
         };
         ensure!(
             tensor.size() == shape,

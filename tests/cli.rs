@@ -93,6 +93,9 @@ fn wrong_usage_gives_2_and_failure_1_and_neither_changes_a_file() {
         &["train", "--batch-size", "0"],
         &["train", "--learning-rate", "NaN"],
         &["train", "--learning-rate", "0"],
+        &["train", "--learning-rate", "-1"],
+        &["train", "--learning-rate", "1e300"],
+        &["train", "--output", "a.h5"],
         &["train", "--validation-split", "1"],
         &["train", "--optimizer", "adamm"],
         &["train", "--device", "gpu"],
@@ -109,7 +112,6 @@ fn wrong_usage_gives_2_and_failure_1_and_neither_changes_a_file() {
     }
     for (failing, fault) in [
         (&["train", "--data", "nowhere"][..], "nowhere"),
-        (&["train", "--data", "data", "--output", "a.h5"], "must end in .safetensors or .ot"),
         (&["train", "--data", "data", "--output", "folder.safetensors"], "it is a folder"),
         (&["train", "--data", "data", "--output", "record.ot"], "record.json: it is a folder"),
         (&["train", "--data", "data", "--output", "file/a.ot"], "cannot create the folder file"),
@@ -118,6 +120,7 @@ fn wrong_usage_gives_2_and_failure_1_and_neither_changes_a_file() {
         (&["evaluate", "--weights", "text.safetensors"], "text.safetensors"),
         (&["predict", "--weights", "none.safetensors", "a.png"], "none.safetensors"),
         (&["summary", "--weights", "file"], "must end in"),
+        (&["summary", "--weights", "nowhere"], "No such file"),
     ] {
         let (code, _, err) = place.run(failing);
         assert_eq!(code, 1, "{failing:?} {err}");
@@ -314,6 +317,50 @@ fn ctrl_c_keeps_the_last_complete_epoch() {
     assert_eq!(json(&out)["weights"]["sha256"], record["weights"]["sha256"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_second_ctrl_c_ends_at_once_and_in_order() {
+    let place = Place::new();
+    place.data_set("data", 5000, 50);
+    for _ in 0..5 {
+        let long = ["train", "--data", "data", "--epochs", "100000"];
+        let mut child = place.command(&long).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.by_ref().any(|line| line.starts_with("Epoch 1/")));
+        for _ in 0..2 {
+            let id = child.id().to_string();
+            assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(130)); // not a signal's end, as of a crash
+    }
+}
+
+#[test]
+fn a_training_outlives_whoever_reads_its_output() {
+    let place = Place::new();
+    place.data_set("data", 200, 50);
+    let mut command = place.command(&[&SMALL[..], &["--epochs", "4"]].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(finish(child.wait_with_output().unwrap()), (0, String::new(), String::new()));
+    let record = json(&fs::read_to_string(place.path("models/mnist.json")).unwrap());
+    assert_eq!(record["history"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_divergence_in_the_very_last_step_is_not_saved() {
+    let place = Place::new();
+    place.data_set("data", 20, 10);
+    let once = ["train", "--data", "data", "--epochs", "1", "--batch-size", "20"];
+    for rate in ["1e38", "1e30"] {
+        let rest = ["--optimizer", "sgd", "--learning-rate", rate];
+        let (code, _, err) = place.run(&[&once[..], &rest].concat());
+        assert_eq!(code, 1, "{err}");
+        assert!(err.contains("has diverged") && !err.contains("panicked"), "{err}");
+        assert!(!place.path("models/mnist.safetensors").exists());
+    }
+}
+
 #[test]
 fn two_first_starts_at_once_and_a_damaged_cache_end_well() {
     let place = Place::new();
@@ -354,7 +401,7 @@ fn help_tells_every_default() {
         assert!(out.contains(&format!("[default: {default}]")), "{default}: {out}");
     }
     assert!(out.contains("[default: 512") && out.contains("[default: 0.001"), "{out}");
-    for verb in ["evaluate", "predict", "summary", "doctor"] {
+    for verb in ["evaluate", "predict", "read", "summary", "doctor"] {
         let (code, out, _) = place.run(&[verb, "--help"]);
         assert!(code == 0 && out.contains("--json"), "{out}");
     }

@@ -269,7 +269,7 @@ fn faulty_weights_are_refused_with_the_fault() {
     let cases = [
         (with("dense_1.bias", None), "no dense_1.bias"),
         (with("dense_1.weight", None), "no dense_1.weight"),
-        (with("dense_3.bias", Some(shape(&[4]))), "dense_3.bias, which is no part"),
+        (with("dense_3.bias", Some(shape(&[4]))), "dense_3.bias\", which is no part"),
         // These two would be broadcast.
         (with("dense_1.bias", Some(shape(&[1]))), "dense_1.bias has the shape [1], expected [4]"),
         (with("dense_2.weight", Some(shape(&[1, 4]))), "[1, 4], expected [10, 4]"),

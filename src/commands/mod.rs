@@ -13,6 +13,7 @@ use crate::weights;
 pub mod doctor;
 pub mod evaluate;
 pub mod predict;
+pub mod read;
 pub mod summary;
 pub mod train;
 

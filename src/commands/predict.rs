@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use super::{MachineArgs, WeightsArgs, note, print_json};
 use crate::model::Prediction;
-use crate::{CLASSES, image, report};
+use crate::{CLASSES, device, image, report};
 
-/// Pictures that are decoded, on all cores, and classified at a time; bounds the memory taken.
+/// Pictures that are decoded, on all cores, and classified at a time.
 const BATCH: usize = 256;
 
 /// Tell which digit each picture shows
@@ -24,7 +24,7 @@ pub struct Args {
     images: Vec<PathBuf>,
     #[command(flatten)]
     weights: WeightsArgs,
-    /// Show the K most probable digits of each picture
+    /// Show the K most probable digits of each picture; JSON has all ten
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=CLASSES as i64))]
     top: u8,
     #[command(flatten)]
@@ -44,9 +44,9 @@ struct Line<'a> {
 impl Args {
     /// Prints a line for each picture; one that cannot be read is reported, and the rest go on.
     pub fn run(&self) -> Result<ExitCode> {
-        let (device, _) = self.machine.start()?;
+        let (device, reason) = self.machine.start()?;
         let (model, name) = self.weights.load(device)?;
-        note(&format!("Weights: {name}"));
+        note(&format!("Weights: {name}\nDevice: {} ({reason})", device::name(device)));
 
         let mut out = io::BufWriter::new(io::stdout().lock());
         let mut failed = false;
@@ -58,15 +58,18 @@ impl Args {
                 }
             });
         loop {
-            let batch = paths.by_ref().take(BATCH).collect::<Result<Vec<_>>>()?;
+            let batch: Vec<_> = paths.by_ref().take(BATCH).collect();
             if batch.is_empty() {
                 break;
             }
             let (mut read, mut digits) = (Vec::new(), Vec::new());
-            let results: Vec<_> = batch.par_iter().map(|path| image::read(path)).collect();
-            for (path, result) in batch.iter().zip(results) {
+            let results: Vec<Result<_>> = batch
+                .into_par_iter()
+                .map(|path| path.and_then(|path| Ok((image::read(&path)?, path))))
+                .collect();
+            for result in results {
                 match result {
-                    Ok(digit) => {
+                    Ok((digit, path)) => {
                         read.push(path);
                         digits.push(digit);
                     }
@@ -92,8 +95,15 @@ impl Args {
 
 /// Paths from standard input; on Unix they need not be UTF-8.
 fn lines() -> impl Iterator<Item = Result<PathBuf>> {
-    io::stdin().lock().split(b'\n').filter_map(|line| {
-        let line = match line.context("cannot read paths from standard input") {
+    let mut failed = false; // what cannot be read now cannot be read again
+    let lines = io::stdin().lock().split(b'\n').map_while(move |line| {
+        (!failed).then(|| {
+            failed = line.is_err();
+            line.context("cannot read paths from standard input")
+        })
+    });
+    lines.filter_map(|line| {
+        let line = match line {
             Ok(line) => line,
             Err(error) => return Some(Err(error)),
         };

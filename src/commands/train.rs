@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::{DEFAULT_WEIGHTS, MachineArgs, print_json};
+use crate::augment::Augment;
 use crate::model::{MAX_HIDDEN, Model};
 use crate::optimizer::Optimizer;
-use crate::train::{Config, Event, Progress, fit};
+use crate::train::{Config, Event, Progress, Schedule, fit};
 use crate::{LIBTORCH, VERSION, data, device, metrics, report, weights};
 
 /// Exit code of a program that was ended by Ctrl-C.
@@ -36,8 +37,14 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Config::default().optimizer)]
     optimizer: Optimizer,
     /// Learning rate [default: 0.001; sgd: 0.01]
-    #[arg(long, value_name = "RATE", value_parser = learning_rate)]
+    #[arg(long, value_name = "RATE", value_parser = learning_rate, allow_negative_numbers = true)]
     learning_rate: Option<f64>,
+    /// How the learning rate changes
+    #[arg(long, value_enum, default_value_t = Schedule::Constant)]
+    schedule: Schedule,
+    /// Change the pictures anew in every epoch, in these ways or, without any named, in all
+    #[arg(long, value_enum, value_name = "WAY", num_args = 0.., value_delimiter = ',', default_missing_values = ["affine", "elastic", "stroke"])]
+    augment: Vec<Augment>,
     /// Times to go through the training set
     #[arg(long, value_name = "N", default_value_t = Config::default().epochs as u32, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
@@ -45,15 +52,15 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = Config::default().batch_size, value_parser = clap::value_parser!(i64).range(1..=i64::from(i32::MAX)))]
     batch_size: i64,
     /// Share of the training set, its last part, to keep for validation: 0 to below 1
-    #[arg(long, value_name = "SHARE", default_value_t = Config::default().validation_split, value_parser = validation_split)]
+    #[arg(long, value_name = "SHARE", default_value_t = Config::default().validation_split, value_parser = validation_split, allow_negative_numbers = true)]
     validation_split: f64,
     /// Determines initial weights and order of samples
-    #[arg(long, default_value_t = Config::default().seed)]
+    #[arg(long, default_value_t = Config::default().seed, allow_negative_numbers = true)]
     seed: u64,
     #[command(flatten)]
     machine: MachineArgs,
     /// Where to save the weights (.safetensors or .ot); a .json of the same name goes beside
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_WEIGHTS)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_WEIGHTS, value_parser = weights::file_name)]
     output: PathBuf,
     /// Go on from these weights instead of random ones
     #[arg(long, value_name = "WEIGHTS")]
@@ -65,8 +72,8 @@ pub struct Args {
 
 fn learning_rate(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(rate) if rate > 0. && f64::is_finite(rate) => Ok(rate),
-        _ => Err("choose a number above 0".into()),
+        Ok(rate) if Optimizer::takes_learning_rate(rate) => Ok(rate),
+        _ => Err("choose a number above 0, usually well below 1".into()),
     }
 }
 
@@ -81,6 +88,7 @@ impl Args {
     /// Trains, saves and evaluates. Ctrl-C ends after the current batch, keeps the last complete
     /// epoch's weights and gives the exit code 130.
     pub fn run(&self) -> Result<ExitCode> {
+        let stop = stop_on_interrupt()?;
         weights::check_output(&self.output)?;
         let (device, reason) = self.machine.start()?;
         let mut model = match &self.init {
@@ -94,21 +102,23 @@ impl Args {
         let config = Config {
             optimizer: self.optimizer,
             learning_rate: self.learning_rate.unwrap_or(self.optimizer.default_learning_rate()),
+            schedule: self.schedule,
+            augment: self.augment.clone(),
             epochs: self.epochs as usize,
             batch_size: self.batch_size,
             validation_split: self.validation_split,
             seed: self.seed,
         };
 
-        let stop = stop_on_interrupt()?;
         let mut display = Display::new(config.epochs, self.json);
-        display.line(&format!("Device: {} ({reason})", device::name(device)))?;
-        let mut failure = None;
+        // What cannot be shown must not cost the training; it is reported at the end.
+        let mut failure =
+            display.line(&format!("Device: {} ({reason})", device::name(device))).err();
         let history = fit(&mut model, &data.train, &config, &mut |event| {
             if let Err(error) = display.show(event) {
-                failure = Some(error);
+                failure.get_or_insert(error);
             }
-            match stop.load(Ordering::Relaxed) || failure.is_some() {
+            match stop.load(Ordering::Relaxed) {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
@@ -120,6 +130,12 @@ impl Args {
         }
 
         let test = metrics::evaluate(&model, &data.test)?;
+        ensure!(
+            test.loss.is_finite(),
+            "the loss on the test set is {}: the training has diverged, nothing is saved; \
+             try a smaller --learning-rate",
+            test.loss
+        );
         let sha256 = weights::save(&model, &self.output)?;
         let record = json!({
             "format": 1,
@@ -127,10 +143,12 @@ impl Args {
             "libtorch": LIBTORCH,
             "configuration": {
                 "data": self.data.as_ref().map_or("built-in MNIST".into(), |dir| dir.to_string_lossy()),
-                "init": self.init,
+                "init": self.init.as_ref().map(|path| path.to_string_lossy()),
                 "hidden": model.hidden(),
                 "optimizer": config.optimizer,
                 "learning_rate": config.learning_rate,
+                "schedule": config.schedule,
+                "augment": config.augment,
                 "epochs": config.epochs,
                 "batch_size": config.batch_size,
                 "validation_split": config.validation_split,
@@ -163,13 +181,16 @@ impl Args {
     }
 }
 
-/// Becomes true at the first Ctrl-C (or SIGTERM); the second ends the program at once.
+/// Becomes true at the first Ctrl-C; the second ends the program at once.
+#[allow(unsafe_code)]
 fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = stop.clone();
     ctrlc::set_handler(move || {
         if seen.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED.into());
+            // SAFETY: it only ends the process. Nothing is torn down, unlike by `exit`, while libtorch
+            // is still computing on the main thread.
+            unsafe { libc::_exit(INTERRUPTED.into()) };
         }
     })
     .context("cannot listen for Ctrl-C")?;
@@ -191,7 +212,7 @@ impl Display {
             false => ProgressDrawTarget::hidden(),
         };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        let style = ProgressStyle::with_template("{prefix} {pos:>5}/{len} [{bar:25}] {msg}");
+        let style = ProgressStyle::with_template("{prefix} {pos:>5}/{len} [{wide_bar}] {msg}");
         bar.set_style(style.expect("the template is valid").progress_chars("=>."));
         Display { epochs, to_stderr, bar, drawn: Instant::now() }
     }
@@ -219,9 +240,10 @@ impl Display {
 
     fn step(&mut self, progress: &Progress) {
         if progress.step == 1 {
-            self.bar.set_prefix(format!("Epoch {}/{}", progress.epoch, self.epochs));
             self.bar.set_length(progress.steps as u64);
             self.bar.reset();
+            self.bar.set_message("");
+            self.bar.set_prefix(format!("Epoch {}/{}", progress.epoch, self.epochs));
         }
         // Reading the figures waits for the device, so ten times a second at most.
         if self.drawn.elapsed() < Duration::from_millis(100) {
@@ -230,11 +252,11 @@ impl Display {
         self.drawn = Instant::now();
         if let Ok((loss, accuracy)) = progress.metrics() {
             let milliseconds = 1e3 * self.bar.elapsed().as_secs_f64() / progress.step as f64;
+            self.bar.set_position(progress.step as u64);
             self.bar.set_message(format!(
                 "{milliseconds:.1} ms/step - {}",
                 report::figures(loss, accuracy)
             ));
-            self.bar.set_position(progress.step as u64);
         }
     }
 

@@ -1,0 +1,103 @@
+//! `mnist read`: photographs and scans of several digits → text.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use image::{GrayImage, ImageFormat};
+use serde_json::json;
+
+use super::{MachineArgs, WeightsArgs, note, print_json};
+use crate::model::Model;
+use crate::reading;
+use crate::{atomic, device, image as picture, plot, report};
+
+/// Read the digits of a photograph or scan, line by line
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Pictures of any number of digits each, in any format that `predict` takes
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    #[command(flatten)]
+    weights: WeightsArgs,
+    /// Print `?` for digits that are less sure than this, from 0 to 1
+    #[arg(long, value_name = "P", default_value_t = 0., value_parser = probability)]
+    min_confidence: f32,
+    /// Draw boxes and labels on the picture (one only), into this file, whose extension names the
+    /// format
+    #[arg(long, value_name = "OUT.png")]
+    annotate: Option<PathBuf>,
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// Print JSON, one object a line for each picture
+    #[arg(long)]
+    json: bool,
+}
+
+fn probability(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(share) if (0. ..=1.).contains(&share) => Ok(share),
+        _ => Err("choose a number from 0 to 1".into()),
+    }
+}
+
+impl Args {
+    /// Prints the lines of each picture; one that cannot be read is reported, and the rest go on.
+    pub fn run(&self) -> Result<ExitCode> {
+        if let Some(path) = &self.annotate {
+            if self.images.len() > 1 {
+                bail!("--annotate draws one picture, but {} are given", self.images.len());
+            }
+            ImageFormat::from_path(path)
+                .with_context(|| format!("cannot write {}; end it in .png", path.display()))?;
+            atomic::prepare(path)?;
+        }
+        let (device, reason) = self.machine.start()?;
+        let (model, name) = self.weights.load(device)?;
+        note(&format!("Weights: {name}\nDevice: {} ({reason})", device::name(device)));
+        let mut failed = false;
+        for path in &self.images {
+            let read = picture::decode(path)
+                .with_context(|| format!("cannot read the image {}", path.display()))
+                .and_then(|grey| self.read(&model, path, &grey));
+            if let Err(error) = read {
+                if error.is::<io::Error>() {
+                    return Err(error); // standard output is closed
+                }
+                failed = true;
+                note(&format!("error: {error:#}"));
+            }
+        }
+        Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    fn read(&self, model: &Model, path: &std::path::Path, grey: &GrayImage) -> Result<()> {
+        let lines = reading::read(model, grey)?;
+        let name = path.display();
+        if lines.is_empty() {
+            note(&format!("{name}: nothing is written there"));
+        }
+        if let Some(output) = &self.annotate {
+            let drawn = plot::annotate(grey, &lines, self.min_confidence)?;
+            atomic::write(output, |temporary| Ok(drawn.save(temporary)?))?;
+        }
+        let mut out = io::stdout().lock();
+        if self.json {
+            let lines: Vec<_> = lines
+                .iter()
+                .map(
+                    |line| json!({"text": report::line(line, self.min_confidence), "digits": line}),
+                )
+                .collect();
+            return print_json(&mut out, &json!({"path": name.to_string(), "lines": lines}));
+        }
+        if self.images.len() > 1 {
+            writeln!(out, "{name}:")?;
+        }
+        for line in &lines {
+            writeln!(out, "{}", report::line(line, self.min_confidence))?;
+        }
+        Ok(())
+    }
+}

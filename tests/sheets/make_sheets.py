@@ -1,0 +1,201 @@
+"""Draws the sheets in this folder from MNIST test digits: handwriting as people photograph it.
+
+    python3 tests/sheets/make_sheets.py    # needs numpy, pillow and scipy
+
+Writes NAME.jpg and truth.json: for each sheet its kind of trouble, its lines as `mnist read` is to
+print them, and the box of each digit (x, y, width, height, in pixels of the upright picture).
+"""
+
+import gzip
+import json
+import math
+import pathlib
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+HERE = pathlib.Path(__file__).parent
+DATA = HERE.parent.parent / "data"
+PAPER = (236, 233, 226)
+INK = (38, 40, 60)
+
+
+def mnist():
+    read = lambda name, skip: np.frombuffer(gzip.open(DATA / name).read(), np.uint8)[skip:]
+    images = read("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
+    return images, read("t10k-labels-idx1-ubyte.gz", 8)
+
+
+IMAGES, LABELS = mnist()
+
+
+class Sheet:
+    """Ink, 0 to 1, on a page, with the truth of what is written."""
+
+    def __init__(self, seed, width=1300, height=900):
+        self.rng = np.random.default_rng(seed)
+        self.ink = np.zeros((height, width))
+        self.lines = []
+
+    def digit(self, size, strength=1.0):
+        """A digit of the test set at about `size` pixels high, cropped to its ink."""
+        index = self.rng.integers(len(LABELS))
+        picture = ndimage.zoom(IMAGES[index] / 255.0, size / 20, order=3).clip(0, 1)
+        picture = ndimage.gaussian_filter(picture, size / 60)
+        picture = ((picture - 0.3) / 0.35).clip(0, 1)  # a pen's edge
+        ys, xs = np.nonzero(picture > 0.3)
+        picture = picture[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+        return int(LABELS[index]), picture * strength
+
+    def line(self, words, y, x=70, size=62, gap=0.55, space=2.4, strength=1.0, drift=0.0, touch=False):
+        """Writes digits from (x, y) on; `words` are the numbers of digits between spaces."""
+        text, boxes = "", []
+        for number, count in enumerate(words):
+            if number:
+                text += " "
+                x += int(space * size)
+            for _ in range(count):
+                label, picture = self.digit(size * self.rng.uniform(0.92, 1.08), strength)
+                high, wide = picture.shape
+                top = int(y - high / 2 + self.rng.uniform(-0.06, 0.06) * size + drift * x)
+                if touch and boxes and text[-1] != " ":
+                    # Back until ink meets ink.
+                    while True:
+                        there = self.ink[top : top + high, x : x + wide]
+                        if (there * picture > 0.3).sum() > size / 8 or x < boxes[-1][0] + size // 4:
+                            break
+                        x -= 1
+                place = self.ink[top : top + high, x : x + wide]
+                np.maximum(place, picture, out=place)
+                boxes.append([x, top, wide, high])
+                text += str(label)
+                x += wide + (0 if touch else int(gap * size * self.rng.uniform(0.7, 1.3)))
+        self.lines.append((text, boxes))
+
+    def standard(self, **options):
+        for y in (130, 290, 450, 610, 770):
+            words = [[6], [3, 3], [4, 2], [7], [2, 4], [5]][self.rng.integers(6)]
+            self.line(words, y, **options)
+
+    def photograph(self, paper=PAPER, ink=INK, light=None, grain=3.0, ruled=None):
+        """The page as a colour picture."""
+        height, width = self.ink.shape
+        page = np.ones((height, width, 3)) * paper
+        if ruled is not None:
+            color, distance, squares, strength = ruled
+            lines = np.zeros((height, width))
+            lines[distance // 2 :: distance] = lines[distance // 2 + 1 :: distance] = strength
+            if squares:
+                lines[:, distance // 3 :: distance] = lines[:, distance // 3 + 1 :: distance] = strength
+            page = page * (1 - lines[..., None]) + np.array(color) * lines[..., None]
+        fibre = ndimage.gaussian_filter(self.rng.normal(0, 1, (height, width)), 1.2) * 3
+        page += (grain * (fibre + self.rng.normal(0, 0.5, (height, width))))[..., None]
+        ink_on = self.ink[..., None] * (1 + 0.05 * fibre[..., None]).clip(0, 1.2)
+        page = page * (1 - ink_on.clip(0, 1)) + np.array(ink) * ink_on.clip(0, 1)
+        if light is not None:
+            page *= light(*np.mgrid[0:height, 0:width][::-1])[..., None]
+        return Image.fromarray(page.clip(0, 255).astype(np.uint8))
+
+    def tilt(self, degrees):
+        """Turns the ink about the middle, and the boxes with it."""
+        height, width = self.ink.shape
+        self.ink = ndimage.rotate(self.ink, degrees, reshape=False, order=1)
+        angle = math.radians(degrees)
+        for _, boxes in self.lines:
+            for box in boxes:
+                x, y, w, h = box
+                corners = [(x, y), (x + w, y), (x, y + h), (x + w, y + h)]
+                turned = [
+                    (
+                        width / 2 + (a - width / 2) * math.cos(angle) + (b - height / 2) * math.sin(angle),
+                        height / 2 - (a - width / 2) * math.sin(angle) + (b - height / 2) * math.cos(angle),
+                    )
+                    for a, b in corners
+                ]
+                left, top = min(a for a, _ in turned), min(b for _, b in turned)
+                right, bottom = max(a for a, _ in turned), max(b for _, b in turned)
+                box[:] = [int(left), int(top), int(right - left) + 1, int(bottom - top) + 1]
+
+
+truth = {}
+
+
+def save(name, trouble, sheet, picture, exif=None, upright=True):
+    options = {"exif": exif} if exif else {}
+    picture.save(HERE / f"{name}.jpg", quality=72, optimize=True, **options)
+    truth[name] = {
+        "trouble": trouble,
+        "lines": [text for text, _ in sheet.lines],
+        "boxes": [boxes for _, boxes in sheet.lines],
+    }
+
+
+def shadow(x, y):
+    return 0.45 + 0.55 / (1 + np.exp((x * 0.6 + y - 900) / -90))
+
+
+def lamp(x, y):
+    return 1.05 - 0.6 * np.hypot(x - 300, y - 200) / 1300
+
+
+def main():
+    for number in range(3):
+        plain = Sheet(100 + number)
+        plain.standard()
+        save(f"plain_{number}", "plain", plain, plain.photograph())
+
+        texture = Sheet(200 + number)
+        texture.standard(strength=0.75)
+        save(f"texture_{number}", "rough paper", texture, texture.photograph(grain=9.0, paper=(205, 200, 190)))
+
+        dim = Sheet(300 + number)
+        dim.standard()
+        save(f"light_{number}", "shadow, uneven light", dim, dim.photograph(light=[shadow, lamp, lambda x, y: shadow(1300 - x, y)][number]))
+
+        tilted = Sheet(400 + number, height=1100)
+        for y in (330, 480, 630, 780):
+            tilted.line([[3, 3], [6], [4, 2]][number], y, x=220)
+        tilted.tilt([-9, 4, 10][number])
+        save(f"tilt_{number}", "tilted", tilted, tilted.photograph())
+
+        ruled = Sheet(500 + number)
+        ruled.standard(strength=0.95)
+        lines = [((150, 175, 215), 80, False, 0.8), ((150, 175, 215), 54, True, 0.7), ((90, 110, 160), 80, False, 0.9)][number]
+        save(f"ruled_{number}", "ruled, squared", ruled, ruled.photograph(ruled=lines))
+
+        color = Sheet(600 + number)
+        color.standard()
+        paper, ink = [((250, 225, 150), (180, 30, 40)), ((190, 225, 200), (30, 50, 160)), ((45, 50, 60), (225, 225, 215))][number]
+        save(f"color_{number}", "coloured ink and paper", color, color.photograph(paper=paper, ink=ink))
+
+        pencil = Sheet(700 + number)
+        pencil.standard(strength=[0.45, 0.38, 0.32][number])
+        save(f"pencil_{number}", "faint pencil", pencil, pencil.photograph(ink=(70, 70, 72), grain=3.5))
+
+        touching = Sheet(800 + number)
+        for y in (150, 330, 510, 690):
+            touching.line([2, 2, 2], y, touch=True, size=70)
+        save(f"touching_{number}", "touching digits", touching, touching.photograph())
+
+        turned = Sheet(900 + number)
+        turned.standard()
+        picture = turned.photograph()
+        code, turn = [(3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_90), (8, Image.Transpose.ROTATE_270)][number]
+        exif = Image.Exif()
+        exif[0x0112] = code
+        save(f"exif_{number}", "turned by EXIF", turned, picture.transpose(turn), exif)
+
+        small = Sheet(1000 + number)
+        for y in range(60, 860, 64):
+            small.line([[10, 6], [18], [5, 5, 5]][number], y, size=30, space=2.8)
+        save(f"small_{number}", "small writing", small, small.photograph())
+
+        blank = Sheet(1100 + number)
+        save(f"blank_{number}", "blank", blank, blank.photograph(light=[None, lamp, shadow][number], ruled=[None, None, ((150, 175, 215), 80, False, 0.8)][number]))
+
+    text = json.dumps(truth, indent=1)
+    (HERE / "truth.json").write_text(text + "\n")
+
+
+main()
