@@ -5,9 +5,10 @@
 //! Data flows one way, and a module uses only those to its left:
 //!
 //! ```text
-//! bytes ──► tensors ──► model ──► train, metrics ──► report
-//! idx, image   data     model, weights,   train,     report
-//!                       optimizer, device metrics
+//! bytes ──► tensors ──► model ──► train, metrics ──────► report
+//! idx,      data,       model,    train, metrics,        report,
+//! image,    augment     weights,  reading                plot
+//! sheet                 optimizer, device
 //! ```
 //!
 //! # Example

@@ -69,12 +69,18 @@ fn best(blob: &Blob, predictions: &[Prediction]) -> Vec<usize> {
         // A shape wider than digits are is hardly one, whatever the network, which has never seen
         // two at once, says of it; and a cut has to be worth something.
         let wide = (piece.aspect - 1.).max(0.);
-        -prediction.confidence.max(1e-6).ln() + 4. * wide * wide + 0.3
+        // Digits touch at one place; a cut through two goes through a loop of one digit.
+        let cut = match blob.cuts[piece.to] {
+            0 => 0.,
+            1 => 0.3,
+            _ => 1.2,
+        };
+        -prediction.confidence.max(1e-6).ln() + 10. * wide * wide + cut
     };
     // The best way to each cut: its cost and its last piece.
-    let mut ways: Vec<Option<(f32, Option<usize>)>> = vec![None; blob.end + 1];
+    let mut ways: Vec<Option<(f32, Option<usize>)>> = vec![None; blob.cuts.len()];
     ways[0] = Some((0., None));
-    for to in 1..=blob.end {
+    for to in 1..blob.cuts.len() {
         for (index, piece) in blob.pieces.iter().enumerate().filter(|(_, piece)| piece.to == to) {
             let Some((before, _)) = ways[piece.from] else { continue };
             let sum = before + cost(piece, &predictions[index]);
@@ -83,7 +89,7 @@ fn best(blob: &Blob, predictions: &[Prediction]) -> Vec<usize> {
             }
         }
     }
-    let mut at = blob.end;
+    let mut at = blob.cuts.len() - 1;
     let mut chosen = Vec::new();
     while let Some((_, Some(index))) = ways[at] {
         chosen.push(index);

@@ -63,8 +63,8 @@ pub struct Piece {
 /// Ink that hangs together.
 #[derive(Clone, Debug)]
 pub struct Blob {
-    /// The number of its right end, counting the cuts from the left end, 0.
-    pub end: usize,
+    /// How many strokes each cut goes through, from the blob's left end, through none, to its right.
+    pub cuts: Vec<usize>,
     /// What lies between its cuts, in every combination that may be a digit.
     pub pieces: Vec<Piece>,
     /// Whether the gap to the blob before it is that of a space.
@@ -75,6 +75,9 @@ pub struct Blob {
 /// right. A page with nothing written on it gives no lines.
 pub fn find(grey: &GrayImage) -> Vec<Vec<Blob>> {
     let longest = grey.width().max(grey.height());
+    if longest == 0 {
+        return Vec::new();
+    }
     let scale = (longest as f32 / WORKING_SIDE as f32).max(1.);
     let side = |side: u32| ((side as f32 / scale).round() as u32).max(1);
     let (width, height) = (side(grey.width()), side(grey.height()));
@@ -106,10 +109,10 @@ fn ink(grey: &GrayImage) -> GrayImage {
             Luma([(255. * (1. - grey / paper)).round() as u8]) // below 0 becomes 0
         })
     };
-    let (on_light, on_dark) = (darker(0), darker(255)); // ^ 255 turns light to dark
-    // Grain goes both ways, writing one.
-    let weight = |ink: &GrayImage| ink.iter().map(|&ink| f64::from(ink).powi(3)).sum::<f64>();
-    let ink = if weight(&on_light) >= weight(&on_dark) { on_light } else { on_dark };
+    // Grain goes both ways, writing one; but only dark ground can be written on in light.
+    let grain = grey.iter().zip(paper.iter()).map(|(&g, &p)| (f64::from(g) - f64::from(p)).powi(3));
+    let dark = small.iter().map(|&g| u64::from(g)).sum::<u64>() < 140 * small.len() as u64;
+    let ink = darker(if dark && grain.sum::<f64>() > 0. { 255 } else { 0 }); // ^ 255 inverts
     match width.max(height) {
         0..=400 => ink,
         _ => gaussian_blur_f32(&ink, 0.8),
@@ -135,7 +138,7 @@ fn levels(ink: &GrayImage) -> Option<(u8, u8)> {
     above.sort_unstable();
     let dark = *above.get(above.len() * 19 / 20)?;
     let strip = GrayImage::from_raw(above.len() as u32, 1, above)?;
-    Some((floor, otsu_level(&strip).min(floor + (dark - floor) / 5 * 2)))
+    Some((floor, otsu_level(&strip).max(floor).min(floor + (dark - floor) / 10 * 3)))
 }
 
 fn binary(ink: &GrayImage, threshold: u8) -> GrayImage {
@@ -212,14 +215,14 @@ impl Page {
             page.back = upright.invert();
         }
         page.mask = binary(&page.ink, threshold);
-        page.erase_ruled_lines();
+        page.erase_ruled_lines(&binary(&page.ink, floor + (threshold - floor) / 3));
         page
     }
 
     /// Takes away thin lines across half the page or more, but not what is written over them.
-    fn erase_ruled_lines(&mut self) {
+    fn erase_ruled_lines(&mut self, faint: &GrayImage) {
         for vertical in [false, true] {
-            let turned = if vertical { imageops::rotate90(&self.mask) } else { self.mask.clone() };
+            let turned = if vertical { imageops::rotate90(faint) } else { faint.clone() };
             for (x, top, bottom) in ruled(&turned) {
                 for y in top..=bottom {
                     // rotate90 has taken (x, y) to (height - 1 - y, x).
@@ -338,7 +341,15 @@ impl Page {
                 pieces.push(Piece { from, to, digit, bounds, aspect });
             }
         }
-        Blob { end, pieces, space: false }
+        let crossed = |way: &Vec<u32>| {
+            let inked: Vec<bool> = way
+                .iter()
+                .enumerate()
+                .map(|(y, &x)| x < ink.width() && ink.get_pixel(x, y as u32).0[0] > 100)
+                .collect();
+            inked.chunk_by(|a, b| a == b).filter(|run| run[0]).count()
+        };
+        Blob { cuts: cuts.iter().map(crossed).collect(), pieces, space: false }
     }
 
     fn ink_where<'a>(

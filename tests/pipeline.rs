@@ -7,11 +7,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use common::{Place, gzip, idx, mnist_images};
-use tch::{Device, Tensor};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use tch::{Device, Kind, Tensor};
+use tch_mnist::augment::{Augment, Augmenter};
 use tch_mnist::data::{self, Data};
 use tch_mnist::model::Model;
 use tch_mnist::optimizer::Optimizer;
-use tch_mnist::train::{Config, Event, History, fit};
+use tch_mnist::train::{Config, Event, History, Schedule, fit};
 use tch_mnist::{image, metrics, weights};
 
 fn small(place: &Place) -> Data {
@@ -104,6 +107,77 @@ fn an_epoch_takes_every_sample_once_and_counts_right() {
     let epoch = &history.unwrap().epochs[0];
     assert!((epoch.loss - before.loss).abs() < 1e-5, "{} {}", epoch.loss, before.loss);
     assert_eq!(epoch.accuracy, before.accuracy);
+}
+
+#[test]
+fn augmentation_changes_pictures_within_limits_and_by_the_seed() {
+    let place = Place::new();
+    let data = data::load(None).unwrap();
+    let images = data.test.images.narrow(0, 0, 500);
+    let ways = [Augment::Affine, Augment::Elastic, Augment::Stroke];
+    let changed = |ways: &[Augment], seed| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        Augmenter::new(ways, Device::Cpu).apply(&images, &mut rng)
+    };
+    let far = |a: &Tensor, b: &Tensor| (a - b).abs().mean(Kind::Float).double_value(&[]);
+    // The mean ink of each picture, and its centre of mass in pixels.
+    let moments = |images: &Tensor| {
+        let weight = |dim: i64| {
+            let places = Tensor::arange(28, (Kind::Float, Device::Cpu));
+            let places = if dim == 1 { places.view([1, 28, 1]) } else { places.view([1, 1, 28]) };
+            (images.view([-1, 28, 28]) * places).sum_dim_intlist(&[1i64, 2][..], false, Kind::Float)
+        };
+        let ink = images.sum_dim_intlist(&[1i64][..], false, Kind::Float);
+        (weight(1) / &ink, weight(2) / &ink, ink)
+    };
+    for way in ways {
+        let one = changed(&[way], 1);
+        assert_eq!(one, changed(&[way], 1));
+        assert!(far(&one, &changed(&[way], 2)) > 1e-3, "{way:?}");
+        assert!(far(&one, &images) > 1e-3 && one.min().double_value(&[]) >= 0., "{way:?}");
+        assert!(one.max().double_value(&[]) <= 1. + 1e-6, "{way:?}");
+        let (before, after) = (moments(&images), moments(&one));
+        for (a, b) in [(&before.0, &after.0), (&before.1, &after.1)] {
+            let shift = (a - b).abs().max().double_value(&[]);
+            assert!(shift < 3., "{way:?}: the centre of mass moves by {shift}");
+        }
+        let ratio = (after.2.sum(Kind::Float) / before.2.sum(Kind::Float)).double_value(&[]);
+        assert!((0.9..1.15).contains(&ratio), "{way:?}: ink changes to {ratio}");
+    }
+    // Thicker and thinner about equally often, the shape staying where it is.
+    let strokes = changed(&[Augment::Stroke], 3);
+    let (before, after) = (moments(&images).2, moments(&strokes).2);
+    let thicker = after.gt_tensor(&before).sum(Kind::Int64).int64_value(&[]);
+    assert!((200..300).contains(&thicker), "{thicker}");
+
+    // In training, the seed decides it as it decides everything.
+    let data = small(&place);
+    let config = Config { augment: ways.to_vec(), schedule: Schedule::Cosine, ..config(5) };
+    let (model, history) = train(&data, &config);
+    assert_same(&model, &train(&data, &config).0);
+    let plain = Config { augment: Vec::new(), ..config.clone() };
+    assert!(!same(&model, &train(&data, &plain).0));
+    assert!(history.epochs[1].loss < history.epochs[0].loss);
+}
+
+#[test]
+fn the_cosine_schedule_ends_at_almost_no_rate() {
+    let place = Place::new();
+    let data = small(&place);
+    let config = Config { schedule: Schedule::Cosine, epochs: 1, batch_size: 2, ..config(0) };
+    let mut weights = Vec::new();
+    let mut model = Model::new(8, 0, Device::Cpu).unwrap();
+    let watched = model.variables();
+    fit(&mut model, &data.train, &config, &mut |event| {
+        if let Event::Step(_) = event {
+            weights.push(watched["dense_2.weight"].copy());
+        }
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    let step = |at: usize| (&weights[at] - &weights[at - 1]).abs().mean(Kind::Float);
+    let (first, last) = (step(5).double_value(&[]), step(99).double_value(&[]));
+    assert!(last < first / 100., "{first} {last}");
 }
 
 #[test]

@@ -58,15 +58,14 @@ impl Args {
         note(&format!("Weights: {name}\nDevice: {} ({reason})", device::name(device)));
         let mut failed = false;
         for path in &self.images {
-            let read = picture::decode(path)
-                .with_context(|| format!("cannot read the image {}", path.display()))
-                .and_then(|grey| self.read(&model, path, &grey));
-            if let Err(error) = read {
-                if error.is::<io::Error>() {
-                    return Err(error); // standard output is closed
+            let grey = picture::decode(path)
+                .with_context(|| format!("cannot read the image {}", path.display()));
+            match grey {
+                Ok(grey) => self.read(&model, path, &grey)?,
+                Err(error) => {
+                    failed = true;
+                    note(&format!("error: {error:#}"));
                 }
-                failed = true;
-                note(&format!("error: {error:#}"));
             }
         }
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

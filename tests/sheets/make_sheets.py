@@ -63,7 +63,7 @@ class Sheet:
                     # Back until ink meets ink.
                     while True:
                         there = self.ink[top : top + high, x : x + wide]
-                        if (there * picture > 0.3).sum() > size / 8 or x < boxes[-1][0] + size // 4:
+                        if (there * picture > 0.3).sum() > 2 or x < boxes[-1][0] + size // 4:
                             break
                         x -= 1
                 place = self.ink[top : top + high, x : x + wide]
