@@ -194,8 +194,8 @@ def main():
         blank = Sheet(1100 + number)
         save(f"blank_{number}", "blank", blank, blank.photograph(light=[None, lamp, shadow][number], ruled=[None, None, ((150, 175, 215), 80, False, 0.8)][number]))
 
-    text = json.dumps(truth, indent=1)
-    (HERE / "truth.json").write_text(text + "\n")
+    lines = (f"{json.dumps(name)}: {json.dumps(sheet)}" for name, sheet in sorted(truth.items()))
+    (HERE / "truth.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 main()
