@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use image::imageops::{self, FilterType};
-use image::{GrayImage, Luma};
+use image::{GrayImage, ImageBuffer, Luma};
 use imageproc::contrast::otsu_level;
 use imageproc::distance_transform::Norm;
 use imageproc::filter::{gaussian_blur_f32, median_filter};
@@ -18,10 +18,10 @@ use imageproc::morphology::dilate;
 use imageproc::region_labelling::{Connectivity, connected_components};
 use serde::Serialize;
 
-/// Numbers of parts, 0 for none.
-type Labels = image::ImageBuffer<Luma<u32>, Vec<u32>>;
-
 use crate::image::{Digit, Part, digit, parts};
+
+/// Numbers of parts, 0 for none.
+type Labels = ImageBuffer<Luma<u32>, Vec<u32>>;
 
 /// Longest side, in pixels, at which writing is looked for; larger pictures are shrunk to it.
 const WORKING_SIDE: u32 = 1600;
