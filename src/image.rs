@@ -14,6 +14,7 @@ use image::{DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageReader, Lim
 use imageproc::contrast::otsu_level;
 use imageproc::distance_transform::{Norm, distance_transform};
 use imageproc::filter::gaussian_blur_f32;
+use imageproc::map::map_pixels;
 use imageproc::morphology::{Mask, dilate, grayscale_close, grayscale_dilate};
 use imageproc::region_labelling::{Connectivity, connected_components};
 
@@ -132,6 +133,11 @@ fn background(grey: &GrayImage) -> GrayImage {
     imageops::resize(&smooth, width, height, FilterType::Triangle)
 }
 
+/// White where there is more ink than `threshold`, else black.
+pub(crate) fn binary(ink: &GrayImage, threshold: u8) -> GrayImage {
+    map_pixels(ink, |ink| Luma([if ink[0] > threshold { 255 } else { 0 }]))
+}
+
 /// A connected part of the ink.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
@@ -162,6 +168,11 @@ impl Part {
 
     pub fn size(&self) -> u32 {
         self.width().max(self.height())
+    }
+
+    /// Whether it reaches the edge of a picture of this size.
+    pub fn is_cut_off(&self, (width, height): (u32, u32)) -> bool {
+        self.left == 0 || self.top == 0 || self.right + 1 == width || self.bottom + 1 == height
     }
 
     pub fn union(&self, other: &Part) -> Part {
@@ -214,16 +225,12 @@ fn isolate(ink: &GrayImage) -> Result<GrayImage> {
         _ => gaussian_blur_f32(ink, longest as f32 / 400.),
     };
     let threshold = otsu_level(&smooth);
-    let mask = GrayImage::from_fn(width, height, |x, y| {
-        Luma([if smooth.get_pixel(x, y).0[0] > threshold { 255 } else { 0 }])
-    });
+    let mask = binary(&smooth, threshold);
     let joined = dilate(&mask, Norm::LInf, near); // closes the gaps of broken strokes
     let labels = connected_components(&joined, Connectivity::Eight, Luma([0]));
 
     let parts = parts(&labels, &mask, &smooth);
-    let cut_off = |part: &Part| {
-        part.left == 0 || part.top == 0 || part.right + 1 == width || part.bottom + 1 == height
-    };
+    let cut_off = |part: &Part| part.is_cut_off((width, height));
     let score = |part: &Part| if cut_off(part) { part.weight / 4. } else { part.weight };
     let main = parts
         .iter()

@@ -13,12 +13,12 @@ use imageproc::contrast::otsu_level;
 use imageproc::distance_transform::Norm;
 use imageproc::filter::{gaussian_blur_f32, median_filter};
 use imageproc::geometric_transformations::{Border, Interpolation, Projection, warp_into};
-use imageproc::map::{map_pixels, map_pixels2};
+use imageproc::map::map_pixels2;
 use imageproc::morphology::dilate;
 use imageproc::region_labelling::{Connectivity, connected_components};
 use serde::Serialize;
 
-use crate::image::{Digit, Part, digit, parts};
+use crate::image::{Digit, Part, binary, digit, parts};
 
 /// Numbers of parts, 0 for none.
 type Labels = ImageBuffer<Luma<u32>, Vec<u32>>;
@@ -141,10 +141,6 @@ fn levels(ink: &GrayImage) -> Option<(u8, u8)> {
     Some((floor, otsu_level(&strip).max(floor).min(floor + (dark - floor) / 10 * 3)))
 }
 
-fn binary(ink: &GrayImage, threshold: u8) -> GrayImage {
-    map_pixels(ink, |ink| Luma([if ink[0] > threshold { 255 } else { 0 }]))
-}
-
 /// The angle in degrees at which the rows of ink are most distinct: that of ruled lines, else of
 /// lines of writing.
 fn tilt(mask: &GrayImage) -> f32 {
@@ -258,12 +254,7 @@ impl Page {
                 && wide <= high * 6
                 && strength(part) > 0.4 * usual
         });
-        let cut_off = |part: &Part| {
-            part.left == 0
-                || part.top == 0
-                || part.right + 1 >= self.mask.width()
-                || part.bottom + 1 >= self.mask.height()
-        };
+        let cut_off = |part: &Part| part.is_cut_off(self.mask.dimensions());
         if groups.iter().any(|(part, _)| !cut_off(part)) {
             groups.retain(|(part, _)| !cut_off(part));
         }
@@ -300,7 +291,11 @@ impl Page {
             let member = members.contains(&(labels.get_pixel(left + x, top + y).0[0] as usize));
             Luma([if member && self.mask.get_pixel(left + x, top + y).0[0] > 0 { 255 } else { 0 }])
         });
-        let mut inked: Vec<u8> = self.ink_where(&own, left, top).collect();
+        let mut inked: Vec<u8> = own
+            .enumerate_pixels()
+            .filter(|(.., own)| own.0[0] > 0)
+            .map(|(x, y, _)| self.ink.get_pixel(left + x, top + y).0[0])
+            .collect();
         inked.sort_unstable();
         let full = f32::from(inked[(inked.len() - 1) * 9 / 10]);
         let floor = f32::from(self.floor);
@@ -321,9 +316,6 @@ impl Page {
         for (from, to) in (0..end).flat_map(|from| (from + 1..=end).map(move |to| (from, to))) {
             let within =
                 |x: u32, y: u32| (cuts[from][y as usize]..cuts[to][y as usize]).contains(&x);
-            let piece = GrayImage::from_fn(ink.width(), ink.height(), |x, y| {
-                if within(x, y) { *ink.get_pixel(x, y) } else { Luma([0]) }
-            });
             let places: Vec<(u32, u32)> = own
                 .enumerate_pixels()
                 .filter(|(x, y, own)| own.0[0] > 0 && within(*x, *y))
@@ -337,6 +329,9 @@ impl Page {
             }
             let bounds = extent(places.iter().map(|&at| self.on_picture(at)));
             let Some(bounds) = bounds else { continue };
+            let piece = GrayImage::from_fn(ink.width(), ink.height(), |x, y| {
+                if within(x, y) { *ink.get_pixel(x, y) } else { Luma([0]) }
+            });
             if let Some(digit) = digit(&piece) {
                 pieces.push(Piece { from, to, digit, bounds, aspect });
             }
@@ -350,17 +345,6 @@ impl Page {
             inked.chunk_by(|a, b| a == b).filter(|run| run[0]).count()
         };
         Blob { cuts: cuts.iter().map(crossed).collect(), pieces, space: false }
-    }
-
-    fn ink_where<'a>(
-        &'a self,
-        own: &'a GrayImage,
-        left: u32,
-        top: u32,
-    ) -> impl Iterator<Item = u8> + 'a {
-        own.enumerate_pixels()
-            .filter(|(.., own)| own.0[0] > 0)
-            .map(move |(x, y, _)| self.ink.get_pixel(left + x, top + y).0[0])
     }
 
     /// The pixel of the picture that one of this page came from.

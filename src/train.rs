@@ -220,10 +220,10 @@ pub fn fit(
     let mut optimizer = config.optimizer.build(model, config.learning_rate)?;
     let mut history = History { epochs: Vec::new(), interrupted: false };
     let mut last_complete = model.snapshot();
-    let augmenter = Augmenter::new(&config.augment, device);
-    let chunk = match config.augment.is_empty() {
-        true => config.batch_size,
-        false => config.batch_size * (CHUNK / config.batch_size).max(1),
+    let augmenter = (!config.augment.is_empty()).then(|| Augmenter::new(&config.augment, device));
+    let chunk = match augmenter {
+        None => config.batch_size,
+        Some(_) => config.batch_size * (CHUNK / config.batch_size).max(1),
     };
     for epoch in 1..=config.epochs {
         let start = Instant::now();
@@ -236,9 +236,9 @@ pub fn fit(
         let mut augmented = random(config.seed, AUGMENTATION + epoch as u64);
         let batches = order.split(chunk, 0).into_iter().flat_map(|indices| {
             let images = images.index_select(0, &indices); // [chunk, 784]
-            match config.augment.is_empty() {
-                true => images,
-                false => augmenter.apply(&images, &mut augmented),
+            match &augmenter {
+                None => images,
+                Some(augmenter) => augmenter.apply(&images, &mut augmented),
             }
             .split(config.batch_size, 0)
         });

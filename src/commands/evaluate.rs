@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::json;
 
-use super::{MachineArgs, WeightsArgs, note, print_json};
-use crate::{data, device, metrics, report};
+use super::{MachineArgs, WeightsArgs, print_json, start};
+use crate::{data, metrics, report};
 
 /// Measure weights on a test set: loss, accuracy, precision and recall by digit, confusion
 #[derive(Debug, clap::Args)]
@@ -28,9 +28,7 @@ pub struct Args {
 impl Args {
     /// Prints the measurements.
     pub fn run(&self) -> Result<ExitCode> {
-        let (device, reason) = self.machine.start()?;
-        let (model, name) = self.weights.load(device)?;
-        note(&format!("Weights: {name}\nDevice: {} ({reason})", device::name(device)));
+        let (model, name) = start(&self.machine, &self.weights)?;
         let test = data::load(self.data.as_deref())?.test;
         let evaluation = metrics::evaluate(&model, &test)?;
         let mut out = io::stdout().lock();

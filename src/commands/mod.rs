@@ -64,6 +64,15 @@ impl WeightsArgs {
     }
 }
 
+/// Loads the weights onto the device, and says which they are and why it is that one. Returns the
+/// weights' name as well.
+fn start(machine: &MachineArgs, weights: &WeightsArgs) -> Result<(Model, String)> {
+    let (device, reason) = machine.start()?;
+    let (model, name) = weights.load(device)?;
+    note(&format!("Weights: {name}\nDevice: {} ({reason})", device::name(device)));
+    Ok((model, name))
+}
+
 /// Says something beside the results: to standard error, so that those can be piped.
 fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");

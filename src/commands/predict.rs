@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{MachineArgs, WeightsArgs, note, print_json};
+use super::{MachineArgs, WeightsArgs, note, print_json, start};
 use crate::model::Prediction;
-use crate::{CLASSES, device, image, report};
+use crate::{CLASSES, image, report};
 
 /// Pictures that are decoded, on all cores, and classified at a time.
 const BATCH: usize = 256;
@@ -44,9 +44,7 @@ struct Line<'a> {
 impl Args {
     /// Prints a line for each picture; one that cannot be read is reported, and the rest go on.
     pub fn run(&self) -> Result<ExitCode> {
-        let (device, reason) = self.machine.start()?;
-        let (model, name) = self.weights.load(device)?;
-        note(&format!("Weights: {name}\nDevice: {} ({reason})", device::name(device)));
+        let (model, _) = start(&self.machine, &self.weights)?;
 
         let mut out = io::BufWriter::new(io::stdout().lock());
         let mut failed = false;

@@ -8,10 +8,10 @@ use anyhow::{Context, Result, bail};
 use image::{GrayImage, ImageFormat};
 use serde_json::json;
 
-use super::{MachineArgs, WeightsArgs, note, print_json};
+use super::{MachineArgs, WeightsArgs, note, print_json, start};
 use crate::model::Model;
 use crate::reading;
-use crate::{atomic, device, image as picture, plot, report};
+use crate::{atomic, image as picture, plot, report};
 
 /// Read the digits of a photograph or scan, line by line
 #[derive(Debug, clap::Args)]
@@ -53,9 +53,7 @@ impl Args {
                 .with_context(|| format!("cannot write {}; end it in .png", path.display()))?;
             atomic::prepare(path)?;
         }
-        let (device, reason) = self.machine.start()?;
-        let (model, name) = self.weights.load(device)?;
-        note(&format!("Weights: {name}\nDevice: {} ({reason})", device::name(device)));
+        let (model, _) = start(&self.machine, &self.weights)?;
         let mut failed = false;
         for path in &self.images {
             let grey = picture::decode(path)
