@@ -10,7 +10,10 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
-use image::{DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageReader, Limits, Luma};
+use image::{
+    DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageReader, Limits, Luma, Rgb, RgbImage,
+    Rgba,
+};
 use imageproc::contrast::otsu_level;
 use imageproc::distance_transform::{Norm, distance_transform};
 use imageproc::filter::gaussian_blur_f32;
@@ -46,6 +49,11 @@ pub fn read(path: &Path) -> Result<Digit> {
 
 /// Decodes a picture to grey, upright (by its EXIF orientation) and with transparent parts white.
 pub fn decode(path: &Path) -> Result<GrayImage> {
+    Ok(grey(&open(path)?))
+}
+
+/// Decodes a picture, upright by its EXIF orientation.
+pub fn open(path: &Path) -> Result<DynamicImage> {
     let mut reader = ImageReader::new(BufReader::new(File::open(path)?)).with_guessed_format()?;
     ensure!(reader.format().is_some(), "it is no PNG, JPEG, BMP, GIF, WebP, TIFF or PNM picture");
     let mut limits = Limits::default();
@@ -61,15 +69,26 @@ pub fn decode(path: &Path) -> Result<GrayImage> {
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder)?;
     picture.apply_orientation(orientation);
-    if !picture.color().has_alpha() {
-        return Ok(picture.into_luma8());
+    Ok(picture)
+}
+
+/// The picture in grey, with transparent parts white.
+pub fn grey(picture: &DynamicImage) -> GrayImage {
+    match picture.color().has_alpha() {
+        true => DynamicImage::from(on_white(picture)).into_luma8(),
+        false => picture.to_luma8(),
     }
-    let rgba = picture.into_rgba8();
-    Ok(GrayImage::from_fn(rgba.width(), rgba.height(), |x, y| {
-        let [r, g, b, alpha] = rgba.get_pixel(x, y).0.map(f32::from);
-        let luma = 0.2126 * r + 0.7152 * g + 0.0722 * b; // Rec. 709, as `image` does
-        Luma([(255. + (luma - 255.) * alpha / 255.).round() as u8])
-    }))
+}
+
+/// The picture in colour, with transparent parts white.
+pub fn on_white(picture: &DynamicImage) -> RgbImage {
+    if !picture.color().has_alpha() {
+        return picture.to_rgb8();
+    }
+    map_pixels(&picture.to_rgba8(), |Rgba([r, g, b, alpha])| {
+        let mix = |color: u8| 255. + (f32::from(color) - 255.) * f32::from(alpha) / 255.;
+        Rgb([r, g, b].map(|color| mix(color).round() as u8))
+    })
 }
 
 /// Brings the digit in a grey picture into MNIST's form.
@@ -231,7 +250,12 @@ fn isolate(ink: &GrayImage) -> Result<GrayImage> {
 
     let parts = parts(&labels, &mask, &smooth);
     let cut_off = |part: &Part| part.is_cut_off((width, height));
-    let score = |part: &Part| if cut_off(part) { part.weight / 4. } else { part.weight };
+    // What is meant is whole and near the middle: neighbours may be in the picture, too.
+    let score = |part: &Part| {
+        let off = |from: u32, to: u32, side: u32| (from + to + 1) as f32 / side as f32 - 1.;
+        let aside = off(part.left, part.right, width).hypot(off(part.top, part.bottom, height));
+        part.weight / if cut_off(part) { 4. } else { 1. } / (1. + 2. * aside.powi(2))
+    };
     let main = parts
         .iter()
         .max_by(|a, b| score(a).total_cmp(&score(b)))

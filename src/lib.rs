@@ -68,6 +68,7 @@ pub mod image;
 pub mod metrics;
 pub mod model;
 pub mod optimizer;
+pub mod outlier;
 pub mod plot;
 pub mod reading;
 pub mod report;

@@ -3,7 +3,7 @@
 use ab_glyph::{FontRef, PxScale};
 use anyhow::{Context, Result};
 use epaint_default_fonts::UBUNTU_LIGHT;
-use image::{GrayImage, Luma, Rgb, RgbImage};
+use image::{Rgb, RgbImage};
 use imageproc::drawing::{draw_filled_rect_mut, draw_hollow_rect_mut, draw_text_mut, text_size};
 use imageproc::rect::Rect;
 
@@ -15,12 +15,8 @@ const WHITE: Rgb<u8> = Rgb([255, 255, 255]);
 
 /// Draws on a picture what was read from it: around each digit a box, green, or red where the
 /// confidence is below `least`, and above it, white on the same colour, the label, or `?`.
-pub fn annotate(picture: &GrayImage, lines: &[Vec<Read>], least: f32) -> Result<RgbImage> {
+pub fn annotate(mut drawn: RgbImage, lines: &[Vec<Read>], least: f32) -> Result<RgbImage> {
     let font = FontRef::try_from_slice(UBUNTU_LIGHT).context("the font is damaged")?;
-    let mut drawn = RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
-        let Luma([grey]) = *picture.get_pixel(x, y);
-        Rgb([grey; 3])
-    });
     let mut heights: Vec<u32> = lines.iter().flatten().map(|read| read.bounds.height).collect();
     heights.sort_unstable();
     let height = heights.get(heights.len() / 2).map_or(0., |height| *height as f32 * 0.55).max(12.);

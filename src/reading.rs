@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::image::Digit;
 use crate::model::{Model, Prediction};
-use crate::sheet::{self, Blob, Bounds, Piece};
+use crate::sheet::{self, Blob, Bounds, Piece, lower_median};
 
 /// A digit on a sheet.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,57 +39,73 @@ impl Read {
 /// Reads the digits of a picture that is upright: its lines from top to bottom, each from left to
 /// right. Where nothing is written, there are no lines.
 ///
-/// Digits that touch are cut apart where that makes the network surer of what they are.
-pub fn read(model: &Model, grey: &GrayImage) -> Result<Vec<Vec<Read>>> {
+/// Digits that touch are cut apart where that makes `cutter` surer of them: a network that was
+/// trained with outliers ([`crate::outlier`]), as [`crate::weights::cutter`] is. What they are is for
+/// `model` to say.
+pub fn read(model: &Model, cutter: &Model, grey: &GrayImage) -> Result<Vec<Vec<Read>>> {
     let lines = sheet::find(grey);
     let digits: Vec<Digit> =
         lines.iter().flatten().flat_map(|blob| &blob.pieces).map(|piece| piece.digit).collect();
-    let mut predictions = model.predict(&digits)?.into_iter();
+    let (mut predictions, mut sure) =
+        (model.predict(&digits)?.into_iter(), cutter.predict(&digits)?.into_iter());
     let mut read = Vec::new();
     for line in &lines {
         let mut digits = Vec::new();
         for blob in line {
             let predictions: Vec<_> = predictions.by_ref().take(blob.pieces.len()).collect();
-            for (at, index) in best(blob, &predictions).into_iter().enumerate() {
-                digits.push(Read {
-                    bounds: blob.pieces[index].bounds,
-                    prediction: predictions[index].clone(),
-                    space: blob.space && at == 0,
-                });
+            let sure: Vec<_> = sure.by_ref().take(blob.pieces.len()).collect();
+            for index in best(blob, &sure) {
+                digits.push((&blob.pieces[index], predictions[index].clone()));
             }
         }
         read.push(digits);
     }
-    Ok(read)
+    let gaps = |line: &[(&Piece, Prediction)]| -> Vec<u32> {
+        line.windows(2)
+            .map(|pair| {
+                let (before, after) = (pair[0].0.local, pair[1].0.local);
+                after.x.saturating_sub(before.x + before.width)
+            })
+            .collect()
+    };
+    let all: Vec<u32> = read.iter().flat_map(|line| gaps(line)).collect();
+    let height = lower_median(read.iter().flatten().map(|(piece, _)| piece.local.height).collect());
+    let spaced = |line: Vec<(&Piece, Prediction)>| {
+        let own = gaps(&line);
+        let usual = lower_median(if own.len() >= 3 { own.clone() } else { all.clone() });
+        let wide = (2 * usual).max(height * 4 / 5);
+        let spaces = [false].into_iter().chain(own.into_iter().map(move |gap| gap > wide));
+        line.into_iter()
+            .zip(spaces)
+            .map(|((piece, prediction), space)| Read { bounds: piece.bounds, prediction, space })
+            .collect()
+    };
+    Ok(read.into_iter().map(spaced).collect())
 }
 
 /// The pieces, from left to right, that together make the whole blob and the most likely digits.
-fn best(blob: &Blob, predictions: &[Prediction]) -> Vec<usize> {
-    let cost = |piece: &Piece, prediction: &Prediction| {
-        // A shape wider than digits are is hardly one, whatever the network, which has never seen
-        // two at once, says of it; and a cut has to be worth something.
-        let wide = (piece.aspect - 1.).max(0.);
-        // Digits touch at one place; a cut through two goes through a loop of one digit.
-        let cut = match blob.cuts[piece.to] {
-            0 => 0.,
-            1 => 0.3,
-            _ => 1.2,
-        };
-        -prediction.confidence.max(1e-6).ln() + 10. * wide * wide + cut
+fn best(blob: &Blob, sure: &[Prediction]) -> Vec<usize> {
+    let cost = |piece: &Piece, sure: &Prediction| {
+        // A shape wider than digits are is hardly one; and a cut has to be worth something, the
+        // more if it goes through two strokes: digits touch at one place, but have loops.
+        let wide = (piece.local.width as f32 / piece.local.height as f32 - 1.).max(0.);
+        let cut = [0., 0.2, 0.8][blob.strokes[piece.to].min(2)];
+        -sure.confidence.max(1e-6).ln() + 3. * wide * wide + cut
     };
     // The best way to each cut: its cost and its last piece.
-    let mut ways: Vec<Option<(f32, Option<usize>)>> = vec![None; blob.cuts.len()];
+    let ends = blob.strokes.len();
+    let mut ways: Vec<Option<(f32, Option<usize>)>> = vec![None; ends];
     ways[0] = Some((0., None));
-    for to in 1..blob.cuts.len() {
+    for to in 1..ends {
         for (index, piece) in blob.pieces.iter().enumerate().filter(|(_, piece)| piece.to == to) {
             let Some((before, _)) = ways[piece.from] else { continue };
-            let sum = before + cost(piece, &predictions[index]);
+            let sum = before + cost(piece, &sure[index]);
             if ways[to].is_none_or(|(best, _)| sum < best) {
                 ways[to] = Some((sum, Some(index)));
             }
         }
     }
-    let mut at = blob.cuts.len() - 1;
+    let mut at = ends - 1;
     let mut chosen = Vec::new();
     while let Some((_, Some(index))) = ways[at] {
         chosen.push(index);

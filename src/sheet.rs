@@ -56,19 +56,17 @@ pub struct Piece {
     pub digit: Digit,
     /// Where it is on the picture.
     pub bounds: Bounds,
-    /// Width over height.
-    pub aspect: f32,
+    /// Where it is on the page that was looked at, set upright and shrunk.
+    pub(crate) local: Bounds,
 }
 
 /// Ink that hangs together.
 #[derive(Clone, Debug)]
 pub struct Blob {
     /// How many strokes each cut goes through, from the blob's left end, through none, to its right.
-    pub cuts: Vec<usize>,
+    pub strokes: Vec<usize>,
     /// What lies between its cuts, in every combination that may be a digit.
     pub pieces: Vec<Piece>,
-    /// Whether the gap to the blob before it is that of a space.
-    pub space: bool,
 }
 
 /// Finds the writing on a picture: its lines from top to bottom, the blobs of each from left to
@@ -258,26 +256,8 @@ impl Page {
         if groups.iter().any(|(part, _)| !cut_off(part)) {
             groups.retain(|(part, _)| !cut_off(part));
         }
-        let lines = in_lines(groups);
-        let gaps = |line: &[(Part, Vec<usize>)]| -> Vec<u32> {
-            line.windows(2).map(|pair| pair[1].0.left.saturating_sub(pair[0].0.right)).collect()
-        };
-        let all: Vec<u32> = lines.iter().flat_map(|line| gaps(line)).collect();
-        lines
-            .iter()
-            .map(|line| {
-                let own = gaps(line);
-                let usual = lower_median(if own.len() >= 3 { own.clone() } else { all.clone() });
-                let wide = (2 * usual).max(height * 4 / 5);
-                line.iter()
-                    .enumerate()
-                    .map(|(at, (part, members))| {
-                        let space = at > 0 && own[at - 1] > wide;
-                        Blob { space, ..self.blob(part, members, &labels, height) }
-                    })
-                    .collect()
-            })
-            .collect()
+        let blob = |(part, members): &(Part, Vec<usize>)| self.blob(part, members, &labels, height);
+        in_lines(groups).iter().map(|line| line.iter().map(blob).collect()).collect()
     }
 
     /// Cuts the blob of the parts `members` in every way that may give digits.
@@ -306,23 +286,32 @@ impl Page {
             Luma([if inside { (255. * ink / (full - floor)).round() as u8 } else { 0 }])
         });
 
-        let mut cuts = vec![vec![0; ink.height() as usize]];
-        if part.width() * 4 > part.height() * 3 && part.width() * 5 > height * 3 {
-            cuts.extend(seams(&ink, height));
-        }
-        cuts.push(vec![ink.width(); ink.height() as usize]);
-        let end = cuts.len() - 1;
+        let cuts = match part.width() * 4 > part.height() * 3 && part.width() * 5 > height * 3 {
+            true => seams(&ink, height),
+            false => Vec::new(),
+        };
+        let crossed = |way: &Vec<u32>| {
+            let inked: Vec<bool> = way
+                .iter()
+                .enumerate()
+                .map(|(y, &x)| ink.get_pixel(x, y as u32).0[0] > 100)
+                .collect();
+            inked.chunk_by(|a, b| a == b).filter(|run| run[0]).count()
+        };
+        let strokes = [0].into_iter().chain(cuts.iter().map(crossed)).chain([0]).collect();
+        let end = cuts.len() + 1;
         let mut pieces = Vec::new();
         for (from, to) in (0..end).flat_map(|from| (from + 1..=end).map(move |to| (from, to))) {
-            let within =
-                |x: u32, y: u32| (cuts[from][y as usize]..cuts[to][y as usize]).contains(&x);
+            let within = |x: u32, y: u32| {
+                (from == 0 || cuts[from - 1][y as usize] <= x)
+                    && (to == end || x < cuts[to - 1][y as usize])
+            };
             let places: Vec<(u32, u32)> = own
                 .enumerate_pixels()
                 .filter(|(x, y, own)| own.0[0] > 0 && within(*x, *y))
                 .map(|(x, y, _)| (left + x, top + y))
                 .collect();
             let Some(local) = extent(places.iter().copied()) else { continue };
-            let aspect = local.width as f32 / local.height as f32;
             let whole = from == 0 && to == end;
             if !whole && (local.height * 2 < height || local.width * 2 > height * 3) {
                 continue;
@@ -333,18 +322,10 @@ impl Page {
                 if within(x, y) { *ink.get_pixel(x, y) } else { Luma([0]) }
             });
             if let Some(digit) = digit(&piece) {
-                pieces.push(Piece { from, to, digit, bounds, aspect });
+                pieces.push(Piece { from, to, digit, bounds, local });
             }
         }
-        let crossed = |way: &Vec<u32>| {
-            let inked: Vec<bool> = way
-                .iter()
-                .enumerate()
-                .map(|(y, &x)| x < ink.width() && ink.get_pixel(x, y as u32).0[0] > 100)
-                .collect();
-            inked.chunk_by(|a, b| a == b).filter(|run| run[0]).count()
-        };
-        Blob { cuts: cuts.iter().map(crossed).collect(), pieces, space: false }
+        Blob { strokes, pieces }
     }
 
     /// The pixel of the picture that one of this page came from.
@@ -408,7 +389,7 @@ fn seams(ink: &GrayImage, height: u32) -> Vec<Vec<u32>> {
     found.sort_by_key(|(cost, ..)| *cost);
     let mut kept: Vec<(u32, Vec<u32>)> = Vec::new();
     for (_, middle, way) in found {
-        if kept.len() < 8 && kept.iter().all(|(other, _)| other.abs_diff(middle) * 6 >= height) {
+        if kept.iter().all(|(other, _)| other.abs_diff(middle) * 16 >= height) {
             kept.push((middle, way));
         }
     }
@@ -539,7 +520,8 @@ fn in_lines(mut groups: Vec<(Part, Vec<usize>)>) -> Vec<Vec<(Part, Vec<usize>)>>
     lines
 }
 
-fn lower_median(mut values: Vec<u32>) -> u32 {
+/// The median, of an even number the lower of the two, or 0 of none.
+pub(crate) fn lower_median(mut values: Vec<u32>) -> u32 {
     values.sort_unstable();
     values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(0)
 }

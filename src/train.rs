@@ -15,6 +15,7 @@ use crate::data::Samples;
 use crate::metrics;
 use crate::model::{Model, random};
 use crate::optimizer::Optimizer;
+use crate::outlier::{self, outliers};
 
 /// How the learning rate changes from step to step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -49,6 +50,9 @@ pub struct Config {
     pub schedule: Schedule,
     /// How each training picture is changed, anew in every epoch.
     pub augment: Vec<Augment>,
+    /// Pictures that are no digit to show as well, as a share of the training set; the network is
+    /// taught to be unsure of them, see [`crate::outlier`].
+    pub outliers: f64,
     /// Samples in one step; the last step of an epoch takes what is left.
     pub batch_size: i64,
     /// Share of the training set that is kept for validation, from 0 to below 1: its last samples,
@@ -66,6 +70,7 @@ impl Default for Config {
             learning_rate: optimizer.default_learning_rate(),
             schedule: Schedule::Constant,
             augment: Vec::new(),
+            outliers: 0.,
             epochs: 5,
             batch_size: 128,
             validation_split: 0.,
@@ -174,6 +179,8 @@ impl Progress {
 const CHUNK: i64 = 2048;
 /// The first stream of random numbers that augmentation uses, one an epoch.
 const AUGMENTATION: u64 = 1 << 32;
+/// The first stream of random numbers that outliers use, likewise.
+const OUTLIERS: u64 = 1 << 33;
 
 /// Trains `model` on `samples`.
 ///
@@ -198,6 +205,11 @@ pub fn fit(
         (0. ..1.).contains(&config.validation_split),
         "a validation split of {} is not possible; choose from 0 to below 1",
         config.validation_split
+    );
+    ensure!(
+        (0. ..=1.).contains(&config.outliers),
+        "a share of outliers of {} is not possible; choose from 0 to 1",
+        config.outliers
     );
     let device = model.device();
     // Rounded as Keras does: int(count * (1 - split)).
@@ -234,6 +246,7 @@ pub fn fit(
 
         let mut progress = Progress::new(epoch, labels.index_select(0, &order), config.batch_size);
         let mut augmented = random(config.seed, AUGMENTATION + epoch as u64);
+        let mut strange = random(config.seed, OUTLIERS + epoch as u64);
         let batches = order.split(chunk, 0).into_iter().flat_map(|indices| {
             let images = images.index_select(0, &indices); // [chunk, 784]
             match &augmenter {
@@ -248,9 +261,20 @@ pub fn fit(
                 let share = config.schedule.share(done / config.epochs as f64);
                 optimizer.set_lr(config.learning_rate * share);
             }
-            // images: [batch, 784]
-            let logits = model.logits(&images); // [batch, 10]
-            let loss = logits.cross_entropy_for_logits(&labels);
+            let batch = images.size()[0]; // images: [batch, 784]
+            let (logits, loss) = if config.outliers > 0. {
+                let others = (batch as f64 * config.outliers).ceil() as i64;
+                let (others, valid) = outliers(&images.narrow(0, 0, others), &mut strange);
+                let all = model.logits(&Tensor::cat(&[images, others], 0)); // [batch + others, 10]
+                let logits = all.narrow(0, 0, batch);
+                let unsure = outlier::loss(&all.narrow(0, batch, valid.size()[0]), &valid);
+                let loss = logits.cross_entropy_for_logits(&labels) + unsure * outlier::WEIGHT;
+                (logits, loss)
+            } else {
+                let logits = model.logits(&images); // [batch, 10]
+                let loss = logits.cross_entropy_for_logits(&labels);
+                (logits, loss)
+            };
             optimizer.backward_step(&loss);
             progress.add(&logits);
             if observer(Event::Step(&progress)).is_break() {

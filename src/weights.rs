@@ -18,6 +18,8 @@ use crate::{CLASSES, PIXELS, atomic};
 
 /// The released weights.
 const RELEASED: &[u8] = include_bytes!("../models/released.safetensors");
+/// Weights trained with outliers.
+const CUTTER: &[u8] = include_bytes!("../models/cutter.safetensors");
 
 #[derive(Clone, Copy, PartialEq)]
 enum Format {
@@ -80,12 +82,22 @@ pub fn load(path: &Path, device: Device) -> Result<Model> {
 
 /// The released weights, which are built into the program.
 pub fn released(device: Device) -> Result<Model> {
+    built_in(RELEASED, device)
+}
+
+/// Weights that are built in as well, and unsure of what is not one whole digit; they tell where
+/// digits that touch are to be cut apart.
+pub fn cutter(device: Device) -> Result<Model> {
+    built_in(CUTTER, device)
+}
+
+fn built_in(bytes: &[u8], device: Device) -> Result<Model> {
     let load = || {
         let mut file = tempfile::Builder::new().suffix(".safetensors").tempfile()?;
-        std::io::Write::write_all(&mut file, RELEASED)?;
+        std::io::Write::write_all(&mut file, bytes)?;
         load(file.path(), device)
     };
-    load().context("cannot unpack the released weights into the temporary folder (TMPDIR)")
+    load().context("cannot unpack the built-in weights into the temporary folder (TMPDIR)")
 }
 
 /// The path that `name` stands for, if weights can be saved under such a name.

@@ -280,3 +280,16 @@ fn a_picture_too_large_is_refused_before_it_is_decoded() {
     let error = format!("{:#}", read(&place.path("huge.bmp")).unwrap_err());
     assert!(error.contains("huge.bmp") && error.contains("60000×60000"), "{error}");
 }
+
+#[test]
+fn of_several_digits_the_one_in_the_middle_is_meant() {
+    assert_share(0.95, |digit| {
+        let mut ink = GrayImage::new(330, 200);
+        imageops::overlay(&mut ink, &enlarged(digit, 120, 120), 105, 40);
+        // A whole neighbour, bolder than most, on either side.
+        for x in [20, 270] {
+            imageops::replace(&mut ink, &GrayImage::from_pixel(14, 120, Luma([255])), x, 35);
+        }
+        on_paper(&ink, 0.8, |_, _| 230.)
+    });
+}

@@ -15,7 +15,7 @@ use tch_mnist::data::{self, Data};
 use tch_mnist::model::Model;
 use tch_mnist::optimizer::Optimizer;
 use tch_mnist::train::{Config, Event, History, Schedule, fit};
-use tch_mnist::{image, metrics, weights};
+use tch_mnist::{image, metrics, outlier, weights};
 
 fn small(place: &Place) -> Data {
     data::load(Some(&place.data_set("data", 200, 50))).unwrap()
@@ -408,4 +408,66 @@ fn the_released_weights_are_what_their_card_says() {
     // Other processors round otherwise, which may turn a picture or two.
     assert!((test.accuracy - record["test"]["accuracy"].as_f64().unwrap()).abs() < 3e-4);
     assert!((test.loss - record["test"]["loss"].as_f64().unwrap()).abs() < 1e-4);
+}
+
+#[test]
+fn outliers_are_no_digits_and_the_cutter_knows() {
+    let bytes: Vec<u8> =
+        mnist_images(500).iter().flat_map(|digit| digit.as_raw().clone()).collect();
+    let digits = Tensor::from_slice(&bytes).view([500, 784]).to_kind(Kind::Float) / 255.;
+    let make = |seed| outlier::outliers(&digits, &mut ChaCha8Rng::seed_from_u64(seed));
+    let (pictures, valid) = make(1);
+    assert_eq!(pictures, make(1).0);
+    assert_ne!(pictures, make(2).0);
+    let kept = valid.mean(Kind::Float).double_value(&[]);
+    assert!((0.5..0.95).contains(&kept), "{kept} of them are no digit for sure");
+
+    let places = valid.nonzero().view([-1]);
+    let outliers = pictures.index_select(0, &places);
+    assert!(outliers.min().double_value(&[]) >= 0. && outliers.max().double_value(&[]) <= 1.);
+    // In MNIST's form: the centre of mass at pixel (14, 14).
+    let rows = outliers.view([-1, 28, 28]).sum_dim_intlist(&[2i64][..], false, Kind::Float);
+    let middles = (&rows * Tensor::arange(28, (Kind::Float, Device::Cpu))).sum_dim_intlist(
+        &[1i64][..],
+        false,
+        Kind::Float,
+    ) / rows.sum_dim_intlist(&[1i64][..], false, Kind::Float);
+    let off = (middles - 14.).abs().mean(Kind::Float).double_value(&[]);
+    assert!(off < 0.5, "{off} pixels off");
+
+    let confidence = |model: &Model, pictures: &Tensor| {
+        let probabilities = model.logits(pictures).softmax(-1, Kind::Float);
+        probabilities.amax(-1, false).mean(Kind::Float).double_value(&[])
+    };
+    let (model, cutter) =
+        (weights::released(Device::Cpu).unwrap(), weights::cutter(Device::Cpu).unwrap());
+    assert!(confidence(&cutter, &digits) > 0.9);
+    assert!(confidence(&cutter, &outliers) < 0.5);
+    assert!(confidence(&model, &outliers) > 0.6, "without outliers a network is sure of anything");
+}
+
+#[test]
+fn training_with_outliers_makes_unsure_of_them() {
+    // Of even logits: ln 10. Those that are not valid do not count.
+    let logits = Tensor::from_slice(&[0f32; 10]).view([1, 10]);
+    let logits =
+        Tensor::cat(&[&logits, &(&logits + Tensor::arange(10, (Kind::Float, Device::Cpu)))], 0);
+    let loss = outlier::loss(&logits, &Tensor::from_slice(&[1f32, 0.])).double_value(&[]);
+    assert!((loss - 10f64.ln()).abs() < 1e-5, "{loss}");
+
+    let place = Place::new();
+    let data = small(&place);
+    let with = Config { outliers: 0.5, epochs: 5, ..config(0) };
+    let ((plain, _), (taught, history)) =
+        (train(&data, &Config { outliers: 0., ..with.clone() }), train(&data, &with));
+    assert_eq!(history.epochs.len(), 5);
+    let (pictures, valid) = outlier::outliers(&data.test.images, &mut ChaCha8Rng::seed_from_u64(5));
+    let unsure = |model: &Model| outlier::loss(&model.logits(&pictures), &valid).double_value(&[]);
+    assert!(unsure(&taught) < unsure(&plain), "{} {}", unsure(&taught), unsure(&plain));
+    let (again, _) = train(&data, &with);
+    assert_same(&taught, &again);
+    let wrong = Config { outliers: 1.5, ..config(0) };
+    let mut model = Model::new(8, 0, Device::Cpu).unwrap();
+    let error = fit(&mut model, &data.train, &wrong, &mut |_| ControlFlow::Continue(()));
+    assert!(error.unwrap_err().to_string().contains("share of outliers of 1.5"));
 }

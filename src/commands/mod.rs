@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::Result;
 use tch::Device;
@@ -71,6 +72,14 @@ fn start(machine: &MachineArgs, weights: &WeightsArgs) -> Result<(Model, String)
     let (model, name) = weights.load(device)?;
     note(&format!("Weights: {name}\nDevice: {} ({reason})", device::name(device)));
     Ok((model, name))
+}
+
+/// Parses a share of a whole, or a probability.
+fn share<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
+    match text.parse() {
+        Ok(share) if (T::from(0)..=T::from(1)).contains(&share) => Ok(share),
+        _ => Err("choose a number from 0 to 1".into()),
+    }
 }
 
 /// Says something beside the results: to standard error, so that those can be piped.

@@ -1,17 +1,17 @@
 //! `mnist read`: photographs and scans of several digits → text.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use image::{GrayImage, ImageFormat};
+use image::{DynamicImage, ImageFormat};
 use serde_json::json;
 
-use super::{MachineArgs, WeightsArgs, note, print_json, start};
+use super::{MachineArgs, WeightsArgs, note, print_json, share, start};
 use crate::model::Model;
 use crate::reading;
-use crate::{atomic, image as picture, plot, report};
+use crate::{atomic, image as picture, plot, report, weights};
 
 /// Read the digits of a photograph or scan, line by line
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ pub struct Args {
     #[command(flatten)]
     weights: WeightsArgs,
     /// Print `?` for digits that are less sure than this, from 0 to 1
-    #[arg(long, value_name = "P", default_value_t = 0., value_parser = probability)]
+    #[arg(long, value_name = "P", default_value_t = 0., value_parser = share::<f32>)]
     min_confidence: f32,
     /// Draw boxes and labels on the picture (one only), into this file, whose extension names the
     /// format
@@ -33,13 +33,6 @@ pub struct Args {
     /// Print JSON, one object a line for each picture
     #[arg(long)]
     json: bool,
-}
-
-fn probability(text: &str) -> Result<f32, String> {
-    match text.parse() {
-        Ok(share) if (0. ..=1.).contains(&share) => Ok(share),
-        _ => Err("choose a number from 0 to 1".into()),
-    }
 }
 
 impl Args {
@@ -54,12 +47,13 @@ impl Args {
             atomic::prepare(path)?;
         }
         let (model, _) = start(&self.machine, &self.weights)?;
+        let cutter = weights::cutter(model.device())?;
         let mut failed = false;
         for path in &self.images {
-            let grey = picture::decode(path)
+            let picture = picture::open(path)
                 .with_context(|| format!("cannot read the image {}", path.display()));
-            match grey {
-                Ok(grey) => self.read(&model, path, &grey)?,
+            match picture {
+                Ok(picture) => self.read(&model, &cutter, path, &picture)?,
                 Err(error) => {
                     failed = true;
                     note(&format!("error: {error:#}"));
@@ -69,14 +63,20 @@ impl Args {
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    fn read(&self, model: &Model, path: &std::path::Path, grey: &GrayImage) -> Result<()> {
-        let lines = reading::read(model, grey)?;
+    fn read(
+        &self,
+        model: &Model,
+        cutter: &Model,
+        path: &Path,
+        picture: &DynamicImage,
+    ) -> Result<()> {
+        let lines = reading::read(model, cutter, &picture::grey(picture))?;
         let name = path.display();
         if lines.is_empty() {
             note(&format!("{name}: nothing is written there"));
         }
         if let Some(output) = &self.annotate {
-            let drawn = plot::annotate(grey, &lines, self.min_confidence)?;
+            let drawn = plot::annotate(picture::on_white(picture), &lines, self.min_confidence)?;
             atomic::write(output, |temporary| Ok(drawn.save(temporary)?))?;
         }
         let mut out = io::stdout().lock();

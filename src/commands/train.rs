@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::{DEFAULT_WEIGHTS, MachineArgs, print_json};
+use super::{DEFAULT_WEIGHTS, MachineArgs, print_json, share};
 use crate::augment::Augment;
 use crate::model::{MAX_HIDDEN, Model};
 use crate::optimizer::Optimizer;
@@ -45,6 +45,10 @@ pub struct Args {
     /// Change the pictures anew in every epoch, in these ways or, without any named, in all
     #[arg(long, value_enum, value_name = "WAY", num_args = 0.., value_delimiter = ',', default_missing_values = ["affine", "elastic", "stroke"])]
     augment: Vec<Augment>,
+    /// Show as well, as a share of the training set, pictures that are no digit, halves and pairs,
+    /// and teach the network to be unsure of them: 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0., value_parser = share::<f64>, allow_negative_numbers = true)]
+    outliers: f64,
     /// Times to go through the training set
     #[arg(long, value_name = "N", default_value_t = Config::default().epochs as u32, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
@@ -104,6 +108,7 @@ impl Args {
             learning_rate: self.learning_rate.unwrap_or(self.optimizer.default_learning_rate()),
             schedule: self.schedule,
             augment: self.augment.clone(),
+            outliers: self.outliers,
             epochs: self.epochs as usize,
             batch_size: self.batch_size,
             validation_split: self.validation_split,
@@ -149,6 +154,7 @@ impl Args {
                 "learning_rate": config.learning_rate,
                 "schedule": config.schedule,
                 "augment": config.augment,
+                "outliers": config.outliers,
                 "epochs": config.epochs,
                 "batch_size": config.batch_size,
                 "validation_split": config.validation_split,
