@@ -23,5 +23,6 @@ check: libtorch ## Formatting, lints and documentation, warnings denied
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
-bench: libtorch ## Time an epoch beside a bare tch loop
+bench: libtorch ## Time an epoch beside a bare tch loop, and the reading of pictures
 	cargo bench --bench epoch
+	cargo bench --bench pictures

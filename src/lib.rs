@@ -7,8 +7,8 @@
 //! ```text
 //! bytes ──► tensors ──► model ──► train, metrics ──────► report
 //! idx,      data,       model,    train, metrics,        report,
-//! image,    augment     weights,  reading                plot
-//! sheet                 optimizer, device
+//! image,    augment,    weights,  reading                plot
+//! sheet     outlier     optimizer, device
 //! ```
 //!
 //! # Example
