@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{compare, doctor, evaluate, predict, read, summary, train};
+use crate::commands::{compare, doctor, evaluate, predict, read, show, summary, train};
 
 /// Trains and applies a two-layer handwritten-digit network on libtorch.
 #[derive(Debug, Parser)]
@@ -22,6 +22,7 @@ enum Command {
     Evaluate(evaluate::Args),
     Predict(predict::Args),
     Read(read::Args),
+    Show(show::Args),
     Summary(summary::Args),
     Doctor(doctor::Args),
 }
@@ -35,6 +36,7 @@ impl Cli {
             Command::Evaluate(args) => args.run(),
             Command::Predict(args) => args.run(),
             Command::Read(args) => args.run(),
+            Command::Show(args) => args.run(),
             Command::Summary(args) => args.run(),
             Command::Doctor(args) => args.run(),
         }

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
-use tch::{Device, Tensor, vision};
+use tch::{Device, Kind, Tensor, vision};
 
 use crate::atomic;
 use crate::idx::{self, Content};
+use crate::image::Digit;
 
 /// The four files of the layout: name, content, and for the MNIST that is built in, the gzipped
 /// bytes and the SHA-256 of the unpacked ones.
@@ -79,6 +80,18 @@ impl Samples {
             images: self.images.narrow(0, start, count),
             labels: self.labels.narrow(0, start, count),
         }
+    }
+
+    /// What is left to train on, and the last `share`, kept for validation; rounded as Keras does.
+    pub fn split(&self, share: f64) -> (Samples, Samples) {
+        let count = (self.count() as f64 * (1. - share)) as i64; // int(count * (1 - split))
+        (self.narrow(0, count), self.narrow(count, self.count() - count))
+    }
+
+    /// The pictures as bytes.
+    pub fn digits(&self) -> Result<Vec<Digit>> {
+        let bytes = (&self.images * 255.).round().to_kind(Kind::Uint8).view([-1]);
+        Ok(Vec::<u8>::try_from(bytes)?.as_chunks().0.to_vec())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::CLASSES;
 use crate::comparison::{Comparison, Contender, Pair, SIGNIFICANCE, Spread};
 use crate::metrics::Evaluation;
 use crate::model::{Layer, Prediction};
@@ -42,11 +43,16 @@ pub fn evaluation(evaluation: &Evaluation) -> String {
         let (precision, recall, support) = (class.precision, class.recall, class.support);
         let _ = writeln!(text, "{digit:>5}  {precision:>9.4}  {recall:>6.4}  {support:>7}");
     }
-    text += "\nlabel ↓ predicted →\n     ";
-    for digit in 0..evaluation.confusion.len() {
+    text + "\n" + &confusion(&evaluation.confusion)
+}
+
+/// The confusion matrix.
+pub fn confusion(confusion: &[[u64; CLASSES]; CLASSES]) -> String {
+    let mut text = String::from("label ↓ predicted →\n     ");
+    for digit in 0..CLASSES {
         let _ = write!(text, " {digit:>6}");
     }
-    for (label, row) in evaluation.confusion.iter().enumerate() {
+    for (label, row) in confusion.iter().enumerate() {
         let _ = write!(text, "\n{label:>5}");
         for count in row {
             let _ = write!(text, " {count:>6}");

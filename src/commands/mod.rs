@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod evaluate;
 pub mod predict;
 pub mod read;
+pub mod show;
 pub mod summary;
 pub mod train;
 mod training;

@@ -14,7 +14,7 @@ use super::{DEFAULT_WEIGHTS, print_json};
 use crate::optimizer::Optimizer;
 use crate::runs::Run;
 use crate::train::{Config, Event, Progress, fit};
-use crate::{device, report, weights};
+use crate::{atomic, device, plot, report, weights};
 
 /// Train the network, save its weights and measure them on the test set
 #[derive(Debug, clap::Args)]
@@ -27,6 +27,9 @@ pub struct Args {
     /// Where to save the weights (.safetensors or .ot); a .json of the same name goes beside
     #[arg(long, value_name = "FILE", default_value = DEFAULT_WEIGHTS, value_parser = weights::file_name)]
     output: PathBuf,
+    /// Draw loss and accuracy by epoch into this file, whose extension names the format, .png or .svg
+    #[arg(long, value_name = "FILE", value_parser = plot::file_name)]
+    plot: Option<PathBuf>,
     /// Print the record of the training as JSON at the end, progress on standard error
     #[arg(long)]
     json: bool,
@@ -38,6 +41,9 @@ impl Args {
     pub fn run(&self) -> Result<ExitCode> {
         let stop = stop_on_interrupt()?;
         weights::check_output(&self.output)?;
+        if let Some(path) = &self.plot {
+            atomic::prepare(path)?;
+        }
         let (device, reason) = self.training.machine.start()?;
         let mut model = self.training.model(self.training.seed, device)?;
         let data = self.training.data()?;
@@ -68,6 +74,9 @@ impl Args {
         let file = self.output.file_name().map(|name| name.to_string_lossy());
         record["weights"] = json!({"file": file, "sha256": sha256});
         weights::save_record(&record, &self.output)?;
+        if let Some(path) = &self.plot {
+            plot::save(&plot::training(&run.history), path)?;
+        }
         if let Some(error) = failure {
             return Err(error);
         }

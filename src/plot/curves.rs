@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::{HPos, VPos};
 
-use super::{Area, BLACK_ON_WHITE, Drawn, GREY, Picture, TEXT, TITLE, text};
+use super::{Area, BLACK_ON_WHITE, Drawn, GREY, Picture, TEXT, TITLE, anchored, text};
 use crate::comparison::{Comparison, Point, Spread};
 use crate::train::Epoch;
 
@@ -124,12 +124,12 @@ impl Picture for Curves {
         let (width, height) = self.size();
         let (charts, legend) = area.split_horizontally(width - LEGEND);
         let (title, charts) = charts.split_vertically(2 * TITLE);
-        let center = text(TITLE).pos(Pos::new(HPos::Center, VPos::Center));
+        let center = anchored(TITLE, HPos::Center, VPos::Center);
         title.draw(&Text::new(self.title.clone(), ((width - LEGEND) as i32 / 2, TITLE), center))?;
         for (panel, chart) in self.panels.iter().zip(charts.split_evenly((1, self.panels.len()))) {
             panel.draw(area, &chart)?;
         }
-        let left = text(TEXT).pos(Pos::new(HPos::Left, VPos::Center));
+        let left = anchored(TEXT, HPos::Left, VPos::Center);
         let lines = self.panels.first().map_or(&[][..], |panel| &panel.lines);
         for (at, line) in lines.iter().enumerate() {
             let y = height as i32 / 2 + (2 * at as i32 + 1 - lines.len() as i32) * TEXT;
