@@ -64,6 +64,7 @@ pub mod commands;
 pub mod comparison;
 pub mod data;
 pub mod device;
+pub mod events;
 pub mod idx;
 pub mod image;
 pub mod metrics;

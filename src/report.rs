@@ -167,7 +167,7 @@ fn verdict(comparison: &Comparison) -> String {
             probability(p)
         );
     }
-    // The highest mean, and whoever comes nearest to being as good.
+    // The highest mean, and the next of those that may be as good.
     let mean = |name: &str| {
         let of = |contender: &&Contender| contender.name == name;
         comparison.contenders.iter().find(of).map_or(0., |c| c.test_accuracy.mean)
@@ -175,9 +175,9 @@ fn verdict(comparison: &Comparison) -> String {
     let top = |pair: &&Pair| {
         comparison.contenders.iter().all(|c| c.test_accuracy.mean <= mean(&pair.names[0]))
     };
-    let doubt = |pair: &Pair| pair.p.unwrap_or(2.);
-    let pairs = comparison.pairs.iter().filter(top);
-    let Some(pair) = pairs.max_by(|a, b| doubt(a).total_cmp(&doubt(b))) else {
+    let open = |pair: &&Pair| pair.p.is_none_or(|p| p >= SIGNIFICANCE);
+    let pairs = comparison.pairs.iter().filter(top).filter(open);
+    let Some(pair) = pairs.min_by(|a, b| a.difference.total_cmp(&b.difference)) else {
         return String::new();
     };
     let [a, b] = &pair.names;

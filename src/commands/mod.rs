@@ -13,6 +13,7 @@ use crate::weights;
 pub mod compare;
 pub mod doctor;
 pub mod evaluate;
+mod log;
 pub mod predict;
 pub mod read;
 pub mod show;

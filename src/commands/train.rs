@@ -9,6 +9,7 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use serde_json::json;
 
+use super::log::Log;
 use super::training::{self, INTERRUPTED, TrainingArgs, stop_on_interrupt};
 use super::{DEFAULT_WEIGHTS, print_json};
 use crate::optimizer::Optimizer;
@@ -30,6 +31,9 @@ pub struct Args {
     /// Draw loss and accuracy by epoch into this file, whose extension names the format, .png or .svg
     #[arg(long, value_name = "FILE", value_parser = plot::file_name)]
     plot: Option<PathBuf>,
+    /// Write event files for TensorBoard into this folder: loss, accuracy, rate, and mistakes
+    #[arg(long, value_name = "DIR")]
+    log_dir: Option<PathBuf>,
     /// Print the record of the training as JSON at the end, progress on standard error
     #[arg(long)]
     json: bool,
@@ -50,12 +54,22 @@ impl Args {
         let config = self.training.config(self.optimizer, None, self.training.seed);
         let configuration = self.training.configuration(&model, &data, config.clone())?;
 
+        let mut log = match &self.log_dir {
+            Some(folder) => Some(Log::create(folder, &config)?),
+            None => None,
+        };
+
         let mut display = Display::new(config.epochs, self.json);
         // What cannot be shown must not cost the training; it is reported at the end.
         let mut failure =
             display.line(&format!("Device: {} ({reason})", device::name(device))).err();
         let history = fit(&mut model, &data.train, &config, &mut |event| {
-            if let Err(error) = display.show(event) {
+            let logged = match (&mut log, &event) {
+                (Some(log), Event::Step(progress)) => log.step(progress),
+                (Some(log), Event::Epoch(epoch)) => log.epoch(epoch, &config),
+                (None, _) => Ok(()),
+            };
+            if let Err(error) = logged.and(display.show(event)) {
                 failure.get_or_insert(error);
             }
             training::flow(&stop)
@@ -76,6 +90,9 @@ impl Args {
         weights::save_record(&record, &self.output)?;
         if let Some(path) = &self.plot {
             plot::save(&plot::training(&run.history), path)?;
+        }
+        if let Some(log) = &mut log {
+            log.mistakes(&model, &data, &config, run.history.len())?;
         }
         if let Some(error) = failure {
             return Err(error);
