@@ -1,11 +1,11 @@
 # `make help` lists the targets.
 
-.PHONY: help train test check bench libtorch
+.PHONY: help train test check bench libtorch tensorboard
 # Cargo resolves its own dependencies; two recipes at once would only wait for its lock.
 .NOTPARALLEL:
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
 libtorch: ## Find or install libtorch (CUDA=1: with CUDA, CUDA=0: without)
 	@CUDA="$(CUDA)" scripts/libtorch.sh
@@ -26,3 +26,10 @@ check: libtorch ## Formatting, lints and documentation, warnings denied
 bench: libtorch ## Time an epoch beside a bare tch loop, and the reading of pictures
 	cargo bench --bench epoch
 	cargo bench --bench pictures
+
+tensorboard: libtorch ## Check event files with TensorBoard's own reader
+	[ -e .tensorboard/tensorboard ] || python3 -m pip install --quiet --target .tensorboard -r scripts/tensorboard.txt
+	cargo build --release
+	rm -rf .tensorboard/log
+	target/release/mnist train --hidden 32 --epochs 3 --validation-split 0.1 --log-dir .tensorboard/log --output .tensorboard/log/mnist.ot
+	PYTHONPATH=.tensorboard python3 scripts/check_tensorboard.py .tensorboard/log .tensorboard/log/mnist.json

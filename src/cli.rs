@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{doctor, evaluate, predict, read, summary, train};
+use crate::commands::{compare, doctor, evaluate, predict, read, show, summary, train};
 
 /// Trains and applies a two-layer handwritten-digit network on libtorch.
 #[derive(Debug, Parser)]
@@ -18,9 +18,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Args),
+    Compare(compare::Args),
     Evaluate(evaluate::Args),
     Predict(predict::Args),
     Read(read::Args),
+    Show(show::Args),
     Summary(summary::Args),
     Doctor(doctor::Args),
 }
@@ -30,9 +32,11 @@ impl Cli {
     pub fn run(self) -> Result<ExitCode> {
         match self.command {
             Command::Train(args) => args.run(),
+            Command::Compare(args) => args.run(),
             Command::Evaluate(args) => args.run(),
             Command::Predict(args) => args.run(),
             Command::Read(args) => args.run(),
+            Command::Show(args) => args.run(),
             Command::Summary(args) => args.run(),
             Command::Doctor(args) => args.run(),
         }

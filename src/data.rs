@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
-use tch::{Device, Tensor, vision};
+use tch::{Device, Kind, Tensor, vision};
 
 use crate::atomic;
 use crate::idx::{self, Content};
+use crate::image::Digit;
 
 /// The four files of the layout: name, content, and for the MNIST that is built in, the gzipped
 /// bytes and the SHA-256 of the unpacked ones.
@@ -57,6 +58,9 @@ pub struct Data {
     pub train: Samples,
     /// The test set.
     pub test: Samples,
+    /// What the files are, unless they are the MNIST that is built in: SHA-256 over the unpacked
+    /// four.
+    pub sha256: Option<String>,
 }
 
 impl Samples {
@@ -75,6 +79,29 @@ impl Samples {
         Samples {
             images: self.images.narrow(0, start, count),
             labels: self.labels.narrow(0, start, count),
+        }
+    }
+
+    /// What is left to train on, and the last `share`, kept for validation; rounded as Keras does.
+    pub fn split(&self, share: f64) -> (Samples, Samples) {
+        let count = (self.count() as f64 * (1. - share)) as i64; // int(count * (1 - split))
+        (self.narrow(0, count), self.narrow(count, self.count() - count))
+    }
+
+    /// The pictures as bytes.
+    pub fn digits(&self) -> Result<Vec<Digit>> {
+        let bytes = (&self.images * 255.).round().to_kind(Kind::Uint8).view([-1]);
+        Ok(Vec::<u8>::try_from(bytes)?.as_chunks().0.to_vec())
+    }
+}
+
+impl Data {
+    /// The same data on another device; on the same one, it shares the tensors.
+    pub fn to_device(&self, device: Device) -> Data {
+        Data {
+            train: self.train.to_device(device),
+            test: self.test.to_device(device),
+            sha256: self.sha256.clone(),
         }
     }
 }
@@ -114,8 +141,11 @@ pub fn load(dir: Option<&Path>) -> Result<Data> {
             b.count
         );
     }
+    let mut sha256 = Sha256::new();
+    checked.iter().for_each(|(_, _, idx, _)| sha256.update(&idx.bytes));
+    let sha256 = Some(hex(&sha256.finalize()));
     if checked.iter().all(|(.., ready)| *ready) {
-        return read(dir);
+        return Ok(Data { sha256, ..read(dir)? });
     }
     // tch reads raw files of fixed names only.
     let unpacked = temporary_folder()?;
@@ -123,7 +153,7 @@ pub fn load(dir: Option<&Path>) -> Result<Data> {
         let path = unpacked.path().join(name);
         fs::write(&path, idx.bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    read(unpacked.path())
+    Ok(Data { sha256, ..read(unpacked.path())? })
 }
 
 /// The folder that the built-in MNIST is unpacked into, if the system has one for such things.
@@ -180,10 +210,15 @@ fn read(dir: &Path) -> Result<Data> {
     Ok(Data {
         train: Samples { images: set.train_images, labels: set.train_labels },
         test: Samples { images: set.test_images, labels: set.test_labels },
+        sha256: None,
     })
 }
 
 /// The SHA-256 of `bytes` in hexadecimal.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,7 +6,8 @@ use tch::{Kind, Reduction, Tensor, no_grad};
 
 use crate::CLASSES;
 use crate::data::Samples;
-use crate::model::Model;
+use crate::image::Digit;
+use crate::model::{Model, Prediction};
 
 /// Samples that are evaluated at a time; bounds the memory that the hidden layer takes.
 const BATCH: i64 = 1000;
@@ -31,6 +32,37 @@ pub struct Class {
     pub recall: f64,
     /// Number of samples that show this digit.
     pub support: u64,
+}
+
+/// A sample that is taken for another digit than it shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mistake {
+    /// Its place among the samples, from 0.
+    pub index: usize,
+    /// The picture.
+    pub digit: Digit,
+    /// The digit it shows.
+    pub label: usize,
+    /// What the network makes of it.
+    pub prediction: Prediction,
+}
+
+/// The samples that `model` gets wrong, the surest mistakes first.
+pub fn mistakes(model: &Model, samples: &Samples) -> Result<Vec<Mistake>> {
+    let digits = samples.digits()?;
+    let labels = Vec::<i64>::try_from(&samples.labels)?;
+    let mut mistakes = Vec::new();
+    for (at, batch) in digits.chunks(BATCH as usize).enumerate() {
+        for (offset, prediction) in model.predict(batch)?.into_iter().enumerate() {
+            let index = at * BATCH as usize + offset;
+            let label = labels[index] as usize;
+            if prediction.label != label {
+                mistakes.push(Mistake { index, digit: digits[index], label, prediction });
+            }
+        }
+    }
+    mistakes.sort_by(|a, b| b.prediction.confidence.total_cmp(&a.prediction.confidence));
+    Ok(mistakes)
 }
 
 /// Evaluates `model` on `samples`, which may be on another device.

@@ -135,6 +135,12 @@ impl Model {
         self.vs.variables().into_iter().collect()
     }
 
+    /// The weights of the first layer by hidden unit, one for each pixel.
+    pub fn filters(&self) -> Result<Vec<[f32; PIXELS]>> {
+        let weights = &self.variables()["dense_1.weight"]; // [hidden, 784]
+        Ok(Vec::<f32>::try_from(weights.to_device(Device::Cpu).view([-1]))?.as_chunks().0.to_vec())
+    }
+
     /// Whether no weight is infinite or not a number.
     pub(crate) fn is_finite(&self) -> bool {
         let finite = |weights: &Tensor| weights.isfinite().all().int64_value(&[]) == 1;

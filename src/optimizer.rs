@@ -45,6 +45,15 @@ impl Optimizer {
         }
     }
 
+    /// Its name: `adam`, or `adam:0.0003` where the learning rate is not the default.
+    pub fn name_at(self, learning_rate: f64) -> String {
+        let name = format!("{self:?}").to_lowercase();
+        match learning_rate == self.default_learning_rate() {
+            true => name,
+            false => format!("{name}:{learning_rate}"),
+        }
+    }
+
     /// Whether this is above 0 and finite, in float32 as well, which the weights are in.
     pub fn takes_learning_rate(rate: f64) -> bool {
         rate as f32 > 0. && (rate as f32).is_finite()

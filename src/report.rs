@@ -2,9 +2,12 @@
 
 use std::fmt::Write;
 
+use crate::CLASSES;
+use crate::comparison::{Comparison, Contender, Pair, SIGNIFICANCE, Spread};
 use crate::metrics::Evaluation;
 use crate::model::{Layer, Prediction};
 use crate::reading::Read;
+use crate::runs::Run;
 use crate::train::Epoch;
 
 /// The table that Keras's `model.summary()` prints.
@@ -40,11 +43,16 @@ pub fn evaluation(evaluation: &Evaluation) -> String {
         let (precision, recall, support) = (class.precision, class.recall, class.support);
         let _ = writeln!(text, "{digit:>5}  {precision:>9.4}  {recall:>6.4}  {support:>7}");
     }
-    text += "\nlabel ↓ predicted →\n     ";
-    for digit in 0..evaluation.confusion.len() {
+    text + "\n" + &confusion(&evaluation.confusion)
+}
+
+/// The confusion matrix.
+pub fn confusion(confusion: &[[u64; CLASSES]; CLASSES]) -> String {
+    let mut text = String::from("label ↓ predicted →\n     ");
+    for digit in 0..CLASSES {
         let _ = write!(text, " {digit:>6}");
     }
-    for (label, row) in evaluation.confusion.iter().enumerate() {
+    for (label, row) in confusion.iter().enumerate() {
         let _ = write!(text, "\n{label:>5}");
         for count in row {
             let _ = write!(text, " {count:>6}");
@@ -85,6 +93,157 @@ pub fn line(digits: &[Read], least: f32) -> String {
             text.push(' ');
         }
         text.push(digit.label(least));
+    }
+    text
+}
+
+/// A run of a comparison.
+pub fn run(run: &Run) -> String {
+    let seconds = run.history.iter().map(|epoch| epoch.seconds).sum::<f64>();
+    format!(
+        "{} - {:.2} s/epoch - test {}",
+        run.configuration.name(),
+        seconds / run.history.len() as f64,
+        figures(run.test.loss, run.test.accuracy)
+    )
+}
+
+/// The table of optimizers, and what the differences in it are worth.
+pub fn comparison(comparison: &Comparison) -> String {
+    let runs = comparison.seeds.len();
+    let mut rows = vec![[
+        "optimizer".to_string(),
+        "test accuracy".into(),
+        "test loss".into(),
+        "best epoch".into(),
+        "s/epoch".into(),
+        "97% after".into(),
+        "98% after".into(),
+    ]];
+    for contender in &comparison.contenders {
+        let goal = |at: usize| match contender.goals[at].epoch {
+            None => "never".to_string(),
+            Some(epoch) if epoch.runs < runs => {
+                format!("{:.1} ({} of {runs})", epoch.mean, epoch.runs)
+            }
+            Some(epoch) => format!("{:.1}", epoch.mean),
+        };
+        rows.push([
+            contender.name.clone() + if contender.best { " *" } else { "" },
+            spread(contender.test_accuracy, 4),
+            spread(contender.test_loss, 4),
+            contender.best_epoch.map_or("-".into(), |epoch| spread(epoch, 1)),
+            spread(contender.seconds_per_epoch, 2),
+            goal(0),
+            goal(1),
+        ]);
+    }
+    let mut text = table(&rows);
+    let of = if comparison.validated { "validation" } else { "training" };
+    let plural = if runs == 1 { "" } else { "s" };
+    let _ = writeln!(
+        text,
+        "\nMean ± standard deviation over {runs} seed{plural}. Best epoch: the one with the least \
+         validation loss.\n97% and 98%: epochs until the {of} accuracy is that high."
+    );
+    text + &verdict(comparison)
+}
+
+/// What can be said of which is best.
+fn verdict(comparison: &Comparison) -> String {
+    let test = "paired t-test over seeds, two-sided, Holm-corrected";
+    if comparison.pairs.is_empty() {
+        return String::new();
+    }
+    if comparison.seeds.len() < 2 {
+        return "Nothing can be told from one seed of which is best: give more --seeds.\n".into();
+    }
+    if let Some(best) = comparison.contenders.iter().find(|contender| contender.best) {
+        let name = &best.name;
+        let own = comparison.pairs.iter().filter(|pair| pair.names.contains(name));
+        let p = own.filter_map(|pair| pair.p).fold(0., f64::max);
+        return format!(
+            "* {name} is best: its test accuracy is higher than every other's ({test}: {}).\n",
+            probability(p)
+        );
+    }
+    // The highest mean, and the next of those that may be as good.
+    let mean = |name: &str| {
+        let of = |contender: &&Contender| contender.name == name;
+        comparison.contenders.iter().find(of).map_or(0., |c| c.test_accuracy.mean)
+    };
+    let top = |pair: &&Pair| {
+        comparison.contenders.iter().all(|c| c.test_accuracy.mean <= mean(&pair.names[0]))
+    };
+    let open = |pair: &&Pair| pair.p.is_none_or(|p| p >= SIGNIFICANCE);
+    let pairs = comparison.pairs.iter().filter(top).filter(open);
+    let Some(pair) = pairs.min_by(|a, b| a.difference.total_cmp(&b.difference)) else {
+        return String::new();
+    };
+    let [a, b] = &pair.names;
+    let why = match pair.p {
+        Some(p) => format!("{test}: {}, not below {SIGNIFICANCE}", probability(p)),
+        None => "it is the same with every seed, which leaves nothing to test".into(),
+    };
+    format!(
+        "None is marked as best: that {a} is above {b} by {:.4} may be chance ({why}).\n",
+        pair.difference
+    )
+}
+
+/// The table of optimizers for programs, a line each.
+pub fn comparison_csv(comparison: &Comparison) -> String {
+    let mut text = String::from(
+        "optimizer,learning_rate,seeds,best,test_accuracy,test_accuracy_sd,test_loss,test_loss_sd,\
+         best_epoch,seconds_per_epoch,epochs_to_0.97,reached_0.97,epochs_to_0.98,reached_0.98\n",
+    );
+    let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    for contender in &comparison.contenders {
+        let mut cells = vec![
+            contender.name.clone(),
+            contender.learning_rate.to_string(),
+            comparison.seeds.len().to_string(),
+            contender.best.to_string(),
+        ];
+        for spread in [contender.test_accuracy, contender.test_loss] {
+            cells.extend([spread.mean.to_string(), number(spread.deviation)]);
+        }
+        cells.push(number(contender.best_epoch.map(|epoch| epoch.mean)));
+        cells.push(contender.seconds_per_epoch.mean.to_string());
+        for goal in &contender.goals {
+            let reached = goal.epoch.map_or(0, |epoch| epoch.runs);
+            cells.extend([number(goal.epoch.map(|epoch| epoch.mean)), reached.to_string()]);
+        }
+        text += &(cells.join(",") + "\n");
+    }
+    text
+}
+
+fn spread(spread: Spread, decimals: usize) -> String {
+    let mean = format!("{:.decimals$}", spread.mean);
+    match spread.deviation {
+        Some(deviation) => format!("{mean} ± {deviation:.decimals$}"),
+        None => mean,
+    }
+}
+
+fn probability(p: f64) -> String {
+    if p < 0.0001 { "p < 0.0001".into() } else { format!("p = {p:.4}") }
+}
+
+/// Cells in columns, the first one flush left, the others flush right.
+fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: [usize; COLUMNS] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let mut text = String::new();
+    for row in rows {
+        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+            let _ = match column {
+                0 => write!(text, "{cell:<width$}"),
+                _ => write!(text, "  {cell:>width$}"),
+            };
+        }
+        text.push('\n');
     }
     text
 }

@@ -29,7 +29,7 @@ pub enum Schedule {
 
 impl Schedule {
     /// The share of the learning rate to take when the share `done`, from 0 to 1, of all steps is done.
-    fn share(self, done: f64) -> f64 {
+    pub fn share(self, done: f64) -> f64 {
         match self {
             Schedule::Constant => 1.,
             Schedule::Cosine => 0.5 * (1. + (std::f64::consts::PI * done).cos()),
@@ -155,6 +155,23 @@ impl Progress {
     /// Fails when a loss is not finite, with the step at which that began.
     pub fn metrics(&self) -> Result<(f64, f64)> {
         let seen = self.seen();
+        let losses = self.losses()?;
+        let (logits, labels) = (self.logits.narrow(0, 0, seen), self.labels.narrow(0, 0, seen));
+        let right = logits.argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64).int64_value(&[]);
+        let loss: f64 = losses.iter().map(|loss| f64::from(*loss)).sum();
+        Ok((loss / seen as f64, right as f64 / seen as f64))
+    }
+
+    /// The mean loss of each step of the epoch so far. Waits for the device, and fails, likewise.
+    pub fn step_losses(&self) -> Result<Vec<f32>> {
+        let losses = self.losses()?;
+        let steps = losses.chunks(self.batch_size as usize);
+        Ok(steps.map(|step| step.iter().sum::<f32>() / step.len() as f32).collect())
+    }
+
+    /// The loss of each sample, in the order of the epoch.
+    fn losses(&self) -> Result<Vec<f32>> {
+        let seen = self.seen();
         let (logits, labels) = (self.logits.narrow(0, 0, seen), self.labels.narrow(0, 0, seen));
         let losses = logits.cross_entropy_loss::<Tensor>(&labels, None, Reduction::None, -100, 0.);
         let losses = Vec::<f32>::try_from(losses)?;
@@ -168,9 +185,7 @@ impl Progress {
                 self.steps
             );
         }
-        let right = logits.argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64).int64_value(&[]);
-        let loss: f64 = losses.iter().map(|loss| f64::from(*loss)).sum();
-        Ok((loss / seen as f64, right as f64 / seen as f64))
+        Ok(losses)
     }
 }
 
@@ -212,8 +227,8 @@ pub fn fit(
         config.outliers
     );
     let device = model.device();
-    // Rounded as Keras does: int(count * (1 - split)).
-    let count = (samples.count() as f64 * (1. - config.validation_split)) as i64;
+    let (training, validation) = samples.split(config.validation_split);
+    let count = training.count();
     ensure!(
         count > 0,
         "a validation split of {} leaves none of the {} samples to train on",
@@ -226,8 +241,7 @@ pub fn fit(
         config.validation_split,
         samples.count()
     );
-    let validation = samples.narrow(count, samples.count() - count);
-    let Samples { images, labels } = samples.narrow(0, count).to_device(device);
+    let Samples { images, labels } = training.to_device(device);
 
     let mut optimizer = config.optimizer.build(model, config.learning_rate)?;
     let mut history = History { epochs: Vec::new(), interrupted: false };

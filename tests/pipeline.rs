@@ -190,7 +190,7 @@ fn the_validation_split_is_the_last_part_and_is_not_trained_on() {
     let validation = metrics::evaluate(&model, &data.train.narrow(150, 50)).unwrap();
     assert_eq!(last.validation_loss, Some(validation.loss));
     assert_eq!(last.validation_accuracy, Some(validation.accuracy));
-    let shorter = Data { train: data.train.narrow(0, 150), test: data.test };
+    let shorter = Data { train: data.train.narrow(0, 150), ..data };
     let (alone, history) = train(&shorter, &config(3));
     assert_same(&model, &alone);
     assert_eq!(history.epochs[0].validation_loss, None);

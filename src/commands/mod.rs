@@ -11,12 +11,16 @@ use crate::device::{self, Choice};
 use crate::model::Model;
 use crate::weights;
 
+pub mod compare;
 pub mod doctor;
 pub mod evaluate;
+mod log;
 pub mod predict;
 pub mod read;
+pub mod show;
 pub mod summary;
 pub mod train;
+mod training;
 
 /// Where `mnist train` saves, and the other verbs look first.
 pub const DEFAULT_WEIGHTS: &str = "models/mnist.safetensors";

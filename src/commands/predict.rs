@@ -1,16 +1,19 @@
 //! `mnist predict`: which digits pictures show.
 
 use std::io::{self, BufRead, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use ::image::DynamicImage;
+use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{MachineArgs, WeightsArgs, note, print_json, start};
+use crate::image::Digit;
 use crate::model::Prediction;
-use crate::{CLASSES, image, report};
+use crate::plot::{self, Explanation};
+use crate::{CLASSES, atomic, image, report};
 
 /// Pictures that are decoded, on all cores, and classified at a time.
 const BATCH: usize = 256;
@@ -27,6 +30,10 @@ pub struct Args {
     /// Show the K most probable digits of each picture; JSON has all ten
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=CLASSES as i64))]
     top: u8,
+    /// Draw why the picture, one only, is read as it is: what was given, what the network saw, and
+    /// all ten probabilities; the file's extension names the format, .png or .svg
+    #[arg(long, value_name = "OUT.png", value_parser = plot::file_name)]
+    explain: Option<PathBuf>,
     #[command(flatten)]
     machine: MachineArgs,
     /// Print JSON, one object a line
@@ -44,6 +51,11 @@ struct Line<'a> {
 impl Args {
     /// Prints a line for each picture; one that cannot be read is reported, and the rest go on.
     pub fn run(&self) -> Result<ExitCode> {
+        if let Some(path) = &self.explain {
+            let one = self.images.len() == 1 && self.images[0].as_os_str() != "-";
+            ensure!(one, "--explain draws one picture; give the path of one image");
+            atomic::prepare(path)?;
+        }
         let (model, _) = start(&self.machine, &self.weights)?;
 
         let mut out = io::BufWriter::new(io::stdout().lock());
@@ -77,7 +89,11 @@ impl Args {
                     }
                 }
             }
-            for (path, prediction) in read.iter().zip(model.predict(&digits)?) {
+            for ((path, digit), prediction) in read.iter().zip(&digits).zip(model.predict(&digits)?)
+            {
+                if let Some(output) = &self.explain {
+                    explain(path, digit, &prediction, output)?;
+                }
                 let path = path.to_string_lossy();
                 if self.json {
                     print_json(&mut out, &Line { path: &path, prediction: &prediction })?;
@@ -89,6 +105,18 @@ impl Args {
         }
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
+}
+
+/// Draws how `path` came to be read so.
+fn explain(path: &Path, digit: &Digit, prediction: &Prediction, output: &Path) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let explanation = Explanation {
+        title: format!("{name}: {}", report::prediction(prediction, 1)),
+        input: DynamicImage::from(image::decode(path)?).into_rgb8(),
+        digit: *digit,
+        prediction: prediction.clone(),
+    };
+    plot::save(&explanation, output)
 }
 
 /// Paths from standard input; on Unix they need not be UTF-8.

@@ -1,4 +1,4 @@
-//! Plain records → pictures.
+//! What was read from a sheet, drawn on it.
 
 use ab_glyph::{FontRef, PxScale};
 use anyhow::{Context, Result};

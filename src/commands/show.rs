@@ -1,0 +1,196 @@
+//! `mnist show`: digits, mistakes and weights as pictures.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use tch::Device;
+
+use super::{WeightsArgs, note};
+use crate::data::Samples;
+use crate::image::Digit;
+use crate::plot::{self, Confusion, Digits, Palette, Picture, Tile, terminal};
+use crate::{SIDE, atomic, data, metrics};
+
+/// Mistakes, or hidden units, that are shown at most.
+const MOST: usize = 100;
+
+/// Show digits of the test set, mistakes, the confusion matrix or the first layer's weights
+///
+/// Without an option that says what, the first digit of the test set. On a terminal the picture
+/// is made of coloured half blocks (not with NO_COLOR set), elsewhere of plain characters; --output
+/// draws it into a file.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    what: What,
+    /// Folder with a data set in MNIST's layout, raw or .gz [default: the built-in MNIST]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    weights: WeightsArgs,
+    /// Draw into this file, whose extension names the format, .png or .svg
+    #[arg(long, value_name = "FILE", value_parser = plot::file_name)]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct What {
+    /// Digits of the test set by number, from 0
+    #[arg(long, value_name = "I", num_args = 1.., value_delimiter = ',')]
+    index: Vec<usize>,
+    /// The first digits of the test set, in so many rows and columns [default: 10x10]
+    #[arg(long, value_name = "ROWSxCOLUMNS", num_args = 0..=1, default_missing_value = "10x10", value_parser = grid)]
+    grid: Option<(usize, usize)>,
+    /// Digits of the test set that the weights get wrong, the surest mistakes first
+    #[arg(long)]
+    errors: bool,
+    /// Which digits of the test set are taken for which
+    #[arg(long)]
+    confusion: bool,
+    /// Weights of the first layer, the units with the largest first
+    #[arg(long)]
+    weights_map: bool,
+}
+
+fn grid(text: &str) -> Result<(usize, usize), String> {
+    let sides = text.split_once('x').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    sides
+        .filter(|(rows, columns)| (1..=50).contains(rows) && (1..=50).contains(columns))
+        .ok_or_else(|| "choose rows and columns from 1 to 50, as in 10x10".into())
+}
+
+impl Args {
+    /// Shows the picture, or writes it into a file.
+    pub fn run(&self) -> Result<ExitCode> {
+        if let Some(path) = &self.output {
+            atomic::prepare(path)?;
+        }
+        let digits = if self.what.weights_map {
+            self.weights_map()?
+        } else {
+            let test = data::load(self.data.as_deref())?.test;
+            if self.what.confusion {
+                return self.confusion(&test);
+            }
+            match self.what.errors {
+                true => self.errors(&test)?,
+                false => self.digits(&test)?,
+            }
+        };
+        self.finish(&digits, |color, width| terminal::digits(&digits, color, width))
+    }
+
+    fn digits(&self, test: &Samples) -> Result<Digits> {
+        let digits = test.digits()?;
+        let labels = Vec::<i64>::try_from(&test.labels)?;
+        let tile = |index: usize, caption: String| {
+            let digit: &Digit = digits.get(index).with_context(|| {
+                format!("there is no digit {index}; the test set has 0 to {}", digits.len() - 1)
+            })?;
+            Ok(Tile::digit(digit, caption))
+        };
+        let label = |index: usize| labels.get(index).copied().unwrap_or_default();
+        let first = match self.what.index[..] {
+            [] => Some(0).filter(|_| self.what.grid.is_none()),
+            [one] => Some(one),
+            _ => None,
+        };
+        if let Some(index) = first {
+            return Ok(Digits {
+                tiles: vec![tile(index, String::new())?],
+                title: format!("Label: {}", label(index)),
+                note: format!("digit {index} of the test set"),
+                columns: 1,
+                palette: Palette::Ink,
+            });
+        }
+        let (title, indices, columns) = match self.what.grid {
+            Some((rows, columns)) => {
+                let count = digits.len().min(rows * columns);
+                (format!("The first {count} digits of the test set"), (0..count).collect(), columns)
+            }
+            None => {
+                let indices = self.what.index.clone();
+                let columns = indices.len().min(10);
+                ("Digits of the test set".into(), indices, columns)
+            }
+        };
+        let caption = |index| match self.what.grid {
+            Some(_) => label(index).to_string(),
+            None => format!("{index}: {}", label(index)),
+        };
+        let note = if self.what.grid.is_some() { "label" } else { "number: label" };
+        let tiles = indices.iter().map(|index| tile(*index, caption(*index)));
+        Ok(Digits {
+            title,
+            note: note.into(),
+            tiles: tiles.collect::<Result<_>>()?,
+            columns,
+            palette: Palette::Ink,
+        })
+    }
+
+    fn errors(&self, test: &Samples) -> Result<Digits> {
+        let (model, name) = self.weights.load(Device::Cpu)?;
+        note(&format!("Weights: {name}"));
+        Ok(plot::mistakes(&metrics::mistakes(&model, test)?, "test set", MOST))
+    }
+
+    fn confusion(&self, test: &Samples) -> Result<ExitCode> {
+        let (model, name) = self.weights.load(Device::Cpu)?;
+        note(&format!("Weights: {name}"));
+        let evaluation = metrics::evaluate(&model, test)?;
+        let title =
+            format!("Confusion on the test set, accuracy {:.2}%", 100. * evaluation.accuracy);
+        let confusion = Confusion { title, counts: evaluation.confusion };
+        self.finish(&confusion, |color, _| terminal::confusion(&confusion, color))
+    }
+
+    fn weights_map(&self) -> Result<Digits> {
+        let (model, name) = self.weights.load(Device::Cpu)?;
+        note(&format!("Weights: {name}"));
+        let mut units = model.filters()?;
+        let norm = |unit: &[f32]| unit.iter().map(|weight| weight * weight).sum::<f32>();
+        units.sort_by(|a, b| norm(b).total_cmp(&norm(a)));
+        let all = units.len();
+        units.truncate(MOST);
+        let mut sizes: Vec<f32> = units.as_flattened().iter().map(|weight| weight.abs()).collect();
+        sizes.sort_by(f32::total_cmp);
+        // A few outliers must not make all others pale.
+        let limit = sizes[sizes.len() * 995 / 1000].max(f32::MIN_POSITIVE);
+        Ok(Digits {
+            title: format!("Weights of {} of {all} hidden units", units.len()),
+            note: format!("from the {SIDE}×{SIDE} pixels, the largest first"),
+            columns: units.len().min(10),
+            tiles: units
+                .into_iter()
+                .map(|pixels| Tile { pixels, caption: String::new() })
+                .collect(),
+            palette: Palette::Values(limit),
+        })
+    }
+
+    fn finish(
+        &self,
+        picture: &impl Picture,
+        characters: impl FnOnce(bool, usize) -> String,
+    ) -> Result<ExitCode> {
+        let mut out = io::stdout().lock();
+        match &self.output {
+            Some(path) => {
+                plot::save(picture, path)?;
+                writeln!(out, "Saved: {}", path.display())?;
+            }
+            None => {
+                let color = out.is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+                let width = terminal_size::terminal_size().map_or(80, |(width, _)| width.0.into());
+                write!(out, "{}", characters(color, width))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

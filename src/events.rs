@@ -1,0 +1,160 @@
+//! Event files, as TensorBoard reads them.
+//!
+//! Format: records of the length (u64), its CRC, a message and its CRC (u32, masked CRC-32C), all
+//! little-endian (<https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details>).
+//! A message is a protocol buffer:
+//! <https://github.com/tensorflow/tensorboard/blob/2.20.0/tensorboard/compat/proto/event.proto>.
+//! What is written here is the part of it that scalars and pictures need: the crates that write
+//! such files want a compiler for protocol buffers on the machine, bring a web client and its
+//! cryptography into the build, or panic where they cannot write.
+
+use std::fs::{self, File};
+use std::io::{Cursor, Write};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use crc::{CRC_32_ISCSI, Crc};
+use image::{ImageFormat, RgbImage};
+use prost::{Message, Oneof};
+
+/// An event.
+#[derive(Clone, PartialEq, Message)]
+pub struct Event {
+    /// When it was, in seconds since 1970.
+    #[prost(double, tag = "1")]
+    pub wall_time: f64,
+    /// At which step.
+    #[prost(int64, tag = "2")]
+    pub step: i64,
+    /// What it was.
+    #[prost(oneof = "What", tags = "3, 5")]
+    pub what: Option<What>,
+}
+
+/// What an event was.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum What {
+    /// The start of the file, with the version of the format.
+    #[prost(string, tag = "3")]
+    FileVersion(String),
+    /// Values.
+    #[prost(message, tag = "5")]
+    Summary(Summary),
+}
+
+/// Values.
+#[derive(Clone, PartialEq, Message)]
+pub struct Summary {
+    /// They.
+    #[prost(message, repeated, tag = "1")]
+    pub values: Vec<Value>,
+}
+
+/// A value and its name.
+#[derive(Clone, PartialEq, Message)]
+pub struct Value {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub tag: String,
+    /// The value.
+    #[prost(oneof = "Content", tags = "2, 4")]
+    pub content: Option<Content>,
+}
+
+/// A number or a picture.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum Content {
+    /// A number.
+    #[prost(float, tag = "2")]
+    Scalar(f32),
+    /// A picture.
+    #[prost(message, tag = "4")]
+    Image(Image),
+}
+
+/// A picture.
+#[derive(Clone, PartialEq, Message)]
+pub struct Image {
+    /// Height in pixels.
+    #[prost(int32, tag = "1")]
+    pub height: i32,
+    /// Width in pixels.
+    #[prost(int32, tag = "2")]
+    pub width: i32,
+    /// Number of colours: 3 for RGB.
+    #[prost(int32, tag = "3")]
+    pub colorspace: i32,
+    /// The picture as a PNG file.
+    #[prost(bytes = "vec", tag = "4")]
+    pub encoded: Vec<u8>,
+}
+
+/// An event file that grows.
+#[derive(Debug)]
+pub struct Events {
+    file: File,
+}
+
+impl Events {
+    /// A new event file in `folder`, which is made if missing. TensorBoard shows the folder as one
+    /// run, with what other files there hold.
+    pub fn create(folder: &Path) -> Result<Events> {
+        let create = || -> Result<Events> {
+            fs::create_dir_all(folder)?;
+            let mut builder = tempfile::Builder::new();
+            // The rest of the name keeps it apart from others of the same second.
+            let name = format!("events.out.tfevents.{:010}.", now()? as u64);
+            #[cfg(unix)]
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+            let file = builder.prefix(&name).tempfile_in(folder)?.keep()?.0;
+            let mut events = Events { file };
+            events.write(0, What::FileVersion("brain.Event:2".into()))?;
+            Ok(events)
+        };
+        create().with_context(|| format!("cannot write events into {}", folder.display()))
+    }
+
+    /// Adds numbers of a step.
+    pub fn scalars(&mut self, step: usize, scalars: &[(&str, f64)]) -> Result<()> {
+        let value = |&(tag, scalar): &(&str, f64)| Value {
+            tag: tag.into(),
+            content: Some(Content::Scalar(scalar as f32)),
+        };
+        self.write(step, What::Summary(Summary { values: scalars.iter().map(value).collect() }))
+    }
+
+    /// Adds a picture of a step.
+    pub fn picture(&mut self, step: usize, tag: &str, picture: &RgbImage) -> Result<()> {
+        let mut png = Cursor::new(Vec::new());
+        picture.write_to(&mut png, ImageFormat::Png)?;
+        let image = Image {
+            height: picture.height() as i32,
+            width: picture.width() as i32,
+            colorspace: 3,
+            encoded: png.into_inner(),
+        };
+        let value = Value { tag: tag.into(), content: Some(Content::Image(image)) };
+        self.write(step, What::Summary(Summary { values: vec![value] }))
+    }
+
+    fn write(&mut self, step: usize, what: What) -> Result<()> {
+        let event = Event { wall_time: now()?, step: step as i64, what: Some(what) };
+        let message = event.encode_to_vec();
+        let length = (message.len() as u64).to_le_bytes();
+        let crc = |bytes: &[u8]| masked_crc(bytes).to_le_bytes();
+        let record = [&length[..], &crc(&length), &message, &crc(&message)].concat();
+        // At once, so that TensorBoard never sees half of it for long.
+        self.file.write_all(&record).context("cannot write an event")
+    }
+}
+
+fn masked_crc(bytes: &[u8]) -> u32 {
+    static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+    CRC.checksum(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+fn now() -> Result<f64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Ok(since.context("the clock is before 1970")?.as_secs_f64())
+}

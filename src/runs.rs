@@ -1,0 +1,162 @@
+//! What is to be known of a run of training, and files that keep runs, one a line.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::train::{Config, Epoch};
+use crate::{LIBTORCH, VERSION, atomic};
+
+/// The version of the format of a [`Run`] in JSON.
+const FORMAT: u32 = 1;
+
+/// All that decides what becomes of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// The folder of the data set, or a name for the one that is built in.
+    pub data: String,
+    /// What the files there are, see [`crate::data::Data::sha256`].
+    pub data_sha256: Option<String>,
+    /// The weights that it went on from, if they were not random.
+    pub init: Option<String>,
+    /// SHA-256 of that file.
+    pub init_sha256: Option<String>,
+    /// Hidden units.
+    pub hidden: i64,
+    /// How it was trained.
+    #[serde(flatten)]
+    pub config: Config,
+    /// Where: `cpu`, `cuda:0`.
+    pub device: String,
+    /// Threads that libtorch had for it.
+    pub threads: i32,
+}
+
+/// Loss and accuracy on the test set, after the last epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Test {
+    /// Mean cross-entropy in nats.
+    pub loss: f64,
+    /// Share of the samples that are classified right.
+    pub accuracy: f64,
+}
+
+/// A run of training and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The version of this format.
+    pub format: u32,
+    /// The program and its version.
+    pub program: String,
+    /// The version of libtorch.
+    pub libtorch: String,
+    /// All that decided it.
+    pub configuration: Configuration,
+    /// The epochs that were completed.
+    pub history: Vec<Epoch>,
+    /// How well it does.
+    pub test: Test,
+}
+
+impl Configuration {
+    /// What tells it from others of its comparison: `adam:0.0003, seed 2`.
+    pub fn name(&self) -> String {
+        let Config { optimizer, learning_rate, seed, .. } = self.config;
+        format!("{}, seed {seed}", optimizer.name_at(learning_rate))
+    }
+
+    /// What it has in common with others of its comparison.
+    pub fn shared(&self) -> Result<Map<String, Value>> {
+        let Value::Object(mut shared) = serde_json::to_value(self)? else { return Ok(Map::new()) };
+        shared.retain(|key, _| !["optimizer", "learning_rate", "seed"].contains(&key.as_str()));
+        Ok(shared)
+    }
+}
+
+impl Run {
+    /// A run of this program.
+    pub fn new(configuration: Configuration, history: Vec<Epoch>, test: Test) -> Run {
+        let program = format!("tch-mnist {VERSION}");
+        Run { format: FORMAT, program, libtorch: LIBTORCH.into(), configuration, history, test }
+    }
+
+    /// Why it cannot be compared with runs like `other` of this program, if it cannot.
+    pub fn difference(&self, other: &Configuration) -> Result<Option<String>> {
+        let other = Run::new(other.clone(), Vec::new(), self.test);
+        let (mut own, mut others) = (self.configuration.shared()?, other.configuration.shared()?);
+        own.insert("program".into(), self.program.clone().into());
+        others.insert("program".into(), other.program.into());
+        own.insert("libtorch".into(), self.libtorch.clone().into());
+        others.insert("libtorch".into(), other.libtorch.into());
+        let difference = own.iter().find(|(key, value)| others.get(*key) != Some(value));
+        Ok(difference.map(|(key, value)| {
+            format!("{key} is {value} there and {} now", others.get(key).unwrap_or(&Value::Null))
+        }))
+    }
+}
+
+/// The runs in the file `path`; none if there is no such file.
+pub fn read(path: &Path) -> Result<Vec<Run>> {
+    let read = || -> Result<Vec<Run>> {
+        let text = text(path)?;
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let runs = lines.enumerate();
+        runs.map(|(at, line)| run(line).with_context(|| format!("line {} is no run", at + 1)))
+            .collect()
+    };
+    read().with_context(|| format!("cannot read the runs in {}", path.display()))
+}
+
+/// The whole lines of the file. One that has no end was being written when the program was ended.
+fn text(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        text => text?,
+    };
+    text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+    Ok(text)
+}
+
+fn run(line: &[u8]) -> Result<Run> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let Format { format } = serde_json::from_slice(line)?;
+    ensure!(format == FORMAT, "it has the format {format}; this program reads {FORMAT}");
+    Ok(serde_json::from_slice(line)?)
+}
+
+/// A file of runs, a line of JSON each, that loses no finished run, whatever ends the program.
+#[derive(Debug)]
+pub struct Runs {
+    file: File,
+}
+
+impl Runs {
+    /// Opens the file `path`, made if missing, to add runs to it.
+    pub fn open(path: &Path) -> Result<Runs> {
+        atomic::prepare(path)?;
+        let open = || -> Result<Runs> {
+            let file = OpenOptions::new().create(true).append(true).open(path)?;
+            file.set_len(text(path)?.len() as u64)?;
+            #[cfg(unix)]
+            File::open(path.parent().unwrap_or(path))?.sync_all()?; // its name, should it be new
+            Ok(Runs { file })
+        };
+        open().with_context(|| format!("cannot write to {}", path.display()))
+    }
+
+    /// Adds a run; it is on disk when this returns.
+    pub fn add(&mut self, run: &Run) -> Result<()> {
+        let mut add = || -> Result<()> {
+            self.file.write_all(format!("{}\n", serde_json::to_string(run)?).as_bytes())?;
+            Ok(self.file.sync_data()?)
+        };
+        add().context("cannot write a run down")
+    }
+}
