@@ -7,12 +7,14 @@ mod digits;
 mod explanation;
 pub mod terminal;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use epaint_default_fonts::UBUNTU_LIGHT;
 use image::RgbImage;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::FontStyle;
@@ -70,7 +72,12 @@ pub fn save(picture: &impl Picture, path: &Path) -> Result<()> {
     let svg = is_svg(path)?;
     atomic::write(path, |temporary| match svg {
         true => Ok(fs::write(temporary, to_svg(picture)?)?),
-        false => Ok(to_pixels(picture)?.save(temporary)?),
+        false => {
+            let file = BufWriter::new(File::create(temporary)?);
+            let png =
+                PngEncoder::new_with_quality(file, CompressionType::Best, FilterType::NoFilter);
+            Ok(to_pixels(picture)?.write_with_encoder(png)?)
+        }
     })
 }
 

@@ -16,13 +16,13 @@ const GAP: usize = 2;
 /// The tiles in lines of at most `width` characters: true-colour half blocks, or plain characters.
 pub fn digits(digits: &Digits, color: bool, width: usize) -> String {
     // Halved where as many as wanted do not fit beside each other otherwise.
-    let fit = |side: usize| ((width + GAP) / (side + GAP)).max(1);
+    let fit = |side: usize| (width + GAP) / (side + GAP);
     let side = if fit(SIDE) < digits.columns { SIDE / 2 } else { SIDE };
     let mut text = format!("{}\n", digits.title);
     if !digits.note.is_empty() {
         text += &format!("{}\n", digits.note);
     }
-    for row in digits.tiles.chunks(digits.columns.min(fit(side))) {
+    for row in digits.tiles.chunks(digits.columns.min(fit(side)).max(1)) {
         text.push('\n');
         let drawn: Vec<_> =
             row.iter().map(|tile| lines(tile, digits.palette, side, color)).collect();
@@ -69,7 +69,9 @@ fn lines(tile: &Tile, palette: Palette, side: usize, color: bool) -> Vec<String>
 fn character(palette: Palette, value: f32) -> char {
     let (characters, share) = match palette {
         Palette::Ink => (INK, value),
-        Palette::Values(limit) => (if value < 0. { BELOW } else { ABOVE }, value.abs() / limit),
+        Palette::Values(limit) => {
+            (if value < 0. { BELOW } else { ABOVE }, (value.abs() / limit).sqrt())
+        }
     };
     let last = characters.len() - 1;
     characters[((share * characters.len() as f32) as usize).min(last)].into()
