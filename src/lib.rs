@@ -7,8 +7,9 @@
 //! ```text
 //! bytes ──► tensors ──► model ──► train, metrics ──────► report
 //! idx,      data,       model,    train, metrics,        report,
-//! image,    augment     weights,  reading                plot
-//! sheet                 optimizer, device
+//! image,    augment     weights,  reading, runs,         plot,
+//! sheet                 optimizer, comparison            events
+//!                       device
 //! ```
 //!
 //! # Example
