@@ -7,8 +7,9 @@
 //! ```text
 //! bytes ──► tensors ──► model ──► train, metrics ──────► report
 //! idx,      data,       model,    train, metrics,        report,
-//! image,    augment,    weights,  reading                plot
-//! sheet     outlier     optimizer, device
+//! image,    augment,    weights,  reading, runs,         plot,
+//! sheet     outlier     optimizer, comparison            events
+//!                       device
 //! ```
 //!
 //! # Example

@@ -163,7 +163,7 @@ fn verdict(comparison: &Comparison) -> String {
         let own = comparison.pairs.iter().filter(|pair| pair.names.contains(name));
         let p = own.filter_map(|pair| pair.p).fold(0., f64::max);
         return format!(
-            "* {name} is best: its test accuracy is higher than every other's ({test}: {}).\n",
+            "* {name} is best: its test accuracy is higher than every other's\n({test}: {}).\n",
             probability(p)
         );
     }
@@ -186,7 +186,7 @@ fn verdict(comparison: &Comparison) -> String {
         None => "it is the same with every seed, which leaves nothing to test".into(),
     };
     format!(
-        "None is marked as best: that {a} is above {b} by {:.4} may be chance ({why}).\n",
+        "None is marked as best: that {a} is above {b} by {:.4} may be chance\n({why}).\n",
         pair.difference
     )
 }

@@ -401,7 +401,16 @@ fn help_tells_every_default() {
         assert!(out.contains(&format!("[default: {default}]")), "{default}: {out}");
     }
     assert!(out.contains("[default: 512") && out.contains("[default: 0.001"), "{out}");
-    for verb in ["evaluate", "predict", "read", "summary", "doctor"] {
+    let (code, out, _) = place.run(&["compare", "--help"]);
+    assert_eq!(code, 0);
+    for default in ["adam,rmsprop,adamw,sgd", "3", "5", "128", "0", "auto"] {
+        assert!(out.contains(&format!("[default: {default}]")), "{default}: {out}");
+    }
+    assert!(out.contains("for each run [default: 1]"), "{out}");
+    let (code, out, _) = place.run(&["show", "--help"]);
+    assert!(code == 0 && out.contains("[default: the built-in MNIST]"), "{out}");
+    assert!(out.contains("[default: 10x10]"), "{out}");
+    for verb in ["compare", "evaluate", "predict", "read", "summary", "doctor"] {
         let (code, out, _) = place.run(&[verb, "--help"]);
         assert!(code == 0 && out.contains("--json"), "{out}");
     }
