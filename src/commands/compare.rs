@@ -113,7 +113,7 @@ impl Args {
         let configs =
             seeds.flat_map(|seed| self.optimizers.iter().map(move |entry| config(entry, seed)));
         let plan: Vec<_> = configs.map(|config| Configuration { config, ..base.clone() }).collect();
-        for (at, planned) in plan.iter().enumerate() {
+        for (at, planned) in plan.iter().take(self.optimizers.len()).enumerate() {
             ensure!(
                 !plan[..at].contains(planned),
                 "--optimizers has the same twice: {}",
@@ -166,8 +166,9 @@ impl Args {
             |planned: &Configuration| done.runs.iter().any(|run| run.configuration == *planned);
         let missing: Vec<_> = plan.iter().filter(|planned| !is_done(planned)).collect();
         let bar = training::bar("{msg} [{wide_bar}] {percent}%, {eta} left");
-        bar.set_message(format!("{} of {} runs done", done.runs.len(), plan.len()));
         let epochs = missing.len() * plan[0].config.epochs;
+        bar.set_length(epochs as u64); // until a training tells the steps of an epoch
+        bar.set_message(format!("{} of {} runs done", done.runs.len(), plan.len()));
         let threads = tch::get_num_threads();
         let side_by_side = match device {
             Device::Cpu => available_parallelism()?.get() / threads as usize,
@@ -218,6 +219,9 @@ impl Args {
         stop: &AtomicBool,
         step: &dyn Fn(&Progress),
     ) -> Result<Option<Run>> {
+        if training::flow(stop).is_break() {
+            return Ok(None);
+        }
         let config = &configuration.config;
         let device = data.train.images.device();
         let mut model = self.training.model(config.seed, device)?;
