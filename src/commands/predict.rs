@@ -4,7 +4,6 @@ use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ::image::DynamicImage;
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -112,7 +111,7 @@ fn explain(path: &Path, digit: &Digit, prediction: &Prediction, output: &Path) -
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let explanation = Explanation {
         title: format!("{name}: {}", report::prediction(prediction, 1)),
-        input: DynamicImage::from(image::decode(path)?).into_rgb8(),
+        input: image::on_white(&image::open(path)?),
         digit: *digit,
         prediction: prediction.clone(),
     };
