@@ -46,20 +46,21 @@ pub fn read(model: &Model, cutter: &Model, grey: &GrayImage) -> Result<Vec<Vec<R
     let lines = sheet::find(grey);
     let digits: Vec<Digit> =
         lines.iter().flatten().flat_map(|blob| &blob.pieces).map(|piece| piece.digit).collect();
-    let (mut predictions, mut sure) =
-        (model.predict(&digits)?.into_iter(), cutter.predict(&digits)?.into_iter());
-    let mut read = Vec::new();
+    let mut sure = predict(cutter, &digits)?.into_iter();
+    let mut chosen: Vec<Vec<&Piece>> = Vec::new();
     for line in &lines {
-        let mut digits = Vec::new();
-        for blob in line {
-            let predictions: Vec<_> = predictions.by_ref().take(blob.pieces.len()).collect();
+        let pieces = line.iter().flat_map(|blob| {
             let sure: Vec<_> = sure.by_ref().take(blob.pieces.len()).collect();
-            for index in best(blob, &sure) {
-                digits.push((&blob.pieces[index], predictions[index].clone()));
-            }
-        }
-        read.push(digits);
+            best(blob, &sure).into_iter().map(|index| &blob.pieces[index])
+        });
+        chosen.push(pieces.collect());
     }
+    let digits: Vec<Digit> = chosen.iter().flatten().map(|piece| piece.digit).collect();
+    let mut predictions = predict(model, &digits)?.into_iter();
+    let read: Vec<Vec<_>> = chosen
+        .into_iter()
+        .map(|line| line.into_iter().zip(predictions.by_ref()).collect())
+        .collect();
     let gaps = |line: &[(&Piece, Prediction)]| -> Vec<u32> {
         line.windows(2)
             .map(|pair| {
@@ -81,6 +82,12 @@ pub fn read(model: &Model, cutter: &Model, grey: &GrayImage) -> Result<Vec<Vec<R
             .collect()
     };
     Ok(read.into_iter().map(spaced).collect())
+}
+
+/// Classifies any number of pictures in bounded memory.
+fn predict(model: &Model, digits: &[Digit]) -> Result<Vec<Prediction>> {
+    let batches = digits.chunks(1024).map(|batch| model.predict(batch));
+    Ok(batches.collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// The pieces, from left to right, that together make the whole blob and the most likely digits.

@@ -29,6 +29,8 @@ const WORKING_SIDE: u32 = 1600;
 const MIN_INK: u8 = 12;
 /// Height in working pixels that a digit must have at least.
 const MIN_HEIGHT: u32 = 10;
+/// Cuts that are tried in a blob; joined-up writing would have hundreds.
+const MAX_CUTS: usize = 48;
 /// Tilts in degrees, either way, that are set right.
 const MAX_TILT: f32 = 12.;
 
@@ -302,24 +304,36 @@ impl Page {
         let end = cuts.len() + 1;
         let mut pieces = Vec::new();
         for (from, to) in (0..end).flat_map(|from| (from + 1..=end).map(move |to| (from, to))) {
+            let whole = from == 0 && to == end;
+            // The columns that it reaches over; those that are its own in every row are fewer.
+            let (start, inner) = match from {
+                0 => (0, 0),
+                _ => range(&cuts[from - 1]),
+            };
+            let (outer, stop) = match to == end {
+                true => (ink.width(), ink.width()),
+                false => range(&cuts[to - 1]),
+            };
+            if !whole && outer.saturating_sub(inner) > height * 3 / 2 + 2 * MARGIN {
+                continue; // joined-up writing has thousands: not worth a closer look
+            }
             let within = |x: u32, y: u32| {
                 (from == 0 || cuts[from - 1][y as usize] <= x)
                     && (to == end || x < cuts[to - 1][y as usize])
             };
-            let places: Vec<(u32, u32)> = own
-                .enumerate_pixels()
-                .filter(|(x, y, own)| own.0[0] > 0 && within(*x, *y))
-                .map(|(x, y, _)| (left + x, top + y))
+            let places: Vec<(u32, u32)> = (0..own.height())
+                .flat_map(|y| (start..stop).map(move |x| (x, y)))
+                .filter(|&(x, y)| own.get_pixel(x, y).0[0] > 0 && within(x, y))
+                .map(|(x, y)| (left + x, top + y))
                 .collect();
             let Some(local) = extent(places.iter().copied()) else { continue };
-            let whole = from == 0 && to == end;
             if !whole && (local.height * 2 < height || local.width * 2 > height * 3) {
                 continue;
             }
             let bounds = extent(places.iter().map(|&at| self.on_picture(at)));
             let Some(bounds) = bounds else { continue };
-            let piece = GrayImage::from_fn(ink.width(), ink.height(), |x, y| {
-                if within(x, y) { *ink.get_pixel(x, y) } else { Luma([0]) }
+            let piece = GrayImage::from_fn(stop - start, ink.height(), |x, y| {
+                if within(start + x, y) { *ink.get_pixel(start + x, y) } else { Luma([0]) }
             });
             if let Some(digit) = digit(&piece) {
                 pieces.push(Piece { from, to, digit, bounds, local });
@@ -334,6 +348,11 @@ impl Page {
         let place = |at: f32, side: u32| ((at * self.scale) as u32).min(side - 1);
         (place(x, self.picture.0), place(y, self.picture.1))
     }
+}
+
+/// The least and the largest x on the way of a cut.
+fn range(way: &[u32]) -> (u32, u32) {
+    way.iter().fold((u32::MAX, 0), |(least, most), &x| (least.min(x), most.max(x)))
 }
 
 /// The box around some places.
@@ -389,7 +408,8 @@ fn seams(ink: &GrayImage, height: u32) -> Vec<Vec<u32>> {
     found.sort_by_key(|(cost, ..)| *cost);
     let mut kept: Vec<(u32, Vec<u32>)> = Vec::new();
     for (_, middle, way) in found {
-        if kept.iter().all(|(other, _)| other.abs_diff(middle) * 16 >= height) {
+        let apart = |(other, _): &(u32, Vec<u32>)| other.abs_diff(middle) >= (height / 16).max(2);
+        if kept.len() < MAX_CUTS && kept.iter().all(apart) {
             kept.push((middle, way));
         }
     }
