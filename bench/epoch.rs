@@ -3,6 +3,8 @@
 //! Epochs of the two alternate, since a machine's speed drifts by more than they differ; what counts
 //! is the median of the ratios of neighbours.
 
+mod common;
+
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -12,6 +14,8 @@ use tch_mnist::data::{self, Data};
 use tch_mnist::model::Model;
 use tch_mnist::optimizer::Optimizer;
 use tch_mnist::train::{Config, Event, fit};
+
+use common::median;
 
 const ROUNDS: usize = 5;
 const EPOCHS: usize = 5;
@@ -78,9 +82,4 @@ fn bare_loop(
         }
         start.elapsed().as_secs_f64()
     }
-}
-
-fn median(mut seconds: Vec<f64>) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
 }

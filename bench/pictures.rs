@@ -3,6 +3,8 @@
 //! 10,000 PNG files of 64×64 by `mnist predict -`, less the time that one file takes; a sheet of 12
 //! megapixels by `mnist read`, start-up included; augmentation on its own.
 
+mod common;
+
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -16,17 +18,17 @@ use tch::{Device, Tensor};
 use tch_mnist::augment::{Augment, Augmenter};
 use tch_mnist::data;
 
+use common::median;
+
 const ROUNDS: usize = 5;
 
 fn main() -> Result<()> {
     let data = data::load(None)?;
     let folder = tempfile::tempdir()?;
-    let bytes = Vec::<f32>::try_from((&data.test.images * 255.).view([-1]))?;
     let mut paths = String::new();
-    for (index, digit) in bytes.chunks(784).enumerate() {
-        let ink = GrayImage::from_fn(28, 28, |x, y| {
-            image::Luma([255 - digit[(y * 28 + x) as usize] as u8])
-        });
+    for (index, digit) in data.test.digits()?.iter().enumerate() {
+        let ink =
+            GrayImage::from_fn(28, 28, |x, y| image::Luma([255 - digit[(y * 28 + x) as usize]]));
         let path = folder.path().join(format!("{index:05}.png"));
         imageops::resize(&ink, 64, 64, FilterType::CatmullRom).save(&path)?;
         paths += &format!("{}\n", path.display());
@@ -83,9 +85,4 @@ fn seconds(command: &mut Command) -> Result<f64> {
     let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
     ensure!(status.success(), "{command:?} failed");
     Ok(begin.elapsed().as_secs_f64())
-}
-
-fn median(mut seconds: Vec<f64>) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
 }

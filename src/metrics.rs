@@ -7,10 +7,7 @@ use tch::{Kind, Reduction, Tensor, no_grad};
 use crate::CLASSES;
 use crate::data::Samples;
 use crate::image::Digit;
-use crate::model::{Model, Prediction};
-
-/// Samples that are evaluated at a time; bounds the memory that the hidden layer takes.
-const BATCH: i64 = 1000;
+use crate::model::{self, Model, Prediction};
 
 /// The result of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -51,14 +48,12 @@ pub struct Mistake {
 pub fn mistakes(model: &Model, samples: &Samples) -> Result<Vec<Mistake>> {
     let digits = samples.digits()?;
     let labels = Vec::<i64>::try_from(&samples.labels)?;
+    let predictions = model.predict(&digits)?;
     let mut mistakes = Vec::new();
-    for (at, batch) in digits.chunks(BATCH as usize).enumerate() {
-        for (offset, prediction) in model.predict(batch)?.into_iter().enumerate() {
-            let index = at * BATCH as usize + offset;
-            let label = labels[index] as usize;
-            if prediction.label != label {
-                mistakes.push(Mistake { index, digit: digits[index], label, prediction });
-            }
+    for (index, (prediction, digit)) in predictions.into_iter().zip(digits).enumerate() {
+        let label = labels[index] as usize;
+        if prediction.label != label {
+            mistakes.push(Mistake { index, digit, label, prediction });
         }
     }
     mistakes.sort_by(|a, b| b.prediction.confidence.total_cmp(&a.prediction.confidence));
@@ -73,8 +68,10 @@ pub fn evaluate(model: &Model, samples: &Samples) -> Result<Evaluation> {
     let mut loss = 0.;
     let mut confusion = Tensor::zeros([cells], (Kind::Int64, model.device()));
     no_grad(|| {
-        for start in (0..count).step_by(BATCH as usize) {
-            let batch = samples.narrow(start, BATCH.min(count - start)).to_device(model.device());
+        for start in (0..count).step_by(model::BATCH) {
+            let batch = samples
+                .narrow(start, (model::BATCH as i64).min(count - start))
+                .to_device(model.device());
             let logits = model.logits(&batch.images);
             loss += logits
                 .cross_entropy_loss::<Tensor>(&batch.labels, None, Reduction::Sum, -100, 0.)

@@ -14,6 +14,9 @@ use crate::{CLASSES, PIXELS, image};
 /// The most hidden units that are supported; the weights then take 3.3 GB.
 pub const MAX_HIDDEN: i64 = 1 << 20;
 
+/// Pictures that are looked at at a time; bounds the memory that the hidden layer takes.
+pub(crate) const BATCH: usize = 1000;
+
 /// The network and its weights.
 #[derive(Debug)]
 pub struct Model {
@@ -91,16 +94,20 @@ impl Model {
         self.net.forward(images)
     }
 
-    /// Classifies pictures, all in one batch.
+    /// Classifies pictures, any number of them in bounded memory.
     pub fn predict(&self, digits: &[image::Digit]) -> Result<Vec<Prediction>> {
-        let images = Tensor::from_slice(digits.as_flattened())
-            .view([-1, PIXELS as i64])
-            .to_device(self.device())
-            .to_kind(Kind::Float)
-            / 255.;
-        let probabilities = no_grad(|| self.logits(&images).softmax(-1, Kind::Float));
-        let probabilities = Vec::<f32>::try_from(probabilities.view([-1]))?;
-        Ok(probabilities.as_chunks().0.iter().map(|p| Prediction::new(*p)).collect())
+        let mut predictions = Vec::with_capacity(digits.len());
+        for batch in digits.chunks(BATCH) {
+            let images = Tensor::from_slice(batch.as_flattened())
+                .view([-1, PIXELS as i64])
+                .to_device(self.device())
+                .to_kind(Kind::Float)
+                / 255.;
+            let probabilities = no_grad(|| self.logits(&images).softmax(-1, Kind::Float));
+            let probabilities = Vec::<f32>::try_from(probabilities.view([-1]))?;
+            predictions.extend(probabilities.as_chunks().0.iter().map(|p| Prediction::new(*p)));
+        }
+        Ok(predictions)
     }
 
     /// Number of hidden units.

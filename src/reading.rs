@@ -46,7 +46,7 @@ pub fn read(model: &Model, cutter: &Model, grey: &GrayImage) -> Result<Vec<Vec<R
     let lines = sheet::find(grey);
     let digits: Vec<Digit> =
         lines.iter().flatten().flat_map(|blob| &blob.pieces).map(|piece| piece.digit).collect();
-    let mut sure = predict(cutter, &digits)?.into_iter();
+    let mut sure = cutter.predict(&digits)?.into_iter();
     let mut chosen: Vec<Vec<&Piece>> = Vec::new();
     for line in &lines {
         let pieces = line.iter().flat_map(|blob| {
@@ -56,38 +56,27 @@ pub fn read(model: &Model, cutter: &Model, grey: &GrayImage) -> Result<Vec<Vec<R
         chosen.push(pieces.collect());
     }
     let digits: Vec<Digit> = chosen.iter().flatten().map(|piece| piece.digit).collect();
-    let mut predictions = predict(model, &digits)?.into_iter();
-    let read: Vec<Vec<_>> = chosen
-        .into_iter()
-        .map(|line| line.into_iter().zip(predictions.by_ref()).collect())
-        .collect();
-    let gaps = |line: &[(&Piece, Prediction)]| -> Vec<u32> {
-        line.windows(2)
-            .map(|pair| {
-                let (before, after) = (pair[0].0.local, pair[1].0.local);
-                after.x.saturating_sub(before.x + before.width)
-            })
-            .collect()
+    let mut predictions = model.predict(&digits)?.into_iter();
+
+    let gap = |pair: &[&Piece]| {
+        let (before, after) = (pair[0].local, pair[1].local);
+        after.x.saturating_sub(before.x + before.width)
     };
-    let all: Vec<u32> = read.iter().flat_map(|line| gaps(line)).collect();
-    let height = lower_median(read.iter().flatten().map(|(piece, _)| piece.local.height).collect());
-    let spaced = |line: Vec<(&Piece, Prediction)>| {
-        let own = gaps(&line);
-        let usual = lower_median(if own.len() >= 3 { own.clone() } else { all.clone() });
+    let gaps: Vec<Vec<u32>> =
+        chosen.iter().map(|line| line.windows(2).map(gap).collect()).collect();
+    let usual = lower_median(gaps.concat());
+    let height = lower_median(chosen.iter().flatten().map(|piece| piece.local.height).collect());
+    let spaced = |(line, gaps): (Vec<&Piece>, Vec<u32>)| {
+        let usual = if gaps.len() >= 3 { lower_median(gaps.clone()) } else { usual };
         let wide = (2 * usual).max(height * 4 / 5);
-        let spaces = [false].into_iter().chain(own.into_iter().map(move |gap| gap > wide));
+        let spaces = [false].into_iter().chain(gaps.into_iter().map(move |gap| gap > wide));
         line.into_iter()
             .zip(spaces)
-            .map(|((piece, prediction), space)| Read { bounds: piece.bounds, prediction, space })
+            .zip(predictions.by_ref())
+            .map(|((piece, space), prediction)| Read { bounds: piece.bounds, prediction, space })
             .collect()
     };
-    Ok(read.into_iter().map(spaced).collect())
-}
-
-/// Classifies any number of pictures in bounded memory.
-fn predict(model: &Model, digits: &[Digit]) -> Result<Vec<Prediction>> {
-    let batches = digits.chunks(1024).map(|batch| model.predict(batch));
-    Ok(batches.collect::<Result<Vec<_>>>()?.concat())
+    Ok(chosen.into_iter().zip(gaps).map(spaced).collect())
 }
 
 /// The pieces, from left to right, that together make the whole blob and the most likely digits.

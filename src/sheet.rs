@@ -288,7 +288,7 @@ impl Page {
             Luma([if inside { (255. * ink / (full - floor)).round() as u8 } else { 0 }])
         });
 
-        let cuts = match part.width() * 4 > part.height() * 3 && part.width() * 5 > height * 3 {
+        let mut ways = match part.width() * 4 > part.height() * 3 && part.width() * 5 > height * 3 {
             true => seams(&ink, height),
             false => Vec::new(),
         };
@@ -300,27 +300,24 @@ impl Page {
                 .collect();
             inked.chunk_by(|a, b| a == b).filter(|run| run[0]).count()
         };
-        let strokes = [0].into_iter().chain(cuts.iter().map(crossed)).chain([0]).collect();
-        let end = cuts.len() + 1;
+        let strokes = [0].into_iter().chain(ways.iter().map(crossed)).chain([0]).collect();
+        ways.insert(0, vec![0; ink.height() as usize]);
+        ways.push(vec![ink.width(); ink.height() as usize]);
+        let range = |way: &Vec<u32>| {
+            way.iter().fold((u32::MAX, 0), |(least, most), &x| (least.min(x), most.max(x)))
+        };
+        let ranges: Vec<(u32, u32)> = ways.iter().map(range).collect();
+        let end = ways.len() - 1;
         let mut pieces = Vec::new();
         for (from, to) in (0..end).flat_map(|from| (from + 1..=end).map(move |to| (from, to))) {
             let whole = from == 0 && to == end;
             // The columns that it reaches over; those that are its own in every row are fewer.
-            let (start, inner) = match from {
-                0 => (0, 0),
-                _ => range(&cuts[from - 1]),
-            };
-            let (outer, stop) = match to == end {
-                true => (ink.width(), ink.width()),
-                false => range(&cuts[to - 1]),
-            };
+            let ((start, inner), (outer, stop)) = (ranges[from], ranges[to]);
             if !whole && outer.saturating_sub(inner) > height * 3 / 2 + 2 * MARGIN {
                 continue; // joined-up writing has thousands: not worth a closer look
             }
-            let within = |x: u32, y: u32| {
-                (from == 0 || cuts[from - 1][y as usize] <= x)
-                    && (to == end || x < cuts[to - 1][y as usize])
-            };
+            let within =
+                |x: u32, y: u32| (ways[from][y as usize]..ways[to][y as usize]).contains(&x);
             let places: Vec<(u32, u32)> = (0..own.height())
                 .flat_map(|y| (start..stop).map(move |x| (x, y)))
                 .filter(|&(x, y)| own.get_pixel(x, y).0[0] > 0 && within(x, y))
@@ -348,11 +345,6 @@ impl Page {
         let place = |at: f32, side: u32| ((at * self.scale) as u32).min(side - 1);
         (place(x, self.picture.0), place(y, self.picture.1))
     }
-}
-
-/// The least and the largest x on the way of a cut.
-fn range(way: &[u32]) -> (u32, u32) {
-    way.iter().fold((u32::MAX, 0), |(least, most), &x| (least.min(x), most.max(x)))
 }
 
 /// The box around some places.

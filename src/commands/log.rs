@@ -11,9 +11,6 @@ use crate::model::Model;
 use crate::train::{Config, Epoch, Progress};
 use crate::{metrics, plot};
 
-/// Mistakes that are shown at most.
-const MOST: usize = 100;
-
 /// Two runs for TensorBoard, whose curves of the same name it puts into one chart.
 pub struct Log {
     train: Events,
@@ -79,7 +76,7 @@ impl Log {
             Some(events) => (events, &split, "validation split"),
             None => (&mut self.train, &data.test, "test set"),
         };
-        let picture = plot::mistakes(&metrics::mistakes(model, samples)?, of, MOST);
+        let picture = plot::mistakes(&metrics::mistakes(model, samples)?, of);
         events.picture(epochs, "mistakes", &plot::to_pixels(&picture)?)
     }
 }

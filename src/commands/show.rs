@@ -10,11 +10,9 @@ use tch::Device;
 use super::{WeightsArgs, note};
 use crate::data::Samples;
 use crate::image::Digit;
+use crate::model::Model;
 use crate::plot::{self, Confusion, Digits, Palette, Picture, Tile, terminal};
 use crate::{SIDE, atomic, data, metrics};
-
-/// Mistakes, or hidden units, that are shown at most.
-const MOST: usize = 100;
 
 /// Show digits of the test set, mistakes, the confusion matrix or the first layer's weights
 ///
@@ -133,15 +131,19 @@ impl Args {
         })
     }
 
-    fn errors(&self, test: &Samples) -> Result<Digits> {
+    fn model(&self) -> Result<Model> {
         let (model, name) = self.weights.load(Device::Cpu)?;
         note(&format!("Weights: {name}"));
-        Ok(plot::mistakes(&metrics::mistakes(&model, test)?, "test set", MOST))
+        Ok(model)
+    }
+
+    fn errors(&self, test: &Samples) -> Result<Digits> {
+        let model = self.model()?;
+        Ok(plot::mistakes(&metrics::mistakes(&model, test)?, "test set"))
     }
 
     fn confusion(&self, test: &Samples) -> Result<ExitCode> {
-        let (model, name) = self.weights.load(Device::Cpu)?;
-        note(&format!("Weights: {name}"));
+        let model = self.model()?;
         let evaluation = metrics::evaluate(&model, test)?;
         let title =
             format!("Confusion on the test set, accuracy {:.2}%", 100. * evaluation.accuracy);
@@ -150,13 +152,12 @@ impl Args {
     }
 
     fn weights_map(&self) -> Result<Digits> {
-        let (model, name) = self.weights.load(Device::Cpu)?;
-        note(&format!("Weights: {name}"));
+        let model = self.model()?;
         let mut units = model.filters()?;
         let norm = |unit: &[f32]| unit.iter().map(|weight| weight * weight).sum::<f32>();
         units.sort_by(|a, b| norm(b).total_cmp(&norm(a)));
         let all = units.len();
-        units.truncate(MOST);
+        units.truncate(plot::MOST);
         let mut sizes: Vec<f32> = units.as_flattened().iter().map(|weight| weight.abs()).collect();
         sizes.sort_by(f32::total_cmp);
         // A few outliers must not make all others pale.

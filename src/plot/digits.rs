@@ -8,6 +8,8 @@ use crate::image::Digit;
 use crate::metrics::Mistake;
 use crate::{PIXELS, SIDE};
 
+/// Tiles that are shown at most where nobody has said how many.
+pub const MOST: usize = 100;
 /// Width that many tiles have together, about, and the least width of a picture.
 const WIDTH: i32 = 1640;
 const LEAST_WIDTH: i32 = 900;
@@ -80,19 +82,19 @@ impl Tile {
     }
 }
 
-/// The first mistakes, no more than `most`, with what they show and what they are taken for.
-pub fn mistakes(mistakes: &[Mistake], of: &str, most: usize) -> Digits {
+/// The first mistakes, no more than [`MOST`], with what they show and what they are taken for.
+pub fn mistakes(mistakes: &[Mistake], of: &str) -> Digits {
     let tile = |mistake: &Mistake| {
         let Mistake { index, label, prediction, .. } = mistake;
         Tile::digit(&mistake.digit, format!("{index}: {label} as {}", prediction.label))
     };
-    let shown = mistakes.len().min(most);
+    let shown = mistakes.len().min(MOST);
     let some = if shown < mistakes.len() { format!("{shown} of ") } else { String::new() };
     let plural = if mistakes.len() == 1 { "" } else { "s" };
     Digits {
         title: format!("{some}{} mistake{plural} on the {of}", mistakes.len()),
         note: "number: label as prediction, the surest first".into(),
-        tiles: mistakes.iter().take(most).map(tile).collect(),
+        tiles: mistakes.iter().take(MOST).map(tile).collect(),
         columns: shown.clamp(1, 10),
         palette: Palette::Ink,
     }

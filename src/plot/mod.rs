@@ -24,7 +24,7 @@ use plotters_backend::{BackendColor, BackendStyle, BackendTextStyle, DrawingErro
 pub use annotate::annotate;
 pub use confusion::Confusion;
 pub use curves::{Curves, Line, Panel, comparison, training};
-pub use digits::{Digits, Palette, Tile, mistakes};
+pub use digits::{Digits, MOST, Palette, Tile, mistakes};
 pub use explanation::Explanation;
 
 use crate::atomic;
