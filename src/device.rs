@@ -48,6 +48,21 @@ pub fn select(choice: Choice) -> Result<(Device, String)> {
     }
 }
 
+/// Fails unless matrix products of bfloat16 are faster on `device` than those of float32.
+pub(crate) fn check_bf16(device: Device) -> Result<()> {
+    #[cfg(target_arch = "x86_64")]
+    let processor = std::arch::is_x86_feature_detected!("avx512bf16");
+    #[cfg(target_arch = "aarch64")]
+    let processor = std::arch::is_aarch64_feature_detected!("bf16");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let processor = false;
+    ensure!(
+        processor || device != Device::Cpu,
+        "this processor has no bfloat16 products (AVX512-BF16); leave --precision bf16 away"
+    );
+    Ok(())
+}
+
 /// Loads CUDA if it is there, and returns the number of its devices, never 0.
 pub fn cuda() -> Result<usize> {
     load_global(DRIVER).with_context(|| format!("no NVIDIA driver found ({DRIVER})"))?;

@@ -14,6 +14,9 @@ use crate::{CLASSES, PIXELS, image};
 /// The most hidden units that are supported; the weights then take 3.3 GB.
 pub const MAX_HIDDEN: i64 = 1 << 20;
 
+/// The name of the weights that have a column for each pixel.
+const DENSE_1: &str = "dense_1.weight";
+
 /// Pictures that are looked at at a time; bounds the memory that the hidden layer takes.
 pub(crate) const BATCH: usize = 1000;
 
@@ -71,6 +74,11 @@ impl Model {
 
     /// A network whose weights are all zero, to be filled.
     pub(crate) fn zeros(hidden: i64, device: Device) -> Result<Model> {
+        Model::build(PIXELS as i64, hidden, Kind::Float, device)
+    }
+
+    /// A network of zero weights with `inputs` inputs, whose first layer multiplies in `kind`.
+    fn build(inputs: i64, hidden: i64, kind: Kind, device: Device) -> Result<Model> {
         ensure!(
             (1..=MAX_HIDDEN).contains(&hidden),
             "{hidden} hidden units are not possible; choose from 1 to {MAX_HIDDEN}"
@@ -82,11 +90,45 @@ impl Model {
             bs_init: Some(Init::Const(0.)),
             ..LinearConfig::default()
         };
+        let dense_1 = nn::linear(&root / "dense_1", inputs, hidden, zeros);
         let net = nn::seq()
-            .add(nn::linear(&root / "dense_1", PIXELS as i64, hidden, zeros)) // [batch, hidden]
+            .add_fn(move |images| {
+                // Where these are of the kind already, this does nothing.
+                let (ws, bs) =
+                    (dense_1.ws.to_kind(kind), dense_1.bs.as_ref().map(|b| b.to_kind(kind)));
+                images.to_kind(kind).linear(&ws, bs.as_ref()).to_kind(Kind::Float) // [batch, hidden]
+            })
             .add_fn(Tensor::relu)
             .add(nn::linear(&root / "dense_2", hidden, CLASSES as i64, zeros)); // [batch, 10]
         Ok(Model { vs, net, hidden })
+    }
+
+    /// A copy to train: of the inputs only `pixels`, int64 indices, and the large products in `kind`.
+    pub(crate) fn narrowed(&self, pixels: &Tensor, kind: Kind) -> Result<Model> {
+        let narrow = Model::build(pixels.size()[0], self.hidden, kind, self.device())?;
+        let own = self.vs.variables();
+        no_grad(|| {
+            for (name, mut variable) in narrow.vs.variables() {
+                match name.as_str() {
+                    DENSE_1 => variable.copy_(&own[&name].index_select(1, pixels)),
+                    _ => variable.copy_(&own[&name]),
+                }
+            }
+        });
+        Ok(narrow)
+    }
+
+    /// Takes the weights of `narrow`, a copy that was [`Model::narrowed`] to `pixels`.
+    pub(crate) fn take(&mut self, narrow: &Model, pixels: &Tensor) {
+        let new = narrow.vs.variables();
+        no_grad(|| {
+            for (name, mut variable) in self.vs.variables() {
+                match name.as_str() {
+                    DENSE_1 => drop(variable.index_copy_(1, pixels, &new[&name])),
+                    _ => variable.copy_(&new[&name]),
+                }
+            }
+        });
     }
 
     /// The logits `[batch, 10]` of images `[batch, 784]` on the model's device.
@@ -144,7 +186,7 @@ impl Model {
 
     /// The weights of the first layer by hidden unit, one for each pixel.
     pub fn filters(&self) -> Result<Vec<[f32; PIXELS]>> {
-        let weights = &self.variables()["dense_1.weight"]; // [hidden, 784]
+        let weights = &self.variables()[DENSE_1]; // [hidden, 784]
         Ok(Vec::<f32>::try_from(weights.to_device(Device::Cpu).view([-1]))?.as_chunks().0.to_vec())
     }
 
@@ -152,20 +194,6 @@ impl Model {
     pub(crate) fn is_finite(&self) -> bool {
         let finite = |weights: &Tensor| weights.isfinite().all().int64_value(&[]) == 1;
         self.vs.trainable_variables().iter().all(finite)
-    }
-
-    /// A copy of the weights, for [`Model::restore`].
-    pub(crate) fn snapshot(&self) -> Vec<Tensor> {
-        no_grad(|| self.vs.trainable_variables().iter().map(Tensor::copy).collect())
-    }
-
-    /// Sets the weights back to those of a [`Model::snapshot`].
-    pub(crate) fn restore(&mut self, snapshot: &[Tensor]) {
-        no_grad(|| {
-            for (variable, value) in self.vs.trainable_variables().iter_mut().zip(snapshot) {
-                variable.copy_(value);
-            }
-        });
     }
 }
 

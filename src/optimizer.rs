@@ -59,6 +59,11 @@ impl Optimizer {
         rate as f32 > 0. && (rate as f32).is_finite()
     }
 
+    /// Whether a weight changes even when its gradient is always 0.
+    pub(crate) fn decays(self) -> bool {
+        self == Optimizer::AdamW
+    }
+
     /// The optimizer over all weights of `model`.
     pub fn build(self, model: &Model, learning_rate: f64) -> Result<nn::Optimizer> {
         ensure!(

@@ -14,7 +14,7 @@ use tch_mnist::augment::{Augment, Augmenter};
 use tch_mnist::data::{self, Data};
 use tch_mnist::model::Model;
 use tch_mnist::optimizer::Optimizer;
-use tch_mnist::train::{Config, Event, History, Schedule, fit};
+use tch_mnist::train::{Config, Event, History, Precision, Schedule, fit};
 use tch_mnist::{image, metrics, outlier, weights};
 
 fn small(place: &Place) -> Data {
@@ -164,12 +164,13 @@ fn augmentation_changes_pictures_within_limits_and_by_the_seed() {
 fn the_cosine_schedule_ends_at_almost_no_rate() {
     let place = Place::new();
     let data = small(&place);
-    let config = Config { schedule: Schedule::Cosine, epochs: 1, batch_size: 2, ..config(0) };
+    // A step an epoch, since the model gets the weights of complete epochs.
+    let config = Config { schedule: Schedule::Cosine, epochs: 100, batch_size: 200, ..config(0) };
     let mut weights = Vec::new();
     let mut model = Model::new(8, 0, Device::Cpu).unwrap();
     let watched = model.variables();
     fit(&mut model, &data.train, &config, &mut |event| {
-        if let Event::Step(_) = event {
+        if let Event::Epoch(_) = event {
             weights.push(watched["dense_2.weight"].copy());
         }
         ControlFlow::Continue(())
@@ -222,8 +223,63 @@ fn a_diverging_training_says_where() {
     let error = fit(&mut model, &data.train, &config, &mut |_| ControlFlow::Continue(()));
     let error = format!("{:#}", error.unwrap_err());
     assert!(error.contains("epoch 1, step ") && error.contains("--learning-rate"), "{error}");
+    // None of the diverged weights have reached the model, and none could be saved.
+    assert_same(&model, &Model::new(32, 0, Device::Cpu).unwrap());
+    let _ = tch::no_grad(|| model.variables()["dense_1.bias"].shallow_clone().fill_(f64::NAN));
     assert!(weights::save(&model, &place.path("diverged.safetensors")).is_err());
     assert!(!place.path("diverged.safetensors").exists());
+}
+
+#[test]
+fn blank_pixels_are_left_out_of_training_without_a_difference() {
+    let samples = data::load(None).unwrap().train.narrow(0, 200);
+    let ink = samples.images.amax([0i64], false);
+    let blank = ink.le(0.).nonzero().view([-1]);
+    assert!(blank.size()[0] > 100);
+    // One batch an epoch, so that the order of the samples does not matter.
+    for optimizer in [Optimizer::Adam, Optimizer::AdamW, Optimizer::RmsProp, Optimizer::Sgd] {
+        let learning_rate = optimizer.default_learning_rate();
+        let config = Config { optimizer, learning_rate, epochs: 5, batch_size: 200, ..config(0) };
+        let mut ours = Model::new(32, 0, Device::Cpu).unwrap();
+        let history =
+            fit(&mut ours, &samples, &config, &mut |_| ControlFlow::Continue(())).unwrap();
+        let model = Model::new(32, 0, Device::Cpu).unwrap();
+        let initial = model.variables()["dense_1.weight"].copy();
+        let mut steps = optimizer.build(&model, learning_rate).unwrap();
+        for epoch in &history.epochs {
+            let loss = model.logits(&samples.images).cross_entropy_for_logits(&samples.labels);
+            assert!((loss.double_value(&[]) - epoch.loss).abs() < 1e-5, "{optimizer:?}");
+            steps.backward_step(&loss);
+        }
+        for (name, expected) in model.variables() {
+            let difference = (&ours.variables()[&name] - expected).abs().max().double_value(&[]);
+            assert!(difference < 1e-5, "{optimizer:?}: {name} differs by {difference}");
+        }
+        let moved = (&ours.variables()["dense_1.weight"] - &initial).index_select(1, &blank);
+        let moved = moved.abs().max().double_value(&[]);
+        assert_eq!(moved < 1e-8, optimizer != Optimizer::AdamW, "{optimizer:?}: {moved}");
+    }
+}
+
+#[test]
+fn bf16_trains_as_well_or_says_why_not() {
+    let place = Place::new();
+    let data = small(&place);
+    let config = Config { precision: Precision::Bf16, epochs: 5, ..config(0) };
+    let mut model = Model::new(32, 0, Device::Cpu).unwrap();
+    match fit(&mut model, &data.train, &config, &mut |_| ControlFlow::Continue(())) {
+        Ok(history) => {
+            assert!(model.variables().values().all(|weights| weights.kind() == Kind::Float));
+            assert_same(&model, &train(&data, &config).0);
+            let precision = Precision::Float32;
+            let (other, full) = train(&data, &Config { precision, ..config });
+            assert!(!same(&model, &other));
+            for (half, full) in history.epochs.iter().zip(&full.epochs) {
+                assert!((half.loss / full.loss - 1.).abs() < 0.02, "{half:?} {full:?}");
+            }
+        }
+        Err(error) => assert!(format!("{error:#}").contains("--precision"), "{error:#}"),
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::metrics::{self, Evaluation};
 use crate::model::{MAX_HIDDEN, Model};
 use crate::optimizer::Optimizer;
 use crate::runs::{Configuration, Test};
-use crate::train::{Config, Schedule};
+use crate::train::{Config, Precision, Schedule};
 use crate::{device, weights};
 
 /// Exit code of a program that was ended by Ctrl-C.
@@ -57,6 +57,9 @@ pub struct TrainingArgs {
     /// Share of the training set, its last part, to keep for validation: 0 to below 1
     #[arg(long, value_name = "SHARE", default_value_t = Config::default().validation_split, value_parser = validation_split, allow_negative_numbers = true)]
     validation_split: f64,
+    /// Numbers that the large matrix products are computed with
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
     /// Determines initial weights and order of samples
     #[arg(long, default_value_t = Config::default().seed, allow_negative_numbers = true)]
     pub seed: u64,
@@ -112,6 +115,7 @@ impl TrainingArgs {
             epochs: self.epochs as usize,
             batch_size: self.batch_size,
             validation_split: self.validation_split,
+            precision: self.precision,
             seed,
         }
     }
