@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+from itertools import groupby
 from pathlib import Path
 from statistics import median
 
@@ -102,8 +103,7 @@ def tasks(device, seed):
         }
         options = ["--hidden", hidden, "--optimizer", optimizer, "--batch-size", batch]
         options += ["--epochs", epochs, "--seed", seed, "--device", device, *extra]
-        turn = seed % len(contenders)  # so that none is always first, or after the same one
-        for name in contenders[turn:] + contenders[:turn]:
+        for name in contenders:
             yield job, case, name, [*commands[name], *options], threads
 
     all_ = [OURS, FLOOR, LOOP, PYTORCH, LOADER]
@@ -303,13 +303,13 @@ def tables(check):
     for path, make in [(Path("README.md"), summary), (Path("docs/benchmarks.md"), details)]:
         text = path.read_text()
         made = "<!-- bench -->\n\n" + "".join(map(make, kept)) + "<!-- /bench -->"
-        new = re.sub("<!-- bench -->.*<!-- /bench -->", lambda _: made, text, flags=re.S)
-        if check and new != text:
+        if check and made not in text:
             sys.exit(
                 f"error: the tables in {path} are not those of bench/results; "
                 "run: python3 bench/run.py --tables"
             )
         if not check:
+            new = re.sub("<!-- bench -->.*<!-- /bench -->", lambda _: made, text, flags=re.S)
             path.write_text(new)
 
 
@@ -334,12 +334,15 @@ def main():
     result = {"date": str(datetime.date.today()), "device": args.device, "rounds": 0}
     result |= {"machine": about, "runs": []}
     for seed in range(args.rounds):
-        for task in tasks(args.device, seed):
-            if task[0] in args.jobs.split(","):
+        for (job, case), group in groupby(tasks(args.device, seed), key=lambda task: task[:2]):
+            if job not in args.jobs.split(","):
+                continue
+            group = list(group)
+            turn = seed % len(group)  # so that none is always first, or after the same one
+            for task in group[turn:] + group[:turn]:
                 run = measure(*task, args.device)
                 result["runs"].append(run)
-                job, case, contender, *_ = task
-                print(f"{seed}: ({job}) {case}: {contender}: {value(run):.3f} s", file=sys.stderr)
+                print(f"{seed}: ({job}) {case}: {task[2]}: {value(run):.3f} s", file=sys.stderr)
         result["rounds"] += 1
         file.write_text(json.dumps(result, indent=1) + "\n")
     print(details(result), end="")
