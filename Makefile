@@ -18,14 +18,15 @@ train: libtorch ## Set up, build, train on MNIST, save, evaluate
 test: libtorch ## Set up and run every test
 	cargo test
 
-check: libtorch ## Formatting, lints and documentation, warnings denied
+check: libtorch ## Formatting, lints and documentation, warnings denied; the tables of the benchmark
 	cargo fmt --check
+	cargo fmt --check --manifest-path bench/peers/candle/Cargo.toml
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+	python3 bench/run.py --check
 
-bench: libtorch ## Time an epoch beside a bare tch loop, and the reading of pictures
-	cargo bench --bench epoch
-	cargo bench --bench pictures
+bench: libtorch ## Measure beside PyTorch, Keras, candle (ROUNDS=5 JOBS=a,b,c,d,f DEVICE=cpu KEEP=1)
+	python3 bench/run.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(JOBS),--jobs $(JOBS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(KEEP),--keep)
 
 tensorboard: libtorch ## Check event files with TensorBoard's own reader
 	[ -e .tensorboard/tensorboard ] || python3 -m pip install --quiet --target .tensorboard -r scripts/tensorboard.txt

@@ -1,0 +1,358 @@
+"""Runs the program and its peers in turn, keeps what they took, and makes tables of it.
+
+usage: run.py [--jobs a,b,c,d,f] [--rounds N] [--device cpu|cuda] [--keep]
+       run.py --tables | --check
+
+The figures go to .bench/NAME.json; with --keep to bench/results as well, and from there into the
+tables of README.md and docs/benchmarks.md, which says what is measured. --tables makes those anew;
+--check fails if they are not what bench/results says.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK, INPUTS, RESULTS = Path(".bench"), Path(".bench/inputs"), Path("bench/results")
+REQUIREMENTS, CANDLE = Path("bench/peers/requirements.txt"), Path("bench/peers/candle")
+WEIGHTS = "models/released.safetensors"
+THREADS = len(os.sched_getaffinity(0))
+EPOCHS = 5
+
+# The contenders, by the names that they have in the tables.
+OURS, BF16, FLOOR, LOOP = "mnist", "mnist, bf16", "floor", "bare tch loop"
+PYTORCH, LOADER, CENTERED = "PyTorch", "PyTorch, DataLoader", "PyTorch, MNIST's form"
+KERAS, RUST = "Keras on TensorFlow", "candle"
+MNIST = ["target/release/mnist"]
+BARE = ["target/release/examples/bare"]
+COMMANDS = {
+    PYTORCH: [sys.executable, "bench/peers/pytorch.py"],
+    KERAS: [sys.executable, "bench/peers/tensorflow_keras.py"],
+    RUST: [".bench/candle/release/bench-candle"],
+}
+
+
+def install():
+    """Puts the peers and what is read into .bench, and builds what is measured."""
+    wanted, installed = REQUIREMENTS.read_text(), WORK / "installed"
+    if not installed.exists() or installed.read_text() != wanted:
+        print("Installing the peers into .bench (7 GB) ...", file=sys.stderr)
+        shutil.rmtree(WORK / "python", ignore_errors=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip += ["--root-user-action", "ignore", "--no-deps", "--only-binary", ":all:"]
+        run([*pip, "--target", WORK / "python", "--requirement", REQUIREMENTS])
+        installed.write_text(wanted)
+    run(["cargo", "build", "--release", "--bin", "mnist", "--example", "bare"])
+    target = ROOT / WORK / "candle"
+    run(["cargo", "build", "--release", "--locked", "--target-dir", target], cwd=CANDLE)
+    if not INPUTS.exists():
+        partial = WORK / "partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        prepare = [sys.executable, "bench/peers/prepare.py", partial]
+        run(prepare, env=environment("cpu", THREADS))
+        partial.rename(INPUTS)
+
+
+def run(command, **options):
+    if subprocess.run(command, **options).returncode != 0:
+        sys.exit(f"error: this failed: {' '.join(map(str, command))}")
+
+
+def environment(device, threads):
+    """That of a user who has set nothing, but for the number of threads."""
+    ours = re.compile("(OMP|GOMP|KMP|MKL|TF)_")
+    variables = {name: text for name, text in os.environ.items() if not ours.match(name)}
+    for name in ["OMP", "RAYON"]:
+        variables[f"{name}_NUM_THREADS"] = str(threads)
+    for name in ["INTRAOP", "INTEROP"]:
+        variables[f"TF_NUM_{name}_THREADS"] = str(threads)
+    if device == "cpu":
+        variables["CUDA_VISIBLE_DEVICES"] = ""
+    return variables | {"PYTHONPATH": str(WORK / "python"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def tasks(device, seed):
+    """A round: job, case, contender, command and threads of each."""
+
+    def train(
+        job, case, contenders, hidden=512, optimizer="rmsprop", batch=128, epochs=EPOCHS,
+        threads=THREADS, extra=(),
+    ):  # fmt: skip
+        ours = [*MNIST, "train", "--json", "--threads", threads]
+        ours += ["--output", WORK / "mnist.safetensors"]
+        commands = {
+            OURS: ours,
+            BF16: [*ours, "--precision", "bf16"],
+            FLOOR: [*BARE, "floor"],
+            LOOP: [*BARE, "train"],
+            PYTORCH: [*COMMANDS[PYTORCH], "memory"],
+            LOADER: [*COMMANDS[PYTORCH], "loader"],
+            KERAS: [*COMMANDS[KERAS], "train"],
+            RUST: [*COMMANDS[RUST], "train"],
+        }
+        options = ["--hidden", hidden, "--optimizer", optimizer, "--batch-size", batch]
+        options += ["--epochs", epochs, "--seed", seed, "--device", device, *extra]
+        for name in contenders:
+            yield job, case, name, [*commands[name], *options], threads
+
+    all_ = [OURS, FLOOR, LOOP, PYTORCH, LOADER]
+    if device == "cpu":
+        all_ += [KERAS, RUST]
+    options = subprocess.run([*MNIST, "train", "--help"], capture_output=True, text=True).stdout
+    bf16 = [BF16] if "--precision" in options else []
+    yield from train("a", "512 hidden, RMSprop, batch 128", all_ + bf16)
+    if device != "cpu":
+        yield from train("a", "512 hidden, RMSprop, batch 1024", all_ + bf16, batch=1024)
+    small = {"hidden": 128, "optimizer": "adam", "batch": 32}
+    yield from train("b", "128 hidden, Adam, batch 32", all_, **small)
+
+    if device == "cpu":
+        pictures = sorted((INPUTS / "pictures").iterdir())
+        ours = [*MNIST, "predict", "--json", "--weights", WEIGHTS]
+        pytorch = [*COMMANDS[PYTORCH], "resize", WEIGHTS]
+        centered = [*COMMANDS[PYTORCH], "center", WEIGHTS]
+        yield "c", "one picture", OURS, [*ours, pictures[0]], THREADS
+        yield "c", "one picture", FLOOR, [*BARE, "tensor"], THREADS
+        yield "c", "one picture", PYTORCH, [*pytorch, pictures[0]], THREADS
+        yield "c", "one picture", CENTERED, [*centered, pictures[0]], THREADS
+        keras = [*COMMANDS[KERAS], "classify", INPUTS / "released.keras", pictures[0]]
+        yield "c", "one picture", KERAS, keras, THREADS
+        yield "c", "one picture", RUST, [*COMMANDS[RUST], "classify", WEIGHTS, pictures[0]], THREADS
+        for name, command in {OURS: ours, PYTORCH: pytorch, CENTERED: centered}.items():
+            yield "d", "10,000 pictures", name, [*command, *pictures], THREADS
+        sheet = [*MNIST, "read", "--json", INPUTS / "sheet.jpg"]
+        yield "d", "a sheet of 12 megapixels", OURS, sheet, THREADS
+
+    def growth(case, contenders=[OURS, FLOOR], **change):
+        # One on the CPU, for the sake of time; on a card the first one has its start-up in it.
+        epochs = 1 if device == "cpu" else EPOCHS
+        return train("f", case, contenders, epochs=epochs, **change)
+
+    yield from growth("512 hidden, batch 128, 60,000 samples")
+    for hidden in [128, 256, 1024, 2048, 4096]:
+        yield from growth(f"{hidden} hidden", hidden=hidden)
+    for batch in [32, 64, 256, 512, 1024, 2048, 4096]:
+        yield from growth(f"batch {batch}", batch=batch)
+    yield from growth("600,000 samples", extra=["--data", INPUTS / "data-x10"])
+    threads = 1
+    while threads < THREADS and device == "cpu":
+        yield from growth(f"{threads} of {THREADS} threads", threads=threads)
+        threads *= 2
+    yield from growth("--augment", [OURS], extra=["--augment"])
+
+
+def measure(job, case, contender, command, threads, device):
+    """Runs one contender to its end; the system says what memory that very process took."""
+    command = [str(part) for part in command]
+    start = time.perf_counter()
+    with open(WORK / "stderr", "w+") as errors:
+        pipes = {"stdout": subprocess.PIPE, "stderr": errors, "text": True}
+        process = subprocess.Popen(command, env=environment(device, threads), **pipes)
+        lines = process.stdout.read().splitlines()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            errors.seek(0)
+            sys.exit(f"error: {' '.join(command[:20])} failed:\n{errors.read()}")
+    figures = {"job": job, "case": case, "contender": contender, "wall": wall}
+    figures["peak_kib"] = usage.ru_maxrss
+    records = [json.loads(line) for line in lines if line.startswith("{")]
+    if job in "abf":
+        if contender in [OURS, BF16]:
+            records = [*records[0]["history"], records[0]["test"]]
+        figures["seconds"] = [record["seconds"] for record in records if "seconds" in record]
+        if contender != FLOOR:
+            figures["accuracy"] = records[-1]["accuracy"]
+    elif records and "label" in records[0]:
+        # The digit is at the end of the file's name.
+        right = [Path(record["path"]).stem[-1] == str(record["label"]) for record in records]
+        figures["accuracy"] = sum(right) / len(right)
+    return figures
+
+
+def machine(device):
+    cpu = Path("/proc/cpuinfo").read_text()
+    flags = re.search("flags\t*: (.*)", cpu)[1].split()
+    wide = [flag for flag in ["avx2", "avx512f", "avx512_bf16", "amx_bf16"] if flag in flags]
+    gpu = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    named = "^(keras|pillow|tensorflow|torch)==(.*)"
+    lock = (CANDLE / "Cargo.lock").read_text()
+    return {
+        "processor": re.search("model name\t*: (.*)", cpu)[1],
+        "extensions": wide,
+        "threads": THREADS,
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "gpu": output(gpu).splitlines()[0] if device != "cpu" else None,
+        "system": f"{platform.freedesktop_os_release()['PRETTY_NAME']}, Linux {platform.release()}",
+        "load_at_start": os.getloadavg()[0],
+        "versions": {
+            "mnist": output(["git", "describe", "--always", "--dirty", "--tags"]),
+            "rustc": output(["rustc", "--version"]).split()[1],
+            "Python": platform.python_version(),
+            **dict(re.findall(named, REQUIREMENTS.read_text(), re.M)),
+            "candle": re.search('name = "candle-core"\nversion = "(.*)"', lock)[1],
+        },
+    }
+
+
+def output(command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def value(run):
+    """What counts: of epochs their median, else the time from start to end."""
+    return median(run["seconds"]) if "seconds" in run else run["wall"]
+
+
+def seconds(runs):
+    return median(map(value, runs))
+
+
+def ratio(runs, name, other):
+    """How many times as long `name` took as `other`: the median over rounds, in words."""
+    if name not in runs or other not in runs:
+        return ""
+    return f"{median(value(a) / value(b) for a, b in zip(runs[name], runs[other])):.2f}×"
+
+
+def accuracy(runs):
+    found = [run["accuracy"] for run in runs if "accuracy" in run]
+    return f"{median(found):.4f}" if found else ""
+
+
+def peak(runs):
+    return f"{median(run['peak_kib'] for run in runs) / 1024:.0f}"
+
+
+def by_case(result):
+    """Runs by job and case, then by contender, each in the order of the rounds."""
+    cases = {}
+    for run in result["runs"]:
+        runs = cases.setdefault((run["job"], run["case"]), {})
+        runs.setdefault(run["contender"], []).append(run)
+    return cases
+
+
+def describe(result):
+    machine = result["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return (
+        f"{machine['gpu'] or machine['processor']}, {machine['threads']} threads"
+        f" ({', '.join(machine['extensions'])}), {machine['memory_gib']} GiB, {machine['system']};"
+        f" {result['date']}; {versions}; rounds: {result['rounds']}.\n\n"
+    )
+
+
+def table(head, rows):
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def details(result):
+    """A table for each case, and one for all of growth."""
+    cases, text, growth = by_case(result), describe(result), []
+    for (job, case), runs in cases.items():
+        if job == "f":
+            floor = f"{seconds(runs[FLOOR]):.3f}" if FLOOR in runs else ""
+            row = [case, f"{seconds(runs[OURS]):.3f}", floor, ratio(runs, OURS, FLOOR)]
+            growth.append([*row, peak(runs[OURS])])
+            continue
+        rows = []
+        for name, of in sorted(runs.items(), key=lambda item: seconds(item[1])):
+            span = f"{min(map(value, of)):.3f}–{max(map(value, of)):.3f}"
+            ratios = [ratio(runs, name, OURS), ratio(runs, name, FLOOR)]
+            rows.append([name, f"{seconds(of):.3f}", span, *ratios, accuracy(of), peak(of)])
+        unit = "s/epoch" if job in "ab" else "s"
+        head = ["", unit, "least–most", "÷ mnist", "÷ floor", "accuracy", "peak MiB"]
+        text += f"({job}) {case}\n\n{table(head, rows)}\n"
+    if growth:
+        head = ["", "mnist s/epoch", "floor s/epoch", "mnist ÷ floor", "mnist peak MiB"]
+        text += f"(f) growth\n\n{table(head, growth)}\n"
+    return text
+
+
+def summary(result):
+    """A row for each contender, with the ratio to ours in each case."""
+    cases = by_case(result)
+    cases = {key: cases[key] for key in cases if key[0] in "abc" or key[1] == "10,000 pictures"}
+    rows = []
+    for name in dict.fromkeys(name for runs in cases.values() for name in runs):
+        row = [name]
+        for runs in cases.values():
+            cell = f"{seconds(runs[name]):.2f} s, {ratio(runs, name, OURS)}" if name in runs else ""
+            row.append(cell)
+        first = next(iter(cases.values())).get(name)
+        rows.append([*row, *([accuracy(first), peak(first)] if first else ["", ""])])
+    head = ["", *(f"({job}) {case}" for job, case in cases), "accuracy (a)", "peak MiB (a)"]
+    return f"{table(head, rows)}\n{describe(result)}"
+
+
+def tables(check):
+    """Puts the tables between their markers, or fails if others are there."""
+    kept = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    for path, make in [(Path("README.md"), summary), (Path("docs/benchmarks.md"), details)]:
+        text = path.read_text()
+        made = "<!-- bench -->\n\n" + "".join(map(make, kept)) + "<!-- /bench -->"
+        if check and made not in text:
+            sys.exit(
+                f"error: the tables in {path} are not those of bench/results; "
+                "run: python3 bench/run.py --tables"
+            )
+        if not check:
+            new = re.sub("<!-- bench -->.*<!-- /bench -->", lambda _: made, text, flags=re.S)
+            path.write_text(new)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--jobs", default="a,b,c,d,f", help="which of a, b, c, d, f [all]")
+    parser.add_argument("--rounds", type=int, default=5, help="turns that each gets [5]")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--keep", action="store_true", help="keep the figures in bench/results")
+    parser.add_argument("--tables", action="store_true", help="only make the tables anew")
+    parser.add_argument("--check", action="store_true", help="only check the tables")
+    args = parser.parse_args()
+    os.chdir(ROOT)
+    if args.tables or args.check:
+        return tables(args.check)
+
+    WORK.mkdir(exist_ok=True)
+    install()
+    about = machine(args.device)
+    name = f"{(about['gpu'] or about['processor']).split(',')[0]} {THREADS} threads".lower()
+    file = WORK / (re.sub("[^a-z0-9]+", "-", name) + ".json")
+    result = {"date": str(datetime.date.today()), "device": args.device, "rounds": 0}
+    result |= {"machine": about, "runs": []}
+    for seed in range(args.rounds):
+        for (job, case), group in groupby(tasks(args.device, seed), key=lambda task: task[:2]):
+            if job not in args.jobs.split(","):
+                continue
+            group = list(group)
+            turn = seed % len(group)  # so that none is always first, or after the same one
+            for task in group[turn:] + group[:turn]:
+                run = measure(*task, args.device)
+                result["runs"].append(run)
+                print(f"{seed}: ({job}) {case}: {task[2]}: {value(run):.3f} s", file=sys.stderr)
+        result["rounds"] += 1
+        file.write_text(json.dumps(result, indent=1) + "\n")
+    print(details(result), end="")
+    print(f"Saved: {file}", file=sys.stderr)
+    if args.keep:
+        RESULTS.mkdir(exist_ok=True)
+        shutil.copy(file, RESULTS)
+        tables(check=False)
+
+
+main()
