@@ -3,6 +3,7 @@
 //! MNIST's recipe (<http://yann.lecun.com/exdb/mnist/>): the digit is fitted into a box of 20×20
 //! with its aspect kept, anti-aliased, and its centre of mass is put at the centre of 28×28.
 
+use std::array;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -14,7 +15,7 @@ use image::{
     DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageReader, Limits, Luma, Rgb, RgbImage,
     Rgba,
 };
-use imageproc::contrast::otsu_level;
+use imageproc::contrast::{ThresholdType, otsu_level, threshold};
 use imageproc::distance_transform::{Norm, distance_transform};
 use imageproc::filter::gaussian_blur_f32;
 use imageproc::map::map_pixels;
@@ -133,12 +134,21 @@ fn ink(grey: &GrayImage) -> Result<GrayImage> {
         paper = 255 - paper;
     }
     // An even background is taken as it is: small drawings have no room to estimate one.
-    let papers = (spread > 8).then(|| background(&paper_like));
-    Ok(GrayImage::from_fn(width, height, |x, y| {
-        let paper = f32::from(papers.as_ref().map_or(paper, |papers| papers.get_pixel(x, y).0[0]));
-        let grey = f32::from(paper_like.get_pixel(x, y).0[0]);
-        Luma([(255. * (1. - grey / paper.max(1.))).round() as u8]) // below 0 becomes 0
-    }))
+    let paper = match spread > 8 {
+        true => background(&paper_like),
+        false => GrayImage::from_pixel(width, height, Luma([paper])),
+    };
+    Ok(darker(&paper_like, &paper))
+}
+
+/// How much darker than `paper` each pixel is, 0 to 255.
+pub(crate) fn darker(grey: &GrayImage, paper: &GrayImage) -> GrayImage {
+    let mut ink = grey.clone();
+    for (ink, paper) in ink.iter_mut().zip(paper.iter()) {
+        let share = f32::from(*ink) / f32::from((*paper).max(1));
+        *ink = (255. * (1. - share) + 0.5) as u8; // below 0 becomes 0
+    }
+    ink
 }
 
 /// The paper without what is written on it, by a grey closing wider than any stroke.
@@ -152,9 +162,9 @@ fn background(grey: &GrayImage) -> GrayImage {
     imageops::resize(&smooth, width, height, FilterType::Triangle)
 }
 
-/// White where there is more ink than `threshold`, else black.
-pub(crate) fn binary(ink: &GrayImage, threshold: u8) -> GrayImage {
-    map_pixels(ink, |ink| Luma([if ink[0] > threshold { 255 } else { 0 }]))
+/// White where there is more ink than `level`, else black.
+pub(crate) fn binary(ink: &GrayImage, level: u8) -> GrayImage {
+    threshold(ink, level, ThresholdType::Binary)
 }
 
 /// A connected part of the ink.
@@ -243,9 +253,9 @@ fn isolate(ink: &GrayImage) -> Result<GrayImage> {
         0..=128 => ink.clone(),
         _ => gaussian_blur_f32(ink, longest as f32 / 400.),
     };
-    let threshold = otsu_level(&smooth);
-    let mask = binary(&smooth, threshold);
-    let joined = dilate(&mask, Norm::LInf, near); // closes the gaps of broken strokes
+    let mask = binary(&smooth, otsu_level(&smooth));
+    // Closes the gaps of broken strokes. Most pictures are too small to need it.
+    let joined = if near > 0 { dilate(&mask, Norm::LInf, near) } else { mask.clone() };
     let labels = connected_components(&joined, Connectivity::Eight, Luma([0]));
 
     let parts = parts(&labels, &mask, &smooth);
@@ -276,8 +286,8 @@ fn isolate(ink: &GrayImage) -> Result<GrayImage> {
         let label = labels.get_pixel(x, y).0[0] as usize;
         Luma([if label > 0 && belongs[label - 1] { 255 } else { 0 }])
     });
-    let kept = dilate(&kept, Norm::LInf, around);
     let all = dilate(&joined, Norm::LInf, around);
+    let kept = if kept == joined { all.clone() } else { dilate(&kept, Norm::LInf, around) };
     let grain: Vec<f32> = ink
         .iter()
         .zip(all.iter())
@@ -295,11 +305,13 @@ fn isolate(ink: &GrayImage) -> Result<GrayImage> {
     let floor = mean + 3. * deviation;
     let full = f32::from(strokes[(strokes.len() - 1) * 9 / 10]);
     ensure!(full - floor >= MIN_CONTRAST / 2., "{BLANK}");
-    Ok(GrayImage::from_fn(width, height, |x, y| {
-        let inside = kept.get_pixel(x, y).0[0] > 0;
-        let ink = (f32::from(smooth.get_pixel(x, y).0[0]) - floor) / (full - floor);
-        Luma([if inside { (255. * ink).round() as u8 } else { 0 }])
-    }))
+    let levels: [u8; 256] =
+        array::from_fn(|ink| (255. * (ink as f32 - floor) / (full - floor)).round() as u8);
+    let mut digit = smooth;
+    for (ink, kept) in digit.iter_mut().zip(kept.iter()) {
+        *ink = if *kept > 0 { levels[usize::from(*ink)] } else { 0 };
+    }
+    Ok(digit)
 }
 
 fn mean_and_deviation(values: &[f32]) -> (f32, f32) {

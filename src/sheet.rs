@@ -13,12 +13,11 @@ use imageproc::contrast::otsu_level;
 use imageproc::distance_transform::Norm;
 use imageproc::filter::{gaussian_blur_f32, median_filter};
 use imageproc::geometric_transformations::{Border, Interpolation, Projection, warp_into};
-use imageproc::map::map_pixels2;
 use imageproc::morphology::dilate;
 use imageproc::region_labelling::{Connectivity, connected_components};
 use serde::Serialize;
 
-use crate::image::{Digit, Part, binary, digit, parts};
+use crate::image::{Digit, Part, binary, darker, digit, parts};
 
 /// Numbers of parts, 0 for none.
 type Labels = ImageBuffer<Luma<u32>, Vec<u32>>;
@@ -102,17 +101,18 @@ fn ink(grey: &GrayImage) -> GrayImage {
     let paper = median_filter(&small, radius, radius);
     let paper = gaussian_blur_f32(&paper, radius as f32 / 8.);
     let paper = imageops::resize(&paper, width, height, FilterType::Triangle);
-    let darker = |invert: u8| {
-        map_pixels2(grey, &paper, |grey, paper| {
-            let (grey, paper) =
-                (f32::from(grey[0] ^ invert), f32::from((paper[0] ^ invert).max(1)));
-            Luma([(255. * (1. - grey / paper)).round() as u8]) // below 0 becomes 0
-        })
+    let inverted = |grey: &GrayImage| {
+        let mut inverted = grey.clone();
+        imageops::invert(&mut inverted);
+        inverted
     };
     // Grain goes both ways, writing one; but only dark ground can be written on in light.
     let grain = grey.iter().zip(paper.iter()).map(|(&g, &p)| (f64::from(g) - f64::from(p)).powi(3));
     let dark = small.iter().map(|&g| u64::from(g)).sum::<u64>() < 140 * small.len() as u64;
-    let ink = darker(if dark && grain.sum::<f64>() > 0. { 255 } else { 0 }); // ^ 255 inverts
+    let ink = match dark && grain.sum::<f64>() > 0. {
+        true => darker(&inverted(grey), &inverted(&paper)),
+        false => darker(grey, &paper),
+    };
     match width.max(height) {
         0..=400 => ink,
         _ => gaussian_blur_f32(&ink, 0.8),

@@ -55,6 +55,9 @@ impl Args {
             ensure!(one, "--explain draws one picture; give the path of one image");
             atomic::prepare(path)?;
         }
+        // Before the choice of --threads: the cores are for decoding, and libtorch's threads would
+        // spin on them.
+        tch::set_num_threads(1);
         let (model, _) = start(&self.machine, &self.weights)?;
 
         let mut out = io::BufWriter::new(io::stdout().lock());
