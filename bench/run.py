@@ -88,7 +88,7 @@ def tasks(device, seed):
     def train(
         job, case, contenders, hidden=512, optimizer="rmsprop", batch=128, epochs=EPOCHS,
         threads=THREADS, extra=(),
-    ):  # fmt: skip
+    ):
         ours = [*MNIST, "train", "--json", "--threads", threads]
         ours += ["--output", WORK / "mnist.safetensors"]
         commands = {

@@ -69,11 +69,8 @@ fn train(args: &Args, data: &Data, device: Device) -> Result<()> {
         };
         nn::linear(vs.root() / name, inputs, outputs, config)
     };
-    let net = nn::seq().add(layer("dense_1", 784, args.hidden)).add_fn(|xs| xs.relu()).add(layer(
-        "dense_2",
-        args.hidden,
-        10,
-    ));
+    let (first, second) = (layer("dense_1", 784, args.hidden), layer("dense_2", args.hidden, 10));
+    let net = nn::seq().add(first).add_fn(|xs| xs.relu()).add(second);
     let mut optimizer = match args.optimizer {
         Optimizer::RmsProp => {
             nn::RmsProp { alpha: 0.9, eps: 1e-7, ..Default::default() }.build(&vs, 1e-3)?
