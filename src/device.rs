@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
-use tch::{Cuda, Device, utils};
+use tch::{Cuda, Device, Kind, Tensor, utils};
 
 /// A choice of device, as given by `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub fn select(choice: Choice) -> Result<(Device, String)> {
     }
 }
 
-/// Fails unless matrix products of bfloat16 are faster on `device` than those of float32.
+/// Fails if `device` has no matrix products of bfloat16, or is a processor that only emulates them.
 pub(crate) fn check_bf16(device: Device) -> Result<()> {
     #[cfg(target_arch = "x86_64")]
     let processor = std::arch::is_x86_feature_detected!("avx512bf16");
@@ -58,9 +58,14 @@ pub(crate) fn check_bf16(device: Device) -> Result<()> {
     let processor = false;
     ensure!(
         processor || device != Device::Cpu,
-        "this processor has no bfloat16 products (AVX512-BF16); leave --precision bf16 away"
+        "this processor has no bfloat16 products (AVX512-BF16, or bf16 on Arm); \
+         leave --precision bf16 away"
     );
-    Ok(())
+    let ones = || Tensor::f_ones([16, 16], (Kind::BFloat16, device));
+    let product = || ones()?.f_matmul(&ones()?)?.f_to_device(Device::Cpu);
+    product().map(drop).with_context(|| {
+        format!("{} has no bfloat16 products; leave --precision bf16 away", name(device))
+    })
 }
 
 /// Loads CUDA if it is there, and returns the number of its devices, never 0.

@@ -50,6 +50,16 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// The kind of tensor to multiply in; fails if `device` cannot.
+    pub(crate) fn kind(self, device: Device) -> Result<Kind> {
+        match self {
+            Precision::Float32 => Ok(Kind::Float),
+            Precision::Bf16 => device::check_bf16(device).map(|()| Kind::BFloat16),
+        }
+    }
+}
+
 /// How to train; the defaults are those of the Keras tutorial's larger model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
@@ -111,7 +121,7 @@ pub struct Epoch {
     /// Accuracy on the validation split after the epoch, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
-    /// Time taken in seconds, without validation.
+    /// Time taken in seconds, without validation; the first epoch's has what is done once as well.
     pub seconds: f64,
 }
 
@@ -214,9 +224,9 @@ const AUGMENTATION: u64 = 1 << 32;
 /// The first stream of random numbers that outliers use, likewise.
 const OUTLIERS: u64 = 1 << 33;
 
-/// What to train on in place of the ink 0. It is too little to move any weight, but with gradients of
-/// exactly 0 RMSprop's averages decay to denormals and zeros, of which square roots and quotients are
-/// slow.
+/// What to train on in place of the ink 0. It moves no weight by more than rounding does, but with
+/// gradients of exactly 0 RMSprop's averages decay to denormals and zeros, of which square roots and
+/// quotients are slow.
 const BLANK: f64 = 1e-11;
 
 /// The pixels with ink in any of `images`, and as many others as make the number a multiple of 16,
@@ -239,7 +249,8 @@ fn inked(images: &Tensor) -> Result<Tensor> {
 /// The model gets the weights of every complete epoch, and none of an incomplete one. The same
 /// model, samples, configuration, device and number of threads give the same weights to the bit.
 ///
-/// Fails when a loss is not finite, or the precision cannot be had on the device.
+/// Fails when a loss is not finite, or the precision cannot be had on the device. Weights that are
+/// not finite never reach the model.
 pub fn fit(
     model: &mut Model,
     samples: &Samples,
@@ -263,13 +274,7 @@ pub fn fit(
         config.outliers
     );
     let device = model.device();
-    let kind = match config.precision {
-        Precision::Float32 => Kind::Float,
-        Precision::Bf16 => {
-            device::check_bf16(device)?;
-            Kind::BFloat16
-        }
-    };
+    let kind = config.precision.kind(device)?;
     let (training, validation) = samples.split(config.validation_split);
     let count = training.count();
     ensure!(
@@ -284,18 +289,18 @@ pub fn fit(
         config.validation_split,
         samples.count()
     );
-    let Samples { images, labels } = training.to_device(device);
+    let begin = Instant::now();
+    let Samples { mut images, labels } = training.to_device(device);
 
-    // Pictures that stay as they are can be made ready once.
+    // Pictures that stay as they are can be made ready once; others have ink nearly everywhere.
     let fixed = config.augment.is_empty() && config.outliers == 0.;
     let pixels = match fixed && !config.optimizer.decays() {
         true => inked(&images)?,
         false => Tensor::arange(PIXELS as i64, (Kind::Int64, device)),
     };
-    let images = match fixed {
-        true => images.to_kind(kind).index_select(1, &pixels).clamp_min_(BLANK),
-        false => images,
-    };
+    if fixed {
+        images = images.to_kind(kind).index_select(1, &pixels).clamp_min_(BLANK);
+    }
     let trained = model.narrowed(&pixels, kind)?;
     let mut optimizer = config.optimizer.build(&trained, config.learning_rate)?;
     let mut history = History { epochs: Vec::new(), interrupted: false };
@@ -305,7 +310,7 @@ pub fn fit(
         Some(_) => config.batch_size * (CHUNK / config.batch_size).max(1),
     };
     for epoch in 1..=config.epochs {
-        let start = Instant::now();
+        let start = if epoch == 1 { begin } else { Instant::now() };
         let mut order: Vec<i64> = (0..count).collect();
         // Stream 0 is the initial weights'.
         order.shuffle(&mut random(config.seed, epoch as u64));

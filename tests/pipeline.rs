@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};
 use tch_mnist::augment::{Augment, Augmenter};
-use tch_mnist::data::{self, Data};
+use tch_mnist::data::{self, Data, Samples};
 use tch_mnist::model::Model;
 use tch_mnist::optimizer::Optimizer;
 use tch_mnist::train::{Config, Event, History, Precision, Schedule, fit};
@@ -265,21 +265,36 @@ fn blank_pixels_are_left_out_of_training_without_a_difference() {
 fn bf16_trains_as_well_or_says_why_not() {
     let place = Place::new();
     let data = small(&place);
-    let config = Config { precision: Precision::Bf16, epochs: 5, ..config(0) };
-    let mut model = Model::new(32, 0, Device::Cpu).unwrap();
-    match fit(&mut model, &data.train, &config, &mut |_| ControlFlow::Continue(())) {
-        Ok(history) => {
-            assert!(model.variables().values().all(|weights| weights.kind() == Kind::Float));
-            assert_same(&model, &train(&data, &config).0);
-            let precision = Precision::Float32;
-            let (other, full) = train(&data, &Config { precision, ..config });
-            assert!(!same(&model, &other));
-            for (half, full) in history.epochs.iter().zip(&full.epochs) {
-                assert!((half.loss / full.loss - 1.).abs() < 0.02, "{half:?} {full:?}");
+    let plain = Config { epochs: 5, ..config(0) };
+    let augmented = Config { augment: vec![Augment::Affine], outliers: 0.5, ..plain.clone() };
+    let optimizer = Optimizer::AdamW;
+    for full in [Config { optimizer, ..plain.clone() }, plain, augmented] {
+        let half = Config { precision: Precision::Bf16, ..full.clone() };
+        let mut model = Model::new(32, 0, Device::Cpu).unwrap();
+        match fit(&mut model, &data.train, &half, &mut |_| ControlFlow::Continue(())) {
+            Ok(history) => {
+                let weights = model.variables();
+                assert!(weights.values().all(|weights| weights.kind() == Kind::Float));
+                assert_same(&model, &train(&data, &half).0);
+                let (other, full) = train(&data, &full);
+                assert!(!same(&model, &other));
+                for (half, full) in history.epochs.iter().zip(&full.epochs) {
+                    assert!((half.loss / full.loss - 1.).abs() < 0.02, "{half:?} {full:?}");
+                }
             }
+            Err(error) => assert!(format!("{error:#}").contains("bfloat16"), "{error:#}"),
         }
-        Err(error) => assert!(format!("{error:#}").contains("--precision"), "{error:#}"),
     }
+}
+
+#[test]
+fn pictures_without_any_ink_can_be_trained_on() {
+    let images = Tensor::zeros([20, 784], (Kind::Float, Device::Cpu));
+    let labels = Tensor::zeros([20], (Kind::Int64, Device::Cpu));
+    let mut model = Model::new(8, 0, Device::Cpu).unwrap();
+    let samples = Samples { images, labels };
+    let history = fit(&mut model, &samples, &config(0), &mut |_| ControlFlow::Continue(()));
+    assert!(history.unwrap().epochs[1].loss < 10_f64.ln());
 }
 
 #[test]

@@ -19,6 +19,7 @@ const BATCH: usize = 256;
 
 /// Tell which digit each picture shows
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("threads", |arg| arg.help("Threads that libtorch uses on the CPU; pictures are decoded on all cores [default: 1]")))]
 pub struct Args {
     /// Pictures of one digit each: PNG, JPEG, BMP, GIF, WebP, TIFF or PNM, of any size; `-` reads
     /// paths from standard input, one a line
@@ -55,7 +56,7 @@ impl Args {
             ensure!(one, "--explain draws one picture; give the path of one image");
             atomic::prepare(path)?;
         }
-        // Before the choice of --threads: the cores are for decoding, and libtorch's threads would
+        // Unless --threads says otherwise: the cores are for decoding, and libtorch's threads would
         // spin on them.
         tch::set_num_threads(1);
         let (model, _) = start(&self.machine, &self.weights)?;

@@ -43,8 +43,6 @@ impl Args {
     /// Trains, saves and evaluates. Ctrl-C ends after the current batch, keeps the last complete
     /// epoch's weights and gives the exit code 130.
     pub fn run(&self) -> Result<ExitCode> {
-        #[cfg(target_os = "linux")]
-        training::spin_less();
         let stop = stop_on_interrupt()?;
         weights::check_output(&self.output)?;
         if let Some(path) = &self.plot {

@@ -88,6 +88,7 @@ fn validation_split(text: &str) -> Result<f64, String> {
 impl TrainingArgs {
     /// The network to start from.
     pub fn model(&self, seed: u64, device: Device) -> Result<Model> {
+        self.precision.kind(device)?; // before anything is written
         let model = match &self.init {
             None => Model::new(self.hidden.unwrap_or(DEFAULT_HIDDEN), seed, device)?,
             Some(path) => weights::load(path, device)?,
@@ -145,27 +146,6 @@ impl TrainingArgs {
             threads: tch::get_num_threads(),
         })
     }
-}
-
-/// Starts the program over with libgomp told to spin for less long, unless the user told it something.
-///
-/// Its threads wait for each other hundreds of times a step, and spin 300,000 turns before they let
-/// go of the core: beside other busy programs an epoch takes ten times as long. With 4,000 it is as
-/// fast when alone and suffers a third of that. libgomp reads this once, before `main`.
-#[cfg(target_os = "linux")]
-pub fn spin_less() {
-    use std::env;
-    use std::os::unix::process::CommandExt;
-    use std::process::Command;
-
-    const SPINS: &str = "GOMP_SPINCOUNT";
-    if [SPINS, "OMP_WAIT_POLICY"].iter().any(|name| env::var_os(name).is_some()) {
-        return;
-    }
-    let mut arguments = env::args_os();
-    let name = arguments.next().unwrap_or_default();
-    // Returns only when it failed; it is for speed alone.
-    let _ = Command::new("/proc/self/exe").arg0(name).args(arguments).env(SPINS, "4000").exec();
 }
 
 /// Becomes true at the first Ctrl-C; the second ends the program at once.
