@@ -27,20 +27,16 @@ pub struct Args {
 }
 
 fn names(text: &str) -> Result<[String; 2], String> {
-    match text.split(',').collect::<Vec<_>>()[..] {
-        [first, second] if !first.is_empty() && !second.is_empty() && first != second => {
-            Ok([first.into(), second.into()])
-        }
-        _ => Err("give two different names with a comma between".into()),
-    }
+    let (first, second) = text.split_once(',').ok_or("give two names with a comma between")?;
+    Ok([first.into(), second.into()])
 }
 
 impl Args {
     /// Reads, checks and writes.
     pub fn run(&self) -> Result<ExitCode> {
         let (input, output) = (self.input.display(), self.output.display());
-        if fs::canonicalize(&self.input)
-            .is_ok_and(|it| fs::canonicalize(&self.output).is_ok_and(|out| out == it))
+        if let (Ok(from), Ok(to)) = (fs::canonicalize(&self.input), fs::canonicalize(&self.output))
+            && from == to
         {
             bail!("{output} is {input} itself; name another file to write");
         }

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use hdf5_pure::{AttrValue, Dataset, Datatype, File, FileBuilder, Group};
+use hdf5_pure::{AttrValue, Dataset, Datatype, File, FileBuilder, GroupBuilder};
 use serde_json::{Value, json};
 use tch::Tensor;
 use zip::ZipWriter;
@@ -19,6 +19,8 @@ use crate::{CLASSES, PIXELS};
 
 /// The most groups and arrays that a file may have; those of two layers and an optimizer are few.
 const MAX_OBJECTS: usize = 1000;
+/// The most bytes of the path to a group.
+const MAX_PATH: usize = 1000;
 /// The most bytes of a configuration.
 const MAX_CONFIG: u64 = 1 << 24;
 /// The versions of Keras whose layouts are written.
@@ -62,7 +64,11 @@ fn contents(file: &File) -> Result<Contents> {
             groups.push((format!("{path}{name}/"), child));
             objects += 1;
         }
-        ensure!(objects <= MAX_OBJECTS, "it holds more than {MAX_OBJECTS} groups and arrays");
+        // Groups may be in a circle.
+        ensure!(
+            objects <= MAX_OBJECTS && path.len() <= MAX_PATH,
+            "it holds more than {MAX_OBJECTS} groups and arrays, or nests them too deeply"
+        );
     }
     let shapes = arrays
         .iter()
@@ -234,7 +240,7 @@ pub fn write_keras(arrays: &[Tensor; 4], path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn put(group: &mut hdf5_pure::GroupBuilder, name: &str, array: &Tensor) -> Result<()> {
+fn put(group: &mut GroupBuilder, name: &str, array: &Tensor) -> Result<()> {
     let values = Vec::<f32>::try_from(array.f_contiguous()?.f_view([-1])?)?;
     let shape: Vec<_> = array.size().into_iter().map(|size| size as u64).collect();
     group.create_dataset(name).with_f32_data(&values).with_shape(&shape);

@@ -39,6 +39,10 @@ pub const LAYERS: [&str; 2] = ["dense_1", "dense_2"];
 /// The most bytes that are taken into memory at once: the largest network's weights in float64.
 const MAX_BYTES: u64 = 8 * (PIXELS + CLASSES + 2) as u64 * MAX_HIDDEN as u64;
 
+/// How many times smaller a file may be than what is in it. Weights hardly shrink when they are
+/// packed: what unpacks to far more is made to fill memory.
+const MAX_PACKING: u64 = 16;
+
 #[derive(Clone, Copy, PartialEq)]
 enum Format {
     Safetensors,
@@ -55,8 +59,11 @@ struct Contents {
     read: Box<dyn FnMut(&str) -> Result<Tensor>>,
 }
 
-/// A zip archive in a file.
-type Archive = ZipArchive<BufReader<File>>;
+/// A zip archive in a file of `length` bytes.
+struct Archive {
+    zip: ZipArchive<BufReader<File>>,
+    length: u64,
+}
 
 /// Makes sure that weights and their record can be saved at `path`: the extension is known, the
 /// folder can be written to (it is made if missing).
@@ -133,7 +140,13 @@ pub fn load(path: &Path, device: Device) -> Result<Model> {
     let load = || {
         let Contents { shapes, mut read } = open(path)?;
         let names = check(&shapes)?;
-        let model = Model::zeros(shapes[names[0]][0], device)?;
+        let hidden = shapes[names[0]][0];
+        let length = fs::metadata(path)?.len();
+        ensure!(
+            hidden as u64 <= MAX_PACKING * length / PIXELS as u64,
+            "it claims {hidden} hidden units in {length} bytes"
+        );
+        let model = Model::zeros(hidden, device)?;
         for (mut variable, name) in variables(&model).into_iter().zip(names) {
             let tensor = read(name).with_context(|| format!("cannot read {name:?}"))?;
             let kind = tensor.f_kind()?;
@@ -162,12 +175,14 @@ fn open(path: &Path) -> Result<Contents> {
         return keras::read_h5(hdf5_pure::File::open_streaming(path)?);
     }
     if start.starts_with(b"PK") {
-        let archive = ZipArchive::new(BufReader::new(file))?;
-        return match archive.index_for_name("config.json") {
+        let zip = ZipArchive::new(BufReader::new(file))?;
+        let archive = Archive { zip, length: metadata.len() };
+        return match archive.zip.index_for_name("config.json") {
             Some(_) => keras::read_keras(archive),
             None => torch::read(archive),
         };
     }
+    ensure!(path.extension().is_none_or(|e| e != "onnx"), "ONNX is written, not read");
     // The length of a header in JSON goes before it.
     ensure!(
         start.get(8) == Some(&b'{'),
@@ -184,13 +199,10 @@ fn open(path: &Path) -> Result<Contents> {
 
 /// The bytes of an entry of an archive, `limit` of them at most.
 fn entry(archive: &mut Archive, name: &str, limit: u64) -> Result<Vec<u8>> {
-    let entry = archive.by_name(name).with_context(|| format!("in its {name:?}"))?;
-    let (size, packed) = (entry.size(), entry.compressed_size());
-    // Weights hardly shrink when they are packed: what unpacks to far more is made to fill memory.
-    ensure!(
-        size <= limit.min(packed.saturating_mul(16).saturating_add(1 << 20)),
-        "its {name:?} claims {size} bytes, packed in {packed}"
-    );
+    let limit = limit.min(MAX_PACKING * archive.length + (1 << 20));
+    let entry = archive.zip.by_name(name).with_context(|| format!("in its {name:?}"))?;
+    let size = entry.size();
+    ensure!(size <= limit, "its {name:?} claims {size} bytes, more than there can be");
     let mut bytes = Vec::new();
     entry.take(size).read_to_end(&mut bytes).with_context(|| format!("in its {name:?}"))?;
     ensure!(bytes.len() as u64 == size, "its {name:?} ends early");

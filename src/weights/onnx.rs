@@ -198,3 +198,59 @@ fn value(name: &str, width: usize) -> Value {
     let tensor = TensorType { elem_type: FLOAT, shape: Some(Shape { dim }) };
     Value { name: name.into(), kind: Some(Type { tensor: Some(tensor) }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    /// Computes what a file says, node by node; `make interop` has onnxruntime do it.
+    #[test]
+    fn a_file_computes_the_probabilities() {
+        let model = crate::model::Model::new(5, 1, Device::Cpu).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.onnx");
+        crate::weights::save(&model, &path).unwrap();
+        let file = Model::decode(&fs::read(&path).unwrap()[..]).unwrap();
+        assert_eq!((file.ir_version, file.opset_import[0].version), (IR, OPSET));
+        let graph = file.graph.unwrap();
+        let images = Tensor::rand([3, PIXELS as i64], (Kind::Float, Device::Cpu));
+        let mut values =
+            std::collections::HashMap::from([("images".into(), images.shallow_clone())]);
+        for array in graph.initializer {
+            assert_eq!(array.data_type, FLOAT);
+            let tensor =
+                Tensor::f_from_data_size(&array.raw_data, &array.dims, Kind::Float).unwrap();
+            values.insert(array.name, tensor);
+        }
+        for node in graph.node {
+            let input: Vec<_> = node.input.iter().map(|name| &values[name]).collect();
+            let attributes: Vec<_> = node.attribute.iter().map(|a| (&a.name[..], a.i)).collect();
+            let output = match (&node.op_type[..], &attributes[..]) {
+                ("Gemm", [("transB", 1)]) => input[0].matmul(&input[1].tr()) + input[2],
+                ("Relu", []) => input[0].relu(),
+                ("Softmax", [("axis", -1)]) => input[0].softmax(-1, Kind::Float),
+                other => panic!("{other:?}"),
+            };
+            values.insert(node.output[0].clone(), output);
+        }
+        let shape = |value: &Value| {
+            let tensor = value.kind.clone().unwrap().tensor.unwrap();
+            let dims = tensor.shape.unwrap().dim;
+            (value.name.clone(), dims.into_iter().map(|d| d.extent.unwrap()).collect::<Vec<_>>())
+        };
+        let named = |name: &str, width| {
+            (name.to_string(), vec![Extent::Named("N".into()), Extent::Fixed(width)])
+        };
+        let outputs: Vec<_> = graph.output.iter().map(shape).collect();
+        assert_eq!(shape(&graph.input[0]), named("images", 784));
+        assert_eq!(outputs, [named("logits", 10), named("probabilities", 10)]);
+        let logits = model.logits(&images);
+        for (name, expected) in
+            [("logits", &logits), ("probabilities", &logits.softmax(-1, Kind::Float))]
+        {
+            assert!(values[name].allclose(expected, 1e-5, 1e-6, false), "{name}");
+        }
+    }
+}

@@ -56,14 +56,14 @@ struct Stored {
 
 /// Reads an archive of PyTorch's.
 pub fn read(mut archive: Archive) -> Result<Contents> {
-    let names: Vec<_> = archive.file_names_raw().map(|name| name.to_vec()).collect();
+    let names: Vec<_> = archive.zip.file_names_raw().map(|name| name.to_vec()).collect();
     let prefix = names
         .iter()
         .find_map(|name| std::str::from_utf8(name).ok()?.strip_suffix("data.pkl"))
         .context("it is a zip archive, but neither Keras's (config.json) nor PyTorch's (data.pkl)")?
         .to_string();
     let byteorder = format!("{prefix}byteorder");
-    if archive.index_for_name(&byteorder).is_some() {
+    if archive.zip.index_for_name(&byteorder).is_some() {
         let order = entry(&mut archive, &byteorder, 100)?;
         ensure!(order == b"little", "its numbers are not little-endian");
     }
@@ -103,15 +103,6 @@ fn unpickle(pickle: &[u8]) -> Result<Vec<(Rc<str>, Option<Rc<Stored>>)>> {
             b'K' => stack.0.push(Value::Int(input.number::<1>()? as i64)), // BININT1
             b'M' => stack.0.push(Value::Int(input.number::<2>()? as i64)), // BININT2
             b'J' => stack.0.push(Value::Int((input.number::<4>()? as i32).into())), // BININT
-            0x8a => {
-                // LONG1: little-endian, the last bit is the sign
-                let length = input.number::<1>()? as usize;
-                let bytes = input.take(length)?;
-                ensure!((1..=8).contains(&length), "a number is too long");
-                let mut wide = [if bytes[length - 1] >= 128 { 255 } else { 0 }; 8];
-                wide[..length].copy_from_slice(bytes);
-                stack.0.push(Value::Int(i64::from_le_bytes(wide)));
-            }
             b'X' | 0x8c => {
                 // BINUNICODE, SHORT_BINUNICODE
                 let length =
