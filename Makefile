@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 
-.PHONY: help train test check bench libtorch tensorboard
+.PHONY: help train test check bench libtorch tensorboard interop
 # Cargo resolves its own dependencies; two recipes at once would only wait for its lock.
 .NOTPARALLEL:
 
@@ -34,3 +34,8 @@ tensorboard: libtorch ## Check event files with TensorBoard's own reader
 	rm -rf .tensorboard/log
 	target/release/mnist train --hidden 32 --epochs 3 --validation-split 0.1 --log-dir .tensorboard/log --output .tensorboard/log/mnist.ot
 	PYTHONPATH=.tensorboard python3 scripts/check_tensorboard.py .tensorboard/log .tensorboard/log/mnist.json
+
+interop: libtorch ## Compare with Keras, PyTorch and onnxruntime over MNIST's test set
+	cmp -s scripts/interop.txt .interop/installed || { rm -rf .interop && python3 -m pip install --quiet --no-deps --target .interop -r scripts/interop.txt && cp scripts/interop.txt .interop/installed; }
+	cargo build --release --bin mnist --example probabilities
+	PYTHONPATH=.interop python3 scripts/interop.py .interop/files

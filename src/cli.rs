@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{compare, doctor, evaluate, predict, read, show, summary, train};
+use crate::commands::{compare, convert, doctor, evaluate, predict, read, show, summary, train};
 
 /// Trains and applies a two-layer handwritten-digit network on libtorch.
 #[derive(Debug, Parser)]
@@ -24,6 +24,7 @@ enum Command {
     Read(read::Args),
     Show(show::Args),
     Summary(summary::Args),
+    Convert(convert::Args),
     Doctor(doctor::Args),
 }
 
@@ -38,6 +39,7 @@ impl Cli {
             Command::Read(args) => args.run(),
             Command::Show(args) => args.run(),
             Command::Summary(args) => args.run(),
+            Command::Convert(args) => args.run(),
             Command::Doctor(args) => args.run(),
         }
     }

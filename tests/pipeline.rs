@@ -412,15 +412,14 @@ fn faulty_weights_are_refused_with_the_fault() {
         tensors
     };
     let cases = [
-        (with("dense_1.bias", None), "no dense_1.bias"),
-        (with("dense_1.weight", None), "no dense_1.weight"),
-        (with("dense_3.bias", Some(shape(&[4]))), "dense_3.bias\", which is no part"),
+        (with("dense_1.bias", None), "two dense layers are needed"),
+        (with("dense_1.weight", None), "found are: \"dense_1.bias\" [4], \"dense_2.bias\" [10]"),
+        (with("dense_3.bias", Some(shape(&[4]))), "\"dense_3.bias\" [4]"),
         // These two would be broadcast.
-        (with("dense_1.bias", Some(shape(&[1]))), "dense_1.bias has the shape [1], expected [4]"),
-        (with("dense_2.weight", Some(shape(&[1, 4]))), "[1, 4], expected [10, 4]"),
-        (with("dense_1.weight", Some(shape(&[4, 783]))), "[4, 783], expected [hidden, 784]"),
+        (with("dense_1.bias", Some(shape(&[1]))), "\"dense_1.bias\" [1]"),
+        (with("dense_2.weight", Some(shape(&[1, 4]))), "\"dense_2.weight\" [1, 4]"),
+        (with("dense_1.weight", Some(shape(&[4, 783]))), "\"dense_1.weight\" [4, 783]"),
         (with("dense_2.bias", Some(shape(&[10]).to_kind(tch::Kind::Int64))), "type Int64"),
-        (with("dense_2.bias", Some(shape(&[10]).to_kind(tch::Kind::Double))), "type Double"),
         (with("dense_2.bias", Some(shape(&[10]) * f64::NAN)), "not a number"),
     ];
     for (tensors, fault) in cases {

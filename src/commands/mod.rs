@@ -12,6 +12,7 @@ use crate::model::Model;
 use crate::weights;
 
 pub mod compare;
+pub mod convert;
 pub mod doctor;
 pub mod evaluate;
 mod log;
@@ -49,7 +50,7 @@ impl MachineArgs {
 /// Which weights to use.
 #[derive(Debug, clap::Args)]
 pub struct WeightsArgs {
-    /// Weight file (.safetensors or .ot) [default: models/mnist.safetensors in the current
+    /// Weight file: .safetensors, .ot, Keras's .h5 or .keras, PyTorch's .pt [default: models/mnist.safetensors in the current
     /// folder if it is there, else the released weights that are built in]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,

@@ -25,7 +25,8 @@ pub struct Args {
     optimizer: Optimizer,
     #[command(flatten)]
     training: TrainingArgs,
-    /// Where to save the weights (.safetensors or .ot); a .json of the same name goes beside
+    /// Where to save the weights (.safetensors, .ot, .h5, .keras or .onnx); a .json of the same name
+    /// goes beside
     #[arg(long, value_name = "FILE", default_value = DEFAULT_WEIGHTS, value_parser = weights::file_name)]
     output: PathBuf,
     /// Draw loss and accuracy by epoch into this file, whose extension names the format, .png or .svg

@@ -1,0 +1,49 @@
+//! `mnist convert`: weights from one format to another.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use tch::Device;
+
+use crate::{atomic, weights};
+
+/// Convert weights from and to Keras's and PyTorch's formats, and to ONNX
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Weight file, in any format that `--weights` takes elsewhere
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// Where to save, in the format that the extension names: .safetensors, .ot, .h5 or .keras
+    /// (Keras) or .onnx
+    #[arg(value_name = "OUT", value_parser = weights::file_name)]
+    output: PathBuf,
+    /// Names of the two layers in a .safetensors: 0,2 are those of PyTorch's
+    /// nn.Sequential(Linear, ReLU, Linear)
+    #[arg(long, value_name = "FIRST,SECOND", default_value = "dense_1,dense_2", value_parser = names)]
+    names: [String; 2],
+}
+
+fn names(text: &str) -> Result<[String; 2], String> {
+    let (first, second) = text.split_once(',').ok_or("give two names with a comma between")?;
+    Ok([first.into(), second.into()])
+}
+
+impl Args {
+    /// Reads, checks and writes.
+    pub fn run(&self) -> Result<ExitCode> {
+        let (input, output) = (self.input.display(), self.output.display());
+        if let (Ok(from), Ok(to)) = (fs::canonicalize(&self.input), fs::canonicalize(&self.output))
+            && from == to
+        {
+            bail!("{output} is {input} itself; name another file to write");
+        }
+        atomic::prepare(&self.output)?;
+        let model = weights::load(&self.input, Device::Cpu)?;
+        weights::save_as(&model, &self.output, self.names.each_ref().map(String::as_str))?;
+        writeln!(io::stdout(), "Saved: {output}")?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

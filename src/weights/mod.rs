@@ -1,0 +1,299 @@
+//! Weight files: the only code that reads or writes them.
+//!
+//! Ours hold `dense_1.weight [hidden, 784]`, `dense_1.bias [hidden]`, `dense_2.weight [10, hidden]`
+//! and `dense_2.bias [10]` in float32, as `.safetensors`
+//! (<https://huggingface.co/docs/safetensors>) or `.ot`, the archive of libtorch's C++ API; nothing
+//! else is needed to predict. Keras's `.h5` and `.keras` are read and written, PyTorch's `.pt` is
+//! read, ONNX is written.
+//!
+//! A file is read as what its content says that it is, since people rename such files (`.pth`,
+//! `.bin`, `.hdf5`) and their first bytes tell them apart without doubt; it is written as its
+//! extension says. What is read is not trusted: names and shapes are checked before values are
+//! taken into memory, and a pickle is read, not executed.
+
+mod keras;
+mod onnx;
+mod torch;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use tch::{Device, Kind, Tensor, no_grad};
+use zip::ZipArchive;
+
+use crate::data::sha256_hex;
+use crate::model::{MAX_HIDDEN, Model};
+use crate::{CLASSES, PIXELS, atomic};
+
+/// The released weights.
+const RELEASED: &[u8] = include_bytes!("../../models/released.safetensors");
+/// Weights trained with outliers.
+const CUTTER: &[u8] = include_bytes!("../../models/cutter.safetensors");
+
+/// The names of the two layers in our files.
+pub const LAYERS: [&str; 2] = ["dense_1", "dense_2"];
+
+/// The most bytes that are taken into memory at once: the largest network's weights in float64.
+const MAX_BYTES: u64 = 8 * (PIXELS + CLASSES + 2) as u64 * MAX_HIDDEN as u64;
+
+/// How many times smaller a file may be than what is in it. Weights hardly shrink when they are
+/// packed: what unpacks to far more is made to fill memory.
+const MAX_PACKING: u64 = 16;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Format {
+    Safetensors,
+    Ot,
+    H5,
+    Keras,
+    Onnx,
+}
+
+/// What a file holds, as `LAYER.weight [outputs, inputs]` and `LAYER.bias [outputs]`.
+struct Contents {
+    shapes: BTreeMap<String, Vec<i64>>,
+    /// Takes the values of an array into memory.
+    read: Box<dyn FnMut(&str) -> Result<Tensor>>,
+}
+
+/// A zip archive in a file of `length` bytes.
+struct Archive {
+    zip: ZipArchive<BufReader<File>>,
+    length: u64,
+}
+
+/// Makes sure that weights and their record can be saved at `path`: the extension is known, the
+/// folder can be written to (it is made if missing).
+pub fn check_output(path: &Path) -> Result<()> {
+    format(path)?;
+    atomic::prepare(path)?;
+    atomic::prepare(&record_of(path))
+}
+
+/// Saves the weights of `model`, atomically, and returns the SHA-256 of the file in hexadecimal.
+/// The extension says the format.
+pub fn save(model: &Model, path: &Path) -> Result<String> {
+    save_as(model, path, LAYERS)
+}
+
+/// Does as [`save`], but names the layers in a `.safetensors` file so: with `["0", "2"]` it is the
+/// `state_dict` of PyTorch's `nn.Sequential(nn.Linear(…), nn.ReLU(), nn.Linear(…))`.
+pub fn save_as(model: &Model, path: &Path, layers: [&str; 2]) -> Result<String> {
+    let format = format(path)?;
+    ensure!(
+        layers == LAYERS || format == Format::Safetensors,
+        "only layers in a .safetensors file can be named, not those of {}",
+        path.display()
+    );
+    ensure!(layers[0] != layers[1], "both layers have the name {:?}", layers[0]);
+    let mut sha256 = String::new();
+    atomic::write(path, |temporary| {
+        ensure!(model.is_finite(), "the weights have values that are infinite or not a number");
+        let arrays = variables(model).map(|array| array.detach().to_device(Device::Cpu));
+        let named = || {
+            let names = layers.iter().flat_map(|l| [format!("{l}.weight"), format!("{l}.bias")]);
+            names.zip(&arrays).collect::<Vec<_>>()
+        };
+        match format {
+            Format::Safetensors => Tensor::write_safetensors(&named(), temporary)?,
+            Format::Ot => Tensor::save_multi(&named(), temporary)?,
+            Format::H5 => keras::write_h5(&arrays, temporary)?,
+            Format::Keras => keras::write_keras(&arrays, temporary)?,
+            Format::Onnx => onnx::write(&arrays, temporary)?,
+        }
+        sha256 = sha256_hex(&fs::read(temporary)?);
+        Ok(())
+    })?;
+    Ok(sha256)
+}
+
+/// The weights, shared with the network: each layer's kernel, then its bias.
+fn variables(model: &Model) -> [Tensor; 4] {
+    let variables = model.variables();
+    let names = ["dense_1.weight", "dense_1.bias", "dense_2.weight", "dense_2.bias"];
+    names.map(|name| variables[name].shallow_clone())
+}
+
+/// The values of an array in float32, little-endian.
+fn bytes(array: &Tensor) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; 4 * array.numel()];
+    array.f_copy_data_u8(&mut bytes, array.numel())?;
+    Ok(bytes)
+}
+
+/// Saves what is to be known of the weights at `path` in a JSON file of the same stem beside it.
+pub fn save_record(record: &serde_json::Value, path: &Path) -> Result<()> {
+    atomic::write(&record_of(path), |temporary| Ok(fs::write(temporary, format!("{record:#}\n"))?))
+}
+
+fn record_of(path: &Path) -> PathBuf {
+    path.with_extension("json")
+}
+
+/// Loads a weight file, whose shapes tell the number of hidden units, onto `device`.
+///
+/// Any two layers that fit one after the other are taken, whatever their names.
+pub fn load(path: &Path, device: Device) -> Result<Model> {
+    let load = || {
+        let Contents { shapes, mut read } = open(path)?;
+        let names = check(&shapes)?;
+        let hidden = shapes[names[0]][0];
+        let length = fs::metadata(path)?.len();
+        ensure!(
+            hidden as u64 <= MAX_PACKING * length / PIXELS as u64,
+            "it claims {hidden} hidden units in {length} bytes"
+        );
+        let model = Model::zeros(hidden, device)?;
+        for (mut variable, name) in variables(&model).into_iter().zip(names) {
+            let tensor = read(name).with_context(|| format!("cannot read {name:?}"))?;
+            let kind = tensor.f_kind()?;
+            ensure!(
+                matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16),
+                "{name:?} is of type {kind:?}, expected float32, or float64, float16 or bfloat16"
+            );
+            let tensor = tensor.f_to_kind(Kind::Float)?;
+            let finite = tensor.f_isfinite()?.f_all()?.int64_value(&[]) == 1;
+            ensure!(finite, "{name:?} has values that are infinite or not a number");
+            no_grad(|| variable.f_copy_(&tensor))?;
+        }
+        Ok(model)
+    };
+    load().map_err(plain).with_context(|| format!("cannot load the weights {}", path.display()))
+}
+
+/// What the file at `path` holds.
+fn open(path: &Path) -> Result<Contents> {
+    let metadata = fs::metadata(path)?; // before opening: a pipe would wait, a device never end
+    ensure!(metadata.is_file(), "it is no regular file");
+    let mut file = File::open(path)?;
+    let mut start = Vec::new();
+    file.by_ref().take(9).read_to_end(&mut start)?;
+    if start.starts_with(b"\x89HDF\r\n\x1a\n") {
+        return keras::read_h5(hdf5_pure::File::open_streaming(path)?);
+    }
+    if start.starts_with(b"PK") {
+        let zip = ZipArchive::new(BufReader::new(file))?;
+        let archive = Archive { zip, length: metadata.len() };
+        return match archive.zip.index_for_name("config.json") {
+            Some(_) => keras::read_keras(archive),
+            None => torch::read(archive),
+        };
+    }
+    ensure!(path.extension().is_none_or(|e| e != "onnx"), "ONNX is written, not read");
+    // The length of a header in JSON goes before it.
+    ensure!(
+        start.get(8) == Some(&b'{'),
+        "it is none of .safetensors, .ot, Keras's .h5 and .keras, and PyTorch's .pt as written by \
+         torch.save(model.state_dict(), …) of PyTorch 1.6 or later"
+    );
+    ensure!(metadata.len() <= MAX_BYTES, "its {} bytes are too many", metadata.len());
+    let tensors: BTreeMap<_, _> = Tensor::read_safetensors(path)?.into_iter().collect();
+    Ok(Contents {
+        shapes: tensors.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect(),
+        read: Box::new(move |name| Ok(tensors[name].shallow_clone())),
+    })
+}
+
+/// The bytes of an entry of an archive, `limit` of them at most.
+fn entry(archive: &mut Archive, name: &str, limit: u64) -> Result<Vec<u8>> {
+    let limit = limit.min(MAX_PACKING * archive.length + (1 << 20));
+    let entry = archive.zip.by_name(name).with_context(|| format!("in its {name:?}"))?;
+    let size = entry.size();
+    ensure!(size <= limit, "its {name:?} claims {size} bytes, more than there can be");
+    let mut bytes = Vec::new();
+    entry.take(size).read_to_end(&mut bytes).with_context(|| format!("in its {name:?}"))?;
+    ensure!(bytes.len() as u64 == size, "its {name:?} ends early");
+    Ok(bytes)
+}
+
+/// The released weights, which are built into the program.
+pub fn released(device: Device) -> Result<Model> {
+    built_in(RELEASED, device)
+}
+
+/// Weights that are built in as well, and unsure of what is not one whole digit; they tell where
+/// digits that touch are to be cut apart.
+pub fn cutter(device: Device) -> Result<Model> {
+    built_in(CUTTER, device)
+}
+
+fn built_in(bytes: &[u8], device: Device) -> Result<Model> {
+    let load = || {
+        let mut file = tempfile::Builder::new().suffix(".safetensors").tempfile()?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        load(file.path(), device)
+    };
+    load().context("cannot unpack the built-in weights into the temporary folder (TMPDIR)")
+}
+
+/// The path that `name` stands for, if weights can be saved under such a name.
+pub fn file_name(name: &str) -> Result<PathBuf> {
+    format(name.as_ref())?;
+    Ok(name.into())
+}
+
+fn format(path: &Path) -> Result<Format> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("safetensors") => Ok(Format::Safetensors),
+        Some("ot") => Ok(Format::Ot),
+        Some("h5") => Ok(Format::H5),
+        Some("keras") => Ok(Format::Keras),
+        Some("onnx") => Ok(Format::Onnx),
+        _ => bail!(
+            "the name of the weight file {} must end in .safetensors, .ot, .h5, .keras or .onnx; \
+             for PyTorch, .safetensors",
+            path.display()
+        ),
+    }
+}
+
+/// Checks that arrays of these shapes are the weights of a network of ours, and returns the names
+/// of the first layer's kernel and bias, then the second's.
+fn check(shapes: &BTreeMap<String, Vec<i64>>) -> Result<[&str; 4]> {
+    let found = || {
+        let list: Vec<_> =
+            shapes.iter().take(8).map(|(name, shape)| format!("{name:?} {shape:?}")).collect();
+        let more = if shapes.len() > 8 { ", …" } else { "" };
+        format!(
+            "two dense layers are needed, {PIXELS} → hidden → {CLASSES}, each with a weight [outputs, inputs] and a bias [outputs]; found are: {}{more}",
+            list.join(", ")
+        )
+    };
+    let kernels: Vec<_> = shapes.iter().filter(|(name, _)| name.ends_with(".weight")).collect();
+    let &[a, b] = &kernels[..] else { bail!(found()) };
+    // The shapes leave no choice of which layer is the first.
+    let fits = |first: &[i64], second: &[i64]| match (first, second) {
+        (&[hidden, inputs], &[outputs, also]) => {
+            inputs == PIXELS as i64 && outputs == CLASSES as i64 && hidden == also
+        }
+        _ => false,
+    };
+    let layers = match (fits(a.1, b.1), fits(b.1, a.1)) {
+        (true, _) => [a, b],
+        (_, true) => [b, a],
+        _ => bail!(found()),
+    };
+    let mut names = Vec::new();
+    for (name, shape) in layers {
+        let bias = format!("{}bias", name.strip_suffix("weight").unwrap_or_default());
+        match shapes.get_key_value(&bias) {
+            Some((bias, found)) if found[..] == shape[..1] => names.extend([&name[..], bias]),
+            _ => bail!(found()),
+        }
+    }
+    ensure!(shapes.len() == names.len(), found());
+    Ok([names[0], names[1], names[2], names[3]])
+}
+
+/// libtorch's errors go on with a C++ stack trace; the first line is what a user can use.
+fn plain(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<tch::TchError>() {
+        Some(tch::TchError::Torch(message)) => {
+            anyhow::anyhow!("libtorch: {}", message.lines().next().unwrap_or_default())
+        }
+        _ => error,
+    }
+}
