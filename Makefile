@@ -36,6 +36,8 @@ tensorboard: libtorch ## Check event files with TensorBoard's own reader
 	PYTHONPATH=.tensorboard python3 scripts/check_tensorboard.py .tensorboard/log .tensorboard/log/mnist.json
 
 interop: libtorch ## Compare with Keras, PyTorch and onnxruntime over MNIST's test set
-	cmp -s scripts/interop.txt .interop/installed || { rm -rf .interop && python3 -m pip install --quiet --no-deps --target .interop -r scripts/interop.txt && cp scripts/interop.txt .interop/installed; }
+	cmp -s scripts/interop.txt .interop/installed || rm -rf .interop
+	[ -e .interop ] || python3 -m pip install --quiet --no-deps --target .interop -r scripts/interop.txt
+	cp scripts/interop.txt .interop/installed
 	cargo build --release --bin mnist --example probabilities
 	PYTHONPATH=.interop python3 scripts/interop.py .interop/files

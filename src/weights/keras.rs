@@ -225,6 +225,8 @@ pub fn write_keras(arrays: &[Tensor; 4], path: &Path) -> Result<()> {
         layers.add_group(group.finish());
     }
     file.add_group(layers.finish());
+    let vars = file.create_group("vars").finish(); // of the model itself: Keras 2 wants to see it
+    file.add_group(vars);
 
     let mut archive = ZipWriter::new(DiskFile::create(path)?);
     let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
