@@ -285,7 +285,7 @@ fn damaged_files_are_refused_or_read_but_never_a_panic() {
             }
             for _ in 0..round % 5 {
                 // Headers are at both ends.
-                let at = next(damaged.len().min(4000).max(1));
+                let at = next(damaged.len().clamp(1, 4000));
                 let at = if round % 2 == 0 { at } else { damaged.len().saturating_sub(at + 1) };
                 if let Some(byte) = damaged.get_mut(at) {
                     *byte = [0, 1, 127, 128, 255, next(256) as u8][next(6)];
