@@ -17,7 +17,7 @@ mod torch;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -55,9 +55,11 @@ enum Format {
 /// What a file holds, as `LAYER.weight [outputs, inputs]` and `LAYER.bias [outputs]`.
 struct Contents {
     shapes: BTreeMap<String, Vec<i64>>,
-    /// Takes the values of an array into memory.
-    read: Box<dyn FnMut(&str) -> Result<Tensor>>,
+    read: Read,
 }
+
+/// Takes the values of an array into memory.
+type Read = Box<dyn FnMut(&str) -> Result<Tensor>>;
 
 /// A zip archive in a file of `length` bytes.
 struct Archive {

@@ -17,17 +17,22 @@ use super::{Archive, Contents, MAX_BYTES, entry};
 /// The most bytes of a pickle.
 const MAX_PICKLE: u64 = 1 << 20;
 
+/// The names and, where they are some, tensors of a dictionary.
+type Items = Vec<(Rc<str>, Option<Rc<Stored>>)>;
+
+/// The most dimensions of a tensor. A pickle can recall a long list in two bytes, again and again.
+const MAX_DIMENSIONS: usize = 8;
+
 /// What a pickle puts on its stack.
 #[derive(Clone)]
 enum Value {
     Mark,
     Int(i64),
     Text(Rc<str>),
-    /// Holds tuples only of what is no tuple, so that none is deep.
-    Tuple(Rc<[Value]>),
+    /// Its items, and whether there are tuples among them, which then hold none: none is deep.
+    Tuple(Rc<[Value]>, bool),
     Class(Class),
-    /// The names and, where they are some, tensors of a dictionary.
-    Dict(Vec<(Rc<str>, Option<Rc<Stored>>)>),
+    Dict(Items),
     /// A `torch.nn.Module` of TorchScript, whose state is a dictionary.
     Module,
     Storage(Kind, Rc<str>),
@@ -88,8 +93,8 @@ pub fn read(mut archive: Archive) -> Result<Contents> {
     })
 }
 
-/// The names and, where they are some, tensors of the dictionary that a pickle makes.
-fn unpickle(pickle: &[u8]) -> Result<Vec<(Rc<str>, Option<Rc<Stored>>)>> {
+/// The dictionary that a pickle makes.
+fn unpickle(pickle: &[u8]) -> Result<Items> {
     let mut input = Input(pickle);
     let mut stack = Stack(Vec::new());
     let mut memo = HashMap::new();
@@ -117,7 +122,7 @@ fn unpickle(pickle: &[u8]) -> Result<Vec<(Rc<str>, Option<Rc<Stored>>)>> {
             }
             b')' => stack.tuple(Vec::new())?, // EMPTY_TUPLE
             b't' => {
-                let items = stack.to_mark()?; // TUPLE
+                let items = stack.since_mark()?; // TUPLE
                 stack.tuple(items)?;
             }
             0x85..=0x87 => {
@@ -134,7 +139,7 @@ fn unpickle(pickle: &[u8]) -> Result<Vec<(Rc<str>, Option<Rc<Stored>>)>> {
                 stack.set(items)?;
             }
             b'u' => {
-                let items = stack.to_mark()?; // SETITEMS
+                let items = stack.since_mark()?; // SETITEMS
                 stack.set(items)?;
             }
             b'q' | b'r' | 0x94 => {
@@ -225,13 +230,13 @@ impl Stack {
 
     fn arguments(&mut self) -> Result<Rc<[Value]>> {
         match self.pop()? {
-            Value::Tuple(items) => Ok(items),
+            Value::Tuple(items, _) => Ok(items),
             _ => bail!("it calls with what is no tuple"),
         }
     }
 
     /// Takes what was put there since the last mark.
-    fn to_mark(&mut self) -> Result<Vec<Value>> {
+    fn since_mark(&mut self) -> Result<Vec<Value>> {
         let at = self.0.iter().rposition(|value| matches!(value, Value::Mark)).context(EMPTY)?;
         let items = self.0.split_off(at + 1);
         self.0.pop();
@@ -239,12 +244,12 @@ impl Stack {
     }
 
     fn tuple(&mut self, items: Vec<Value>) -> Result<()> {
-        let flat = |value: &Value| match value {
-            Value::Tuple(items) => items.iter().all(|value| !matches!(value, Value::Tuple(_))),
-            _ => true,
-        };
-        ensure!(items.iter().all(flat), "it nests tuples more deeply than a state_dict does");
-        self.0.push(Value::Tuple(items.into()));
+        ensure!(
+            !items.iter().any(|value| matches!(value, Value::Tuple(_, true))),
+            "it nests tuples more deeply than a state_dict does"
+        );
+        let nests = items.iter().any(|value| matches!(value, Value::Tuple(..)));
+        self.0.push(Value::Tuple(items.into(), nests));
         Ok(())
     }
 
@@ -313,21 +318,15 @@ fn made(callee: Value, arguments: &[Value]) -> Result<Value> {
             [
                 Value::Storage(kind, key),
                 Value::Int(offset),
-                Value::Tuple(size),
-                Value::Tuple(stride),
+                Value::Tuple(size, _),
+                Value::Tuple(stride, _),
                 ..,
             ],
-        ) => {
-            let shape =
-                numbers(size).zip(numbers(stride)).context("a tensor's shape is no numbers")?;
-            let (size, stride) = shape;
-            Ok(Value::Tensor(Rc::new(Stored {
-                kind: *kind,
-                key: key.clone(),
-                offset: *offset,
-                size,
-                stride,
-            })))
+        ) if size.len().max(stride.len()) <= MAX_DIMENSIONS => {
+            let shape = numbers(size).zip(numbers(stride));
+            let (size, stride) = shape.context("a tensor's shape is no numbers")?;
+            let (kind, key, offset) = (*kind, key.clone(), *offset);
+            Ok(Value::Tensor(Rc::new(Stored { kind, key, offset, size, stride })))
         }
         (Value::Class(Class::RebuildParameter), [Value::Tensor(tensor), ..]) => {
             Ok(Value::Tensor(tensor.clone()))
