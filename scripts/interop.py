@@ -231,7 +231,8 @@ def fixtures(folder):
         name = f"torch_{str(kind)[6:]}.pt"
         torch.save(model.state_dict(), folder / name)
         note(name, predict_torch(model.float(), 8))
-    (folder / "expected.json").write_text(json.dumps(expected, indent=0) + "\n")
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(rows)}" for name, rows in expected.items())
+    (folder / "expected.json").write_text(f"{{\n{lines}\n}}\n")
 
 
 if sys.argv[1] == "--fixtures":

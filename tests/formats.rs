@@ -220,6 +220,12 @@ fn a_pickle_is_not_executed_and_a_bomb_does_not_go_off() {
     let torch = fs::read(fixture("torch.pt")).unwrap();
     let nested = [&b"\x80\x02"[..], b")", &b"\x85".repeat(500_000), b"."].concat();
     let doubled = [&b"\x80\x02)"[..], &b"q\x00h\x00\x86".repeat(1000), b"."].concat();
+    let dimensions = [
+        &b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000tQK\x00("[..],
+        &b"K\x01".repeat(400_000),
+        b"t(K\x01ttR.",
+    ]
+    .concat();
     for (pickle, fault) in [
         (COMMAND, "it names \"os.system\", which no state_dict needs; save with torch.save("),
         (b"\x80\x02cbuiltins\neval\n.", "builtins.eval"),
@@ -235,6 +241,7 @@ fn a_pickle_is_not_executed_and_a_bomb_does_not_go_off() {
         (b"\x80\x02\x87.", "empty stack"),
         (&nested, "nests tuples"),
         (&doubled, "nests tuples"),
+        (&dimensions, "calls what no state_dict needs"),
     ] {
         let replace =
             |name: &str, bytes| if name.ends_with("data.pkl") { pickle.to_vec() } else { bytes };

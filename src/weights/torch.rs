@@ -20,6 +20,9 @@ const MAX_PICKLE: u64 = 1 << 20;
 /// The names and, where they are some, tensors of a dictionary.
 type Items = Vec<(Rc<str>, Option<Rc<Stored>>)>;
 
+/// The most dimensions of a tensor. A pickle can recall a long list in two bytes, again and again.
+const MAX_DIMENSIONS: usize = 8;
+
 /// What a pickle puts on its stack.
 #[derive(Clone)]
 enum Value {
@@ -319,17 +322,11 @@ fn made(callee: Value, arguments: &[Value]) -> Result<Value> {
                 Value::Tuple(stride, _),
                 ..,
             ],
-        ) => {
-            let shape =
-                numbers(size).zip(numbers(stride)).context("a tensor's shape is no numbers")?;
-            let (size, stride) = shape;
-            Ok(Value::Tensor(Rc::new(Stored {
-                kind: *kind,
-                key: key.clone(),
-                offset: *offset,
-                size,
-                stride,
-            })))
+        ) if size.len().max(stride.len()) <= MAX_DIMENSIONS => {
+            let shape = numbers(size).zip(numbers(stride));
+            let (size, stride) = shape.context("a tensor's shape is no numbers")?;
+            let (kind, key, offset) = (*kind, key.clone(), *offset);
+            Ok(Value::Tensor(Rc::new(Stored { kind, key, offset, size, stride })))
         }
         (Value::Class(Class::RebuildParameter), [Value::Tensor(tensor), ..]) => {
             Ok(Value::Tensor(tensor.clone()))
