@@ -18,7 +18,6 @@ use image::{
 use imageproc::contrast::{ThresholdType, otsu_level, threshold};
 use imageproc::distance_transform::{Norm, distance_transform};
 use imageproc::filter::gaussian_blur_f32;
-use imageproc::map::map_pixels;
 use imageproc::morphology::{Mask, dilate, grayscale_close, grayscale_dilate};
 use imageproc::region_labelling::{Connectivity, connected_components};
 
@@ -86,7 +85,9 @@ pub fn on_white(picture: &DynamicImage) -> RgbImage {
     if !picture.color().has_alpha() {
         return picture.to_rgb8();
     }
-    map_pixels(&picture.to_rgba8(), |Rgba([r, g, b, alpha])| {
+    let picture = picture.to_rgba8();
+    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
+        let Rgba([r, g, b, alpha]) = *picture.get_pixel(x, y);
         let mix = |color: u8| 255. + (f32::from(color) - 255.) * f32::from(alpha) / 255.;
         Rgb([r, g, b].map(|color| mix(color).round() as u8))
     })

@@ -50,8 +50,9 @@ impl MachineArgs {
 /// Which weights to use.
 #[derive(Debug, clap::Args)]
 pub struct WeightsArgs {
-    /// Weight file: .safetensors, .ot, Keras's .h5 or .keras, PyTorch's .pt [default: models/mnist.safetensors in the current
-    /// folder if it is there, else the released weights that are built in]
+    /// Weight file: .safetensors, .ot, Keras's .h5 or .keras, PyTorch's .pt [default:
+    /// models/mnist.safetensors in the current folder if it is there, else the released weights
+    /// that are built in]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 }

@@ -35,6 +35,8 @@ const CUTTER: &[u8] = include_bytes!("../../models/cutter.safetensors");
 
 /// The names of the two layers in our files.
 pub const LAYERS: [&str; 2] = ["dense_1", "dense_2"];
+/// The names of their arrays: each layer's kernel, then its bias.
+const ARRAYS: [&str; 4] = ["dense_1.weight", "dense_1.bias", "dense_2.weight", "dense_2.bias"];
 
 /// The most bytes that are taken into memory at once: the largest network's weights in float64.
 const MAX_BYTES: u64 = 8 * (PIXELS + CLASSES + 2) as u64 * MAX_HIDDEN as u64;
@@ -112,18 +114,10 @@ pub fn save_as(model: &Model, path: &Path, layers: [&str; 2]) -> Result<String> 
     Ok(sha256)
 }
 
-/// The weights, shared with the network: each layer's kernel, then its bias.
+/// The weights, shared with the network, in the order of [`ARRAYS`].
 fn variables(model: &Model) -> [Tensor; 4] {
     let variables = model.variables();
-    let names = ["dense_1.weight", "dense_1.bias", "dense_2.weight", "dense_2.bias"];
-    names.map(|name| variables[name].shallow_clone())
-}
-
-/// The values of an array in float32, little-endian.
-fn bytes(array: &Tensor) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; 4 * array.numel()];
-    array.f_copy_data_u8(&mut bytes, array.numel())?;
-    Ok(bytes)
+    ARRAYS.map(|name| variables[name].shallow_clone())
 }
 
 /// Saves what is to be known of the weights at `path` in a JSON file of the same stem beside it.

@@ -10,6 +10,7 @@ use anyhow::{Result, ensure};
 use prost::{Message, Oneof};
 use tch::Tensor;
 
+use super::ARRAYS;
 use crate::{CLASSES, PIXELS, VERSION};
 
 /// The set of operators; those used here are the same since set 14.
@@ -133,24 +134,20 @@ enum Extent {
 
 /// Writes the network: `images [N, 784]`, from 0 to 1, to `logits` and `probabilities [N, 10]`.
 pub fn write(arrays: &[Tensor; 4], path: &Path) -> Result<()> {
-    let names = ["dense_1.weight", "dense_1.bias", "dense_2.weight", "dense_2.bias"];
-    let initializer = names
+    let initializer = ARRAYS
         .iter()
         .zip(arrays)
         .map(|(name, array)| {
-            Ok(Array {
-                dims: array.size(),
-                data_type: FLOAT,
-                name: (*name).into(),
-                raw_data: super::bytes(array)?,
-            })
+            let mut raw_data = vec![0; 4 * array.numel()]; // little-endian
+            array.f_copy_data_u8(&mut raw_data, array.numel())?;
+            Ok(Array { dims: array.size(), data_type: FLOAT, name: (*name).into(), raw_data })
         })
         .collect::<Result<_>>()?;
     let graph = Graph {
         node: vec![
-            dense(["images", names[0], names[1]], "hidden"),
+            dense(["images", ARRAYS[0], ARRAYS[1]], "hidden"),
             node("Relu", &["hidden"], "active", vec![]),
-            dense(["active", names[2], names[3]], "logits"),
+            dense(["active", ARRAYS[2], ARRAYS[3]], "logits"),
             node("Softmax", &["logits"], "probabilities", vec![integer("axis", -1)]),
         ],
         name: "mnist".into(),
