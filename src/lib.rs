@@ -6,9 +6,10 @@
 //!
 //! ```text
 //! bytes ──► tensors ──► model ──► train, metrics ──────► report
-//! idx,      data,       model,    train, metrics,        report,
-//! image,    augment,    weights,  reading, runs,         plot,
-//! sheet     outlier     optimizer, comparison            events
+//! input,    data,       model,    train, metrics,        report,
+//! idx,      augment,    weights,  reading, runs,         plot,
+//! image,    outlier     optimizer, comparison            events
+//! sheet                 archive,
 //!                       device
 //! ```
 //!
@@ -58,6 +59,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod archive;
 pub mod atomic;
 pub mod augment;
 pub mod cli;
@@ -68,6 +70,7 @@ pub mod device;
 pub mod events;
 pub mod idx;
 pub mod image;
+pub mod input;
 pub mod metrics;
 pub mod model;
 pub mod optimizer;
