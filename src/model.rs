@@ -105,6 +105,10 @@ impl Model {
                 / 255.;
             let probabilities = no_grad(|| self.logits(&images).softmax(-1, Kind::Float));
             let probabilities = Vec::<f32>::try_from(probabilities.view([-1]))?;
+            ensure!(
+                probabilities.iter().all(|probability| probability.is_finite()),
+                "the network's outputs are no numbers: its weights are too large to compute with"
+            );
             predictions.extend(probabilities.as_chunks().0.iter().map(|p| Prediction::new(*p)));
         }
         Ok(predictions)
