@@ -14,7 +14,7 @@ fail() {
 }
 
 # What is missing here would otherwise fail minutes later, in a compiler's words.
-command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.88 or later, see rustup.rs"
+command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.89 or later, see rustup.rs"
 "${CXX:-c++}" --version >/dev/null 2>&1 ||
     fail "no C++ compiler found (${CXX:-c++}): install one, on Debian or Ubuntu: apt-get install g++"
 
