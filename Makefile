@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 
-.PHONY: help train test check bench libtorch tensorboard interop
+.PHONY: help train test check bench libtorch tensorboard interop fuzz faults load audit
 # Cargo resolves its own dependencies; two recipes at once would only wait for its lock.
 .NOTPARALLEL:
 
@@ -41,3 +41,22 @@ interop: libtorch ## Compare with Keras, PyTorch and onnxruntime over MNIST's te
 	cp scripts/interop.txt .interop/installed
 	cargo build --release --bin mnist --example probabilities
 	PYTHONPATH=.interop python3 scripts/interop.py .interop/files
+
+SECONDS ?= 1200
+fuzz: libtorch ## Fuzz each reader for SECONDS=1200 (needs a nightly Rust)
+	cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz
+	for target in idx image weights; do \
+		mkdir -p fuzz/corpus/$$target && \
+		cargo +nightly fuzz run -s none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 || exit 1; \
+	done
+
+faults: libtorch ## Kill the program 200 times, and let it run out of space
+	cargo test --release --test faults -- --include-ignored --nocapture
+
+load: libtorch ## A million pictures, and ten thousand trainings in one process
+	cargo test --release --test load -- --include-ignored --nocapture --test-threads 1
+
+audit: ## Check dependencies for licences and known holes (fetches RustSec's list)
+	cargo deny --version 2>/dev/null || cargo install --locked cargo-deny
+	cargo deny check

@@ -1,9 +1,13 @@
 //! Files that are either the old one or the new one, whole, whatever happens while writing.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+/// What the names of temporary files begin with.
+const PREFIX: &str = ".writing-";
 
 /// Creates the folder that `path` is to lie in, and makes sure that a file can be written there.
 ///
@@ -18,32 +22,65 @@ pub fn prepare(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The same for what is made from the file `input`, which it must not replace.
+pub fn prepare_from(path: &Path, input: &Path) -> Result<()> {
+    if fs::canonicalize(path)
+        .is_ok_and(|path| fs::canonicalize(input).is_ok_and(|input| path == input))
+    {
+        bail!("{} is {} itself; name another file to write", path.display(), input.display());
+    }
+    prepare(path)
+}
+
 /// Writes `path` by way of `write`, which is given the path of a temporary file in the same
 /// folder, with the same extension. It is synced and renamed; on an error it is removed.
 pub fn write(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     // A link stays a link: what it leads to is replaced.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let folder = folder_of(path)?;
+    remove_abandoned(folder);
     let suffix = path.extension().map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-").suffix(&suffix);
+    builder.prefix(PREFIX).suffix(&suffix);
     // As for any new file: what the user's umask allows, not only the owner.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let temporary = builder
         .tempfile_in(folder)
-        .with_context(|| format!("cannot write into the folder {}", folder.display()))?
-        .into_temp_path();
+        .with_context(|| format!("cannot write into the folder {}", folder.display()))?;
+    let _ = temporary.as_file().lock(); // says that this process is alive
     let finish = || -> Result<()> {
-        write(&temporary)?;
-        File::open(&temporary)?.sync_all()?;
-        temporary.persist(path)?;
+        write(temporary.path())?;
+        temporary.as_file().sync_all()?;
+        temporary.persist(path).map_err(|error| error.error)?;
         // The rename itself is on disk only when the folder is.
         #[cfg(unix)]
         File::open(folder)?.sync_all()?;
         Ok(())
     };
     finish().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Removes what killed processes have left: temporary files that none holds locked. A young one may
+/// not be locked yet.
+fn remove_abandoned(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_old =
+            || entry.metadata().ok().filter(Metadata::is_file)?.modified().ok()?.elapsed().ok();
+        if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())
+            && is_old().is_some_and(|age| age > Duration::from_secs(60))
+            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Waits until no other process holds the folder that `path` is to lie in, and holds it until the
+/// returned file is dropped. Where the file system knows no locks, this does nothing.
+pub fn lock(path: &Path) -> Result<Option<File>> {
+    let folder = File::open(folder_of(path)?);
+    Ok(folder.ok().filter(|folder| folder.lock().is_ok()))
 }
 
 /// The folder of `path`, made if it is missing.

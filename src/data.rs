@@ -127,7 +127,7 @@ pub fn load(dir: Option<&Path>) -> Result<Data> {
     for (name, content, ..) in FILES {
         let path = find(dir, name)?;
         let idx = idx::read(&path, content)?;
-        let ready = !idx.gzipped && path == dir.join(name);
+        let ready = !idx.gzipped && path == dir.join(name) && path.is_file(); // and no pipe
         checked.push((name, path, idx, ready));
     }
     for pair in checked.chunks_exact(2) {
@@ -219,6 +219,6 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,17 +2,18 @@
 //!
 //! Format: <http://yann.lecun.com/exdb/mnist/> (bottom of the page). A file may be gzipped.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use flate2::bufread::MultiGzDecoder;
 
-use crate::{CLASSES, SIDE};
+use crate::{CLASSES, SIDE, input};
 
 /// More samples than this are refused: all of them are held in memory, at 4 bytes a pixel.
 pub const MAX_COUNT: usize = 1_000_000;
+/// The largest file of so many images, and a little more.
+const MAX_BYTES: u64 = 1_000_000_000;
 
 /// What an IDX file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,19 +37,23 @@ pub struct Idx {
 
 /// Reads and checks the file `path`: magic number, dimensions, exact length, and the labels' range.
 pub fn read(path: &Path, content: Content) -> Result<Idx> {
-    let describe = || format!("cannot read {} as MNIST {content}", path.display());
-    let mut file = BufReader::new(File::open(path).with_context(describe)?);
-    let gzipped = file.fill_buf().with_context(describe)?.starts_with(&[0x1f, 0x8b]);
-    let parsed = match gzipped {
-        true => parse(MultiGzDecoder::new(file), content),
-        false => parse(file, content),
-    };
-    let (count, bytes) = parsed.with_context(describe)?;
+    input::open(path, MAX_BYTES)
+        .and_then(|file| parse(file, content))
+        .with_context(|| format!("cannot read {} as MNIST {content}", path.display()))
+}
+
+/// Reads and checks what may be gzipped.
+pub fn parse(mut reader: impl BufRead, content: Content) -> Result<Idx> {
+    let gzipped = reader.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+    let (count, bytes) = match gzipped {
+        true => unpacked(MultiGzDecoder::new(reader), content),
+        false => unpacked(reader, content),
+    }?;
     Ok(Idx { count, bytes, gzipped })
 }
 
 /// Reads unpacked IDX bytes; never more of them than the header, once checked, calls for.
-pub fn parse(mut reader: impl Read, content: Content) -> Result<(usize, Vec<u8>)> {
+fn unpacked(mut reader: impl Read, content: Content) -> Result<(usize, Vec<u8>)> {
     let (magic, header_length, item) = match content {
         Content::Images => (2051, 16, SIDE * SIDE),
         Content::Labels => (2049, 8, 1),

@@ -4,30 +4,36 @@
 //! with its aspect kept, anti-aliased, and its centre of mass is put at the centre of 28×28.
 
 use std::array;
-use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::{Condvar, Mutex, PoisonError};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
 use image::{
-    DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageReader, Limits, Luma, Rgb, RgbImage,
-    Rgba,
+    DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Luma,
+    Rgb, RgbImage, Rgba,
 };
 use imageproc::contrast::{ThresholdType, otsu_level, threshold};
 use imageproc::distance_transform::{Norm, distance_transform};
 use imageproc::filter::gaussian_blur_f32;
 use imageproc::morphology::{Mask, dilate, grayscale_close, grayscale_dilate};
 use imageproc::region_labelling::{Connectivity, connected_components};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::{PIXELS, SIDE};
+use crate::{PIXELS, SIDE, input};
 
 /// A digit as the network sees it: rows of 28 pixels, 0 for paper to 255 for full ink.
 pub type Digit = [u8; PIXELS];
 
 /// Pictures of more pixels are refused: decoded, they would take over 400 MB.
-pub const MAX_PIXELS: u64 = 50_000_000;
+pub const MAX_PIXELS: u64 = if cfg!(fuzzing) { 1 << 20 } else { 50_000_000 };
+/// So many pixels in 16-bit RGBA: files, and what decoders take, may not be larger.
+const MAX_BYTES: u64 = MAX_PIXELS * 8;
 
 /// Longest side, in pixels, at which a digit is looked for; larger pictures are shrunk to it.
 const WORKING_SIDE: u32 = 512;
@@ -42,9 +48,11 @@ const BLANK: &str = "it is blank: nothing stands out from the background";
 ///
 /// The format is told by the content: PNG, JPEG, BMP, GIF (its first frame), WebP, TIFF or PNM.
 pub fn read(path: &Path) -> Result<Digit> {
-    decode(path)
-        .and_then(|grey| normalise(&grey))
-        .with_context(|| format!("cannot read the image {}", path.display()))
+    let read = || {
+        let (picture, _reserved) = from_reader_reserved(input::open(path, MAX_BYTES)?)?;
+        normalise(&grey(&picture))
+    };
+    input::contained(read).with_context(|| format!("cannot read the image {}", path.display()))
 }
 
 /// Decodes a picture to grey, upright (by its EXIF orientation) and with transparent parts white.
@@ -52,24 +60,130 @@ pub fn decode(path: &Path) -> Result<GrayImage> {
     Ok(grey(&open(path)?))
 }
 
-/// Decodes a picture, upright by its EXIF orientation.
+/// Decodes the picture in the file `path`, upright by its EXIF orientation.
 pub fn open(path: &Path) -> Result<DynamicImage> {
-    let mut reader = ImageReader::new(BufReader::new(File::open(path)?)).with_guessed_format()?;
-    ensure!(reader.format().is_some(), "it is no PNG, JPEG, BMP, GIF, WebP, TIFF or PNM picture");
+    input::contained(|| from_reader(input::open(path, MAX_BYTES)?))
+}
+
+/// Decodes a picture, upright by its EXIF orientation. One that is not all there is refused.
+pub fn from_reader(reader: impl BufRead + Seek) -> Result<DynamicImage> {
+    Ok(from_reader_reserved(reader)?.0)
+}
+
+fn from_reader_reserved(reader: impl BufRead + Seek) -> Result<(DynamicImage, Reserved)> {
+    let reader = ImageReader::new(reader).with_guessed_format()?;
+    let (mut picture, orientation, reserved) = match reader.format() {
+        Some(ImageFormat::Jpeg) => jpeg(reader.into_inner())?,
+        Some(_) => other_than_jpeg(reader)?,
+        None => bail!("it is no PNG, JPEG, BMP, GIF, WebP, TIFF or PNM picture"),
+    };
+    picture.apply_orientation(orientation);
+    Ok((picture, reserved))
+}
+
+type Decoded = (DynamicImage, Orientation, Reserved);
+
+fn other_than_jpeg<R: BufRead + Seek>(mut reader: ImageReader<R>) -> Result<Decoded> {
     let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_PIXELS * 8); // 16-bit RGBA
+    limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
     let mut decoder = reader.into_decoder()?;
-    let (width, height) = decoder.dimensions();
+    let pixels = check_size(decoder.dimensions())?;
+    let reserved = reserve(pixels);
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    Ok((DynamicImage::from_decoder(decoder)?, orientation, reserved))
+}
+
+/// The decoder of [`image`] fills up with grey what is missing of a JPEG.
+fn jpeg(mut reader: impl BufRead + Seek) -> Result<Decoded> {
+    let large = reader.seek(SeekFrom::End(0))? > MAX_PIXELS;
+    let reserved = large.then(|| reserve(MAX_PIXELS));
+    reader.rewind()?;
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes)?;
+    let (end, scans) = end_of_jpeg(&bytes).context("its end is missing")?;
+    bytes.truncate(end);
+    // The decoder takes the end of the file for that of the scan, however early it comes. If it is
+    // missing, the decoder notices; but it reads ahead by up to 8 bytes.
+    bytes.extend(if scans == 1 { &[0; 16][..] } else { b"\xff\xd9" });
+    // What surrounds the pixels may be odd, but not they.
+    let options = |strict: bool| {
+        let side = usize::from(u16::MAX);
+        let options = DecoderOptions::default().set_strict_mode(strict);
+        options.set_max_width(side).set_max_height(side)
+    };
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes[..]), options(false));
+    decoder.decode_headers()?;
+    let (width, height) = decoder.dimensions().context("it has no size")?;
+    let (width, height) = (width as u32, height as u32);
+    let pixels = check_size((width, height))?;
+    let reserved = reserved.unwrap_or_else(|| reserve(pixels));
+    let color = match decoder.input_colorspace() {
+        Some(ColorSpace::Luma) => ColorSpace::Luma,
+        _ => ColorSpace::RGB,
+    };
+    decoder.set_options(options(true).jpeg_set_out_colorspace(color));
+    let pixels = decoder.decode().map_err(|error| anyhow!("it is damaged: {error}"))?;
+    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
+    let picture = match color {
+        ColorSpace::Luma => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        _ => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+    };
+    let picture = picture.context("it has not as many pixels as it says")?;
+    Ok((picture, orientation.unwrap_or(Orientation::NoTransforms), reserved))
+}
+
+/// Where in a JPEG the marker of its end is, and how many scans come before; nothing if there is no end.
+///
+/// Format: <https://www.w3.org/Graphics/JPEG/itu-t81.pdf>, annex B.
+fn end_of_jpeg(bytes: &[u8]) -> Option<(usize, usize)> {
+    let (mut at, mut scans) = (2, 0);
+    loop {
+        // Neither a pixel's FF, nor padding, nor a restart within a scan.
+        let is_marker =
+            |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 1 | 0xd0..=0xd8 | 0xff);
+        at += bytes.get(at..)?.windows(2).position(is_marker)?;
+        match bytes[at + 1] {
+            0xd9 => return Some((at, scans)),
+            0xda => scans += 1,
+            _ => {}
+        }
+        at += 2 + usize::from(u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]));
+    }
+}
+
+/// The number of pixels, if they are not too many.
+fn check_size((width, height): (u32, u32)) -> Result<u64> {
+    let pixels = u64::from(width) * u64::from(height);
     ensure!(
-        u64::from(width) * u64::from(height) <= MAX_PIXELS,
+        pixels <= MAX_PIXELS,
         "it has {width}×{height} pixels, more than the {MAX_PIXELS} supported; make it smaller"
     );
-    ensure!(width > 0 && height > 0, "it has no pixels");
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder)?;
-    picture.apply_orientation(orientation);
-    Ok(picture)
+    ensure!(pixels > 0, "it has no pixels");
+    Ok(pixels)
+}
+
+/// Pixels that [`read`] is at work on, in all threads: no more than `MAX_PIXELS`, so that memory does
+/// not depend on how many threads there are.
+static IN_WORK: Mutex<u64> = Mutex::new(0);
+static DONE: Condvar = Condvar::new();
+
+struct Reserved(u64);
+
+/// Waits until there is room for so many pixels more.
+fn reserve(pixels: u64) -> Reserved {
+    let in_work = IN_WORK.lock().unwrap_or_else(PoisonError::into_inner);
+    let full = |in_work: &mut u64| *in_work + pixels > MAX_PIXELS;
+    let mut in_work = DONE.wait_while(in_work, full).unwrap_or_else(PoisonError::into_inner);
+    *in_work += pixels;
+    Reserved(pixels)
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        *IN_WORK.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
+        DONE.notify_all();
+    }
 }
 
 /// The picture in grey, with transparent parts white.

@@ -6,9 +6,10 @@
 //!
 //! ```text
 //! bytes ──► tensors ──► model ──► train, metrics ──────► report
-//! idx,      data,       model,    train, metrics,        report,
-//! image,    augment,    weights,  reading, runs,         plot,
-//! sheet     outlier     optimizer, comparison            events
+//! input,    data,       model,    train, metrics,        report,
+//! idx,      augment,    weights,  reading, runs,         plot,
+//! image,    outlier     optimizer, comparison            events
+//! sheet
 //!                       device
 //! ```
 //!
@@ -68,6 +69,7 @@ pub mod device;
 pub mod events;
 pub mod idx;
 pub mod image;
+pub mod input;
 pub mod metrics;
 pub mod model;
 pub mod optimizer;

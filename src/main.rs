@@ -1,12 +1,20 @@
 //! The program `mnist`.
 
 use std::io::{self, Write};
+use std::panic;
 use std::process::ExitCode;
 
 use clap::Parser;
 use tch_mnist::cli::Cli;
+use tch_mnist::input;
 
 fn main() -> ExitCode {
+    let show = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if !input::is_contained() {
+            show(panic);
+        }
+    }));
     match Cli::parse().run() {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,

@@ -11,8 +11,8 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::{CLASSES, PIXELS, image};
 
-/// The most hidden units that are supported; the weights then take 3.3 GB.
-pub const MAX_HIDDEN: i64 = 1 << 20;
+/// The most hidden units that are supported; the weights then take 208 MB.
+pub const MAX_HIDDEN: i64 = 1 << 16;
 
 /// The name of the weights that have a column for each pixel.
 const DENSE_1: &str = "dense_1.weight";
@@ -147,6 +147,10 @@ impl Model {
                 / 255.;
             let probabilities = no_grad(|| self.logits(&images).softmax(-1, Kind::Float));
             let probabilities = Vec::<f32>::try_from(probabilities.view([-1]))?;
+            ensure!(
+                probabilities.iter().all(|probability| probability.is_finite()),
+                "the network's outputs are no numbers: its weights are too large to compute with"
+            );
             predictions.extend(probabilities.as_chunks().0.iter().map(|p| Prediction::new(*p)));
         }
         Ok(predictions)

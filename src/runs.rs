@@ -1,6 +1,6 @@
 //! What is to be known of a run of training, and files that keep runs, one a line.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -143,6 +143,11 @@ impl Runs {
         atomic::prepare(path)?;
         let open = || -> Result<Runs> {
             let file = OpenOptions::new().create(true).append(true).open(path)?;
+            // Until it is dropped. There may be no locks on this file system; then nothing is told.
+            ensure!(
+                !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
+                "another program is writing to it; wait for its end, or name another folder"
+            );
             file.set_len(text(path)?.len() as u64)?;
             #[cfg(unix)]
             File::open(path.parent().unwrap_or(path))?.sync_all()?; // its name, should it be new

@@ -270,36 +270,5 @@ fn a_pickle_is_not_executed_and_a_bomb_does_not_go_off() {
     assert!(refusal(&path).contains("not little-endian"));
     fs::write(&path, &torch[torch.len() / 2..]).unwrap();
     refusal(&path);
-    assert!(refusal(&place.path("")).contains("no regular file"));
-}
-
-#[test]
-fn damaged_files_are_refused_or_read_but_never_a_panic() {
-    let place = Place::new();
-    let mut random = 1u64;
-    let mut next = |below: usize| {
-        random =
-            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) as usize % below
-    };
-    for name in ["keras3.h5", "keras2.h5", "keras3.keras", "torch.pt", "torch.safetensors"] {
-        let bytes = fs::read(fixture(name)).unwrap();
-        let path = place.path(name);
-        for round in 0..150 {
-            let mut damaged = bytes.clone();
-            if round % 3 == 0 {
-                damaged.truncate(next(bytes.len()));
-            }
-            for _ in 0..round % 5 {
-                // Headers are at both ends.
-                let at = next(damaged.len().clamp(1, 4000));
-                let at = if round % 2 == 0 { at } else { damaged.len().saturating_sub(at + 1) };
-                if let Some(byte) = damaged.get_mut(at) {
-                    *byte = [0, 1, 127, 128, 255, next(256) as u8][next(6)];
-                }
-            }
-            fs::write(&path, &damaged).unwrap();
-            let _ = weights::load(&path, Device::Cpu);
-        }
-    }
+    assert!(refusal(&place.path("")).contains("it is a folder"));
 }

@@ -48,8 +48,7 @@ fn a_saved_network_gives_the_same_logits_to_the_bit() {
     let (model, _) = train(&data, &config(0));
     for name in ["new/folder/a.safetensors", "a.ot"] {
         let path = place.path(name);
-        let sha256 = weights::save(&model, &path).unwrap();
-        assert_eq!(sha256, data::sha256_hex(&fs::read(&path).unwrap()));
+        weights::save(&model, &path).unwrap();
         let loaded = weights::load(&path, Device::Cpu).unwrap();
         assert_eq!(loaded.hidden(), 32);
         assert_eq!(model.logits(&data.test.images), loaded.logits(&data.test.images));
@@ -419,7 +418,7 @@ fn faulty_weights_are_refused_with_the_fault() {
         (with("dense_1.bias", Some(shape(&[1]))), "\"dense_1.bias\" [1]"),
         (with("dense_2.weight", Some(shape(&[1, 4]))), "\"dense_2.weight\" [1, 4]"),
         (with("dense_1.weight", Some(shape(&[4, 783]))), "\"dense_1.weight\" [4, 783]"),
-        (with("dense_2.bias", Some(shape(&[10]).to_kind(tch::Kind::Int64))), "type Int64"),
+        (with("dense_2.bias", Some(shape(&[10]).to_kind(tch::Kind::Int64))), "expected float32"),
         (with("dense_2.bias", Some(shape(&[10]) * f64::NAN)), "not a number"),
     ];
     for (tensors, fault) in cases {

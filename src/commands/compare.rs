@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use rayon::iter::{ParallelBridge, ParallelIterator};
 use tch::Device;
 
-use super::training::{self, INTERRUPTED, TrainingArgs, learning_rate};
+use super::training::{self, TrainingArgs, learning_rate};
 use super::{note, print_json};
 use crate::comparison::compare;
 use crate::data::Data;
@@ -69,10 +69,10 @@ struct Done {
 }
 
 impl Args {
-    /// Trains every optimizer with every seed. Ctrl-C ends the runs in progress, keeps the others
-    /// and gives the exit code 130.
+    /// Trains every optimizer with every seed. Ctrl-C and SIGTERM end the runs in progress, keep
+    /// the others and give the exit codes 130 and 143.
     pub fn run(&self) -> Result<ExitCode> {
-        let stop = training::stop_on_interrupt()?;
+        let stop = training::stop_on_signal()?;
         let (device, reason) = self.training.machine.start()?;
         if device == Device::Cpu && self.training.machine.threads.is_none() {
             tch::set_num_threads(1);
@@ -97,7 +97,7 @@ impl Args {
                 ),
                 None => "Interrupted: without --output-dir, nothing is kept".into(),
             });
-            return Ok(INTERRUPTED.into());
+            return Ok(training::interrupted(&stop));
         }
         self.finish(&plan, &done.runs)?;
         done.failure.map_or(Ok(ExitCode::SUCCESS), Err)
@@ -160,7 +160,7 @@ impl Args {
         done: Done,
         data: Data,
         device: Device,
-        stop: &AtomicBool,
+        stop: &AtomicUsize,
     ) -> Result<Done> {
         let is_done =
             |planned: &Configuration| done.runs.iter().any(|run| run.configuration == *planned);
@@ -216,7 +216,7 @@ impl Args {
         &self,
         configuration: &Configuration,
         data: &Data,
-        stop: &AtomicBool,
+        stop: &AtomicUsize,
         step: &dyn Fn(&Progress),
     ) -> Result<Option<Run>> {
         if training::flow(stop).is_break() {

@@ -1,11 +1,10 @@
 //! `mnist convert`: weights from one format to another.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use tch::Device;
 
 use crate::{atomic, weights};
@@ -34,16 +33,10 @@ fn names(text: &str) -> Result<[String; 2], String> {
 impl Args {
     /// Reads, checks and writes.
     pub fn run(&self) -> Result<ExitCode> {
-        let (input, output) = (self.input.display(), self.output.display());
-        if let (Ok(from), Ok(to)) = (fs::canonicalize(&self.input), fs::canonicalize(&self.output))
-            && from == to
-        {
-            bail!("{output} is {input} itself; name another file to write");
-        }
-        atomic::prepare(&self.output)?;
+        atomic::prepare_from(&self.output, &self.input)?;
         let model = weights::load(&self.input, Device::Cpu)?;
         weights::save_as(&model, &self.output, self.names.each_ref().map(String::as_str))?;
-        writeln!(io::stdout(), "Saved: {output}")?;
+        writeln!(io::stdout(), "Saved: {}", self.output.display())?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::{MachineArgs, WeightsArgs, print_json, start};
@@ -31,6 +31,8 @@ impl Args {
         let (model, name) = start(&self.machine, &self.weights)?;
         let test = data::load(self.data.as_deref())?.test;
         let evaluation = metrics::evaluate(&model, &test)?;
+        let loss = evaluation.loss;
+        ensure!(loss.is_finite(), "the loss of {name} is {loss}: its weights are too large");
         let mut out = io::stdout().lock();
         if self.json {
             let value = json!({

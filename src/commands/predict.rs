@@ -1,9 +1,10 @@
 //! `mnist predict`: which digits pictures show.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ::image::RgbImage;
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -12,10 +13,12 @@ use super::{MachineArgs, WeightsArgs, note, print_json, start};
 use crate::image::Digit;
 use crate::model::Prediction;
 use crate::plot::{self, Explanation};
-use crate::{CLASSES, atomic, image, report};
+use crate::{CLASSES, atomic, image, input, report};
 
 /// Pictures that are decoded, on all cores, and classified at a time.
 const BATCH: usize = 256;
+/// Bytes in a line of standard input; no system has longer paths.
+const MAX_PATH: u64 = 1 << 16;
 
 /// Tell which digit each picture shows
 #[derive(Debug, clap::Args)]
@@ -54,7 +57,7 @@ impl Args {
         if let Some(path) = &self.explain {
             let one = self.images.len() == 1 && self.images[0].as_os_str() != "-";
             ensure!(one, "--explain draws one picture; give the path of one image");
-            atomic::prepare(path)?;
+            atomic::prepare_from(path, &self.images[0])?;
         }
         // Unless --threads says otherwise: the cores are for decoding, and libtorch's threads would
         // spin on them.
@@ -76,14 +79,12 @@ impl Args {
                 break;
             }
             let (mut read, mut digits) = (Vec::new(), Vec::new());
-            let results: Vec<Result<_>> = batch
-                .into_par_iter()
-                .map(|path| path.and_then(|path| Ok((image::read(&path)?, path))))
-                .collect();
+            let results: Vec<Result<_>> =
+                batch.into_par_iter().map(|path| self.look(path?)).collect();
             for result in results {
                 match result {
-                    Ok((digit, path)) => {
-                        read.push(path);
+                    Ok((path, digit, input)) => {
+                        read.push((path, input));
                         digits.push(digit);
                     }
                     Err(error) => {
@@ -92,10 +93,12 @@ impl Args {
                     }
                 }
             }
-            for ((path, digit), prediction) in read.iter().zip(&digits).zip(model.predict(&digits)?)
+            let predictions = model.predict(&digits)?;
+            for (((path, input), digit), prediction) in
+                read.into_iter().zip(&digits).zip(predictions)
             {
-                if let Some(output) = &self.explain {
-                    explain(path, digit, &prediction, output)?;
+                if let Some((output, input)) = self.explain.as_ref().zip(input) {
+                    explain(&path, input, digit, &prediction, output)?;
                 }
                 let path = path.to_string_lossy();
                 if self.json {
@@ -108,36 +111,66 @@ impl Args {
         }
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
+
+    /// The digit in a picture, and if it is to be explained, the picture.
+    fn look(&self, path: PathBuf) -> Result<(PathBuf, Digit, Option<RgbImage>)> {
+        if self.explain.is_none() {
+            let digit = image::read(&path)?;
+            return Ok((path, digit, None));
+        }
+        let look = || {
+            let picture = image::open(&path)?;
+            let digit = image::normalise(&image::grey(&picture))?;
+            Ok((digit, Some(image::on_white(&picture))))
+        };
+        let (digit, input) = input::contained(look)
+            .with_context(|| format!("cannot read the image {}", path.display()))?;
+        Ok((path, digit, input))
+    }
 }
 
 /// Draws how `path` came to be read so.
-fn explain(path: &Path, digit: &Digit, prediction: &Prediction, output: &Path) -> Result<()> {
+fn explain(
+    path: &Path,
+    input: RgbImage,
+    digit: &Digit,
+    prediction: &Prediction,
+    output: &Path,
+) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let explanation = Explanation {
         title: format!("{name}: {}", report::prediction(prediction, 1)),
-        input: image::on_white(&image::open(path)?),
+        input,
         digit: *digit,
         prediction: prediction.clone(),
     };
     plot::save(&explanation, output)
 }
 
-/// Paths from standard input; on Unix they need not be UTF-8.
+/// Paths from standard input, one a line; on Unix they need not be UTF-8. What cannot be read now
+/// cannot be read again, and is the last.
 fn lines() -> impl Iterator<Item = Result<PathBuf>> {
-    let mut failed = false; // what cannot be read now cannot be read again
-    let lines = io::stdin().lock().split(b'\n').map_while(move |line| {
-        (!failed).then(|| {
-            failed = line.is_err();
-            line.context("cannot read paths from standard input")
-        })
-    });
-    lines.filter_map(|line| {
-        let line = match line {
-            Ok(line) => line,
-            Err(error) => return Some(Err(error)),
-        };
-        let line = line.strip_suffix(b"\r").unwrap_or(&line);
-        (!line.is_empty()).then(|| path(line))
+    let mut input = io::stdin().lock();
+    let mut next = move || -> Result<Option<PathBuf>> {
+        loop {
+            let mut line = Vec::new();
+            let read = (&mut input).take(MAX_PATH + 1).read_until(b'\n', &mut line);
+            if read.context("cannot read paths from standard input")? == 0 {
+                return Ok(None);
+            }
+            ensure!(line.len() as u64 <= MAX_PATH, "on standard input is a line that is no path");
+            let line = line.strip_suffix(b"\n").unwrap_or(&line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if !line.is_empty() {
+                return path(line).map(Some);
+            }
+        }
+    };
+    let mut failed = false;
+    std::iter::from_fn(move || {
+        let line = if failed { None } else { next().transpose() };
+        failed |= line.as_ref().is_some_and(Result::is_err);
+        line
     })
 }
 

@@ -1,6 +1,7 @@
 //! `mnist read`: photographs and scans of several digits → text.
 
-use std::io::{self, Write};
+use std::fs;
+use std::io::{self, Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,9 +10,8 @@ use image::{DynamicImage, ImageFormat};
 use serde_json::json;
 
 use super::{MachineArgs, WeightsArgs, note, print_json, share, start};
-use crate::model::Model;
-use crate::reading;
-use crate::{atomic, image as picture, plot, report, weights};
+use crate::reading::{self, Read};
+use crate::{atomic, image as picture, input, plot, report, weights};
 
 /// Read the digits of a photograph or scan, line by line
 #[derive(Debug, clap::Args)]
@@ -42,18 +42,20 @@ impl Args {
             if self.images.len() > 1 {
                 bail!("--annotate draws one picture, but {} are given", self.images.len());
             }
-            ImageFormat::from_path(path)
-                .with_context(|| format!("cannot write {}; end it in .png", path.display()))?;
-            atomic::prepare(path)?;
+            format(path)?;
+            atomic::prepare_from(path, &self.images[0])?;
         }
         let (model, _) = start(&self.machine, &self.weights)?;
         let cutter = weights::cutter(model.device())?;
         let mut failed = false;
         for path in &self.images {
-            let picture = picture::open(path)
-                .with_context(|| format!("cannot read the image {}", path.display()));
-            match picture {
-                Ok(picture) => self.read(&model, &cutter, path, &picture)?,
+            let read = input::contained(|| {
+                let picture = picture::open(path)?;
+                let lines = reading::read(&model, &cutter, &picture::grey(&picture))?;
+                Ok((picture, lines))
+            });
+            match read.with_context(|| format!("cannot read the image {}", path.display())) {
+                Ok((picture, lines)) => self.show(path, &picture, &lines)?,
                 Err(error) => {
                     failed = true;
                     note(&format!("error: {error:#}"));
@@ -63,21 +65,19 @@ impl Args {
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    fn read(
-        &self,
-        model: &Model,
-        cutter: &Model,
-        path: &Path,
-        picture: &DynamicImage,
-    ) -> Result<()> {
-        let lines = reading::read(model, cutter, &picture::grey(picture))?;
+    fn show(&self, path: &Path, picture: &DynamicImage, lines: &[Vec<Read>]) -> Result<()> {
         let name = path.display();
         if lines.is_empty() {
             note(&format!("{name}: nothing is written there"));
         }
         if let Some(output) = &self.annotate {
-            let drawn = plot::annotate(picture::on_white(picture), &lines, self.min_confidence)?;
-            atomic::write(output, |temporary| Ok(drawn.save(temporary)?))?;
+            let drawn = plot::annotate(picture::on_white(picture), lines, self.min_confidence)?;
+            // By way of memory: on a full disk, `save` leaves half a file and says nothing.
+            let mut bytes = Cursor::new(Vec::new());
+            drawn
+                .write_to(&mut bytes, format(output)?)
+                .with_context(|| format!("cannot write {}", output.display()))?;
+            atomic::write(output, |temporary| Ok(fs::write(temporary, bytes.get_ref())?))?;
         }
         let mut out = io::stdout().lock();
         if self.json {
@@ -92,9 +92,14 @@ impl Args {
         if self.images.len() > 1 {
             writeln!(out, "{name}:")?;
         }
-        for line in &lines {
+        for line in lines {
             writeln!(out, "{}", report::line(line, self.min_confidence))?;
         }
         Ok(())
     }
+}
+
+fn format(path: &Path) -> Result<ImageFormat> {
+    ImageFormat::from_path(path)
+        .with_context(|| format!("cannot write {}; end it in .png", path.display()))
 }

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use indicatif::ProgressBar;
-use serde_json::json;
 
 use super::log::Log;
-use super::training::{self, INTERRUPTED, TrainingArgs, stop_on_interrupt};
+use super::training::{self, TrainingArgs};
 use super::{DEFAULT_WEIGHTS, print_json};
 use crate::optimizer::Optimizer;
 use crate::runs::Run;
@@ -41,10 +40,10 @@ pub struct Args {
 }
 
 impl Args {
-    /// Trains, saves and evaluates. Ctrl-C ends after the current batch, keeps the last complete
-    /// epoch's weights and gives the exit code 130.
+    /// Trains, saves and evaluates. Ctrl-C and SIGTERM end after the current batch, keep the last
+    /// complete epoch's weights and give the exit codes 130 and 143.
     pub fn run(&self) -> Result<ExitCode> {
-        let stop = stop_on_interrupt()?;
+        let stop = training::stop_on_signal()?;
         weights::check_output(&self.output)?;
         if let Some(path) = &self.plot {
             atomic::prepare(path)?;
@@ -78,17 +77,14 @@ impl Args {
         display.clear();
         if history.epochs.is_empty() {
             display.line("Interrupted before the first epoch was complete; nothing is saved")?;
-            return Ok(INTERRUPTED.into());
+            return Ok(training::interrupted(&stop));
         }
 
         let test = training::test(&model, &data.test)?;
-        let sha256 = weights::save(&model, &self.output)?;
         let run = Run::new(configuration, history.epochs, test);
         let mut record = serde_json::to_value(&run)?;
         record["interrupted"] = history.interrupted.into();
-        let file = self.output.file_name().map(|name| name.to_string_lossy());
-        record["weights"] = json!({"file": file, "sha256": sha256});
-        weights::save_record(&record, &self.output)?;
+        weights::save_with_record(&model, &mut record, &self.output)?;
         if let Some(path) = &self.plot {
             plot::save(&plot::training(&run.history), path)?;
         }
@@ -108,7 +104,7 @@ impl Args {
         if self.json {
             print_json(&mut io::stdout().lock(), &record)?;
         }
-        Ok(if history.interrupted { INTERRUPTED.into() } else { ExitCode::SUCCESS })
+        Ok(if history.interrupted { training::interrupted(&stop) } else { ExitCode::SUCCESS })
     }
 }
 

@@ -4,11 +4,14 @@ use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use tch::Device;
 
 use super::{MachineArgs, share};
@@ -21,8 +24,6 @@ use crate::runs::{Configuration, Test};
 use crate::train::{Config, Precision, Schedule};
 use crate::{device, weights};
 
-/// Exit code of a program that was ended by Ctrl-C.
-pub const INTERRUPTED: u8 = 130;
 /// The number of hidden units when neither `--hidden` nor `--init` tells.
 const DEFAULT_HIDDEN: i64 = 512;
 
@@ -148,28 +149,30 @@ impl TrainingArgs {
     }
 }
 
-/// Becomes true at the first Ctrl-C; the second ends the program at once.
-#[allow(unsafe_code)]
-pub fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let seen = stop.clone();
-    ctrlc::set_handler(move || {
-        if seen.swap(true, Ordering::Relaxed) {
-            // SAFETY: it only ends the process. Nothing is torn down, unlike by `exit`, while libtorch
-            // is still computing on the main thread.
-            unsafe { libc::_exit(INTERRUPTED.into()) };
-        }
-    })
-    .context("cannot listen for Ctrl-C")?;
+/// Becomes the number of the signal at the first Ctrl-C or SIGTERM; the second one ends the program at
+/// once. Nothing is torn down then, while libtorch is still computing on the main thread.
+pub fn stop_on_signal() -> Result<Arc<AtomicUsize>> {
+    let (stop, again) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 128 + signal, again.clone())
+            .and_then(|_| flag::register(signal, again.clone()))
+            .and_then(|_| flag::register_usize(signal, stop.clone(), signal as usize))
+            .context("cannot listen for Ctrl-C")?;
+    }
     Ok(stop)
 }
 
 /// Whether to go on with a training.
-pub fn flow(stop: &AtomicBool) -> ControlFlow<()> {
+pub fn flow(stop: &AtomicUsize) -> ControlFlow<()> {
     match stop.load(Ordering::Relaxed) {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
+        0 => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(()),
     }
+}
+
+/// The exit code of a program that was ended by the signal: 130 after Ctrl-C, 143 after SIGTERM.
+pub fn interrupted(stop: &AtomicUsize) -> ExitCode {
+    (128 + stop.load(Ordering::Relaxed) as u8).into()
 }
 
 /// Loss and accuracy of a trained network on the test set.

@@ -7,8 +7,7 @@ mod digits;
 mod explanation;
 pub mod terminal;
 
-use std::fs::{self, File};
-use std::io::BufWriter;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -69,16 +68,21 @@ fn is_svg(path: &Path) -> Result<bool> {
 
 /// Writes a picture, atomically, as PNG or SVG, whichever its name says.
 pub fn save(picture: &impl Picture, path: &Path) -> Result<()> {
-    let svg = is_svg(path)?;
-    atomic::write(path, |temporary| match svg {
-        true => Ok(fs::write(temporary, to_svg(picture)?)?),
+    // By way of memory: a buffered file would say nothing of a full disk.
+    let bytes = match is_svg(path)? {
+        true => to_svg(picture)?.into_bytes(),
         false => {
-            let file = BufWriter::new(File::create(temporary)?);
-            let png =
-                PngEncoder::new_with_quality(file, CompressionType::Best, FilterType::NoFilter);
-            Ok(to_pixels(picture)?.write_with_encoder(png)?)
+            let mut bytes = Vec::new();
+            let png = PngEncoder::new_with_quality(
+                &mut bytes,
+                CompressionType::Best,
+                FilterType::NoFilter,
+            );
+            to_pixels(picture)?.write_with_encoder(png)?;
+            bytes
         }
-    })
+    };
+    atomic::write(path, |temporary| Ok(fs::write(temporary, &bytes)?))
 }
 
 /// Draws a picture as pixels.

@@ -39,8 +39,7 @@ pub fn read_h5(file: File) -> Result<Contents> {
 pub fn read_keras(mut archive: Archive) -> Result<Contents> {
     let config = entry(&mut archive, "config.json", MAX_CONFIG)?;
     check_config(std::str::from_utf8(&config).context("its config.json is not UTF-8")?)?;
-    // An optimizer may keep two values for each weight.
-    let weights = entry(&mut archive, "model.weights.h5", 3 * MAX_BYTES)?;
+    let weights = entry(&mut archive, "model.weights.h5", MAX_BYTES)?;
     contents(&File::from_bytes(weights)?)
 }
 
@@ -235,7 +234,7 @@ pub fn write_keras(arrays: &[Tensor; 4], path: &Path) -> Result<()> {
         ("config.json", config(arrays[1].size()[0]).to_string().into_bytes()),
         ("model.weights.h5", file.finish()?),
     ] {
-        archive.start_file(name, stored.large_file(bytes.len() >= 1 << 31))?;
+        archive.start_file(name, stored)?;
         archive.write_all(&bytes)?;
     }
     archive.finish()?;

@@ -16,17 +16,20 @@ mod onnx;
 mod torch;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufReader, Read as _};
+use std::fs;
+use std::io::{Cursor, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor, no_grad};
 use zip::ZipArchive;
 
 use crate::data::sha256_hex;
 use crate::model::{MAX_HIDDEN, Model};
-use crate::{CLASSES, PIXELS, atomic};
+use crate::{CLASSES, PIXELS, atomic, input};
 
 /// The released weights.
 const RELEASED: &[u8] = include_bytes!("../../models/released.safetensors");
@@ -40,6 +43,10 @@ const ARRAYS: [&str; 4] = ["dense_1.weight", "dense_1.bias", "dense_2.weight", "
 
 /// The most bytes that are taken into memory at once: the largest network's weights in float64.
 const MAX_BYTES: u64 = 8 * (PIXELS + CLASSES + 2) as u64 * MAX_HIDDEN as u64;
+/// The most bytes of a header of safetensors, and of an archive's small files.
+const MAX_HEADER: u64 = 1 << 20;
+/// The most bytes of a record; those of a hundred thousand epochs are smaller.
+const MAX_RECORD: u64 = 1 << 26;
 
 /// How many times smaller a file may be than what is in it. Weights hardly shrink when they are
 /// packed: what unpacks to far more is made to fill memory.
@@ -63,10 +70,25 @@ struct Contents {
 /// Takes the values of an array into memory.
 type Read = Box<dyn FnMut(&str) -> Result<Tensor>>;
 
-/// A zip archive in a file of `length` bytes.
+/// A zip archive of `length` bytes.
 struct Archive {
-    zip: ZipArchive<BufReader<File>>,
+    zip: ZipArchive<Cursor<Vec<u8>>>,
     length: u64,
+}
+
+/// What a record says of the weights beside it.
+#[derive(Deserialize)]
+struct Record {
+    weights: Weights,
+}
+
+#[derive(Deserialize)]
+struct Weights {
+    file: String,
+    sha256: String,
+    /// The SHA-256 of the weights that were there before.
+    #[serde(default)]
+    replaced: Option<String>,
 }
 
 /// Makes sure that weights and their record can be saved at `path`: the extension is known, the
@@ -77,15 +99,43 @@ pub fn check_output(path: &Path) -> Result<()> {
     atomic::prepare(&record_of(path))
 }
 
-/// Saves the weights of `model`, atomically, and returns the SHA-256 of the file in hexadecimal.
-/// The extension says the format.
-pub fn save(model: &Model, path: &Path) -> Result<String> {
+/// Saves the weights of `model`, atomically. The extension says the format.
+///
+/// A record of other weights in a file of that name must not lie beside it.
+pub fn save(model: &Model, path: &Path) -> Result<()> {
     save_as(model, path, LAYERS)
 }
 
 /// Does as [`save`], but names the layers in a `.safetensors` file so: with `["0", "2"]` it is the
 /// `state_dict` of PyTorch's `nn.Sequential(nn.Linear(…), nn.ReLU(), nn.Linear(…))`.
-pub fn save_as(model: &Model, path: &Path, layers: [&str; 2]) -> Result<String> {
+pub fn save_as(model: &Model, path: &Path, layers: [&str; 2]) -> Result<()> {
+    write(model, path, layers, |sha256| check_record(path, || sha256.into()))
+}
+
+/// Saves the weights of `model`, and beside them, in a JSON file of the same stem, what is to be known
+/// of them: `record`, with the file's name and SHA-256 added.
+///
+/// Of several processes that save there, one does at a time. The record comes first and names as well
+/// what is replaced, so that whenever the program is ended, the two belong together.
+pub fn save_with_record(model: &Model, record: &mut Value, path: &Path) -> Result<()> {
+    let _lock = atomic::lock(path)?;
+    let file = path.file_name().map(|name| name.to_string_lossy());
+    let old = if path.is_file() { fs::read(path).ok() } else { None };
+    let replaced = old.map(|bytes| sha256_hex(&bytes));
+    write(model, path, LAYERS, |sha256| {
+        record["weights"] = json!({"file": file, "sha256": sha256, "replaced": replaced});
+        let text = format!("{record:#}\n");
+        atomic::write(&record_of(path), |temporary| Ok(fs::write(temporary, text)?))
+    })
+}
+
+/// Writes weights; `before` gets the file's SHA-256 in hexadecimal just before it is in its place.
+fn write(
+    model: &Model,
+    path: &Path,
+    layers: [&str; 2],
+    before: impl FnOnce(&str) -> Result<()>,
+) -> Result<()> {
     let format = format(path)?;
     ensure!(
         layers == LAYERS || format == Format::Safetensors,
@@ -93,7 +143,6 @@ pub fn save_as(model: &Model, path: &Path, layers: [&str; 2]) -> Result<String> 
         path.display()
     );
     ensure!(layers[0] != layers[1], "both layers have the name {:?}", layers[0]);
-    let mut sha256 = String::new();
     atomic::write(path, |temporary| {
         ensure!(model.is_finite(), "the weights have values that are infinite or not a number");
         let arrays = variables(model).map(|array| array.detach().to_device(Device::Cpu));
@@ -103,15 +152,18 @@ pub fn save_as(model: &Model, path: &Path, layers: [&str; 2]) -> Result<String> 
         };
         match format {
             Format::Safetensors => Tensor::write_safetensors(&named(), temporary)?,
-            Format::Ot => Tensor::save_multi(&named(), temporary)?,
+            Format::Ot => {
+                // By way of memory: where libtorch cannot write, it ends the program.
+                let mut bytes = Vec::new();
+                Tensor::save_multi_to_stream(&named(), &mut bytes)?;
+                fs::write(temporary, bytes)?;
+            }
             Format::H5 => keras::write_h5(&arrays, temporary)?,
             Format::Keras => keras::write_keras(&arrays, temporary)?,
             Format::Onnx => onnx::write(&arrays, temporary)?,
         }
-        sha256 = sha256_hex(&fs::read(temporary)?);
-        Ok(())
-    })?;
-    Ok(sha256)
+        before(&sha256_hex(&fs::read(temporary)?))
+    })
 }
 
 /// The weights, shared with the network, in the order of [`ARRAYS`].
@@ -120,13 +172,27 @@ fn variables(model: &Model) -> [Tensor; 4] {
     ARRAYS.map(|name| variables[name].shallow_clone())
 }
 
-/// Saves what is to be known of the weights at `path` in a JSON file of the same stem beside it.
-pub fn save_record(record: &serde_json::Value, path: &Path) -> Result<()> {
-    atomic::write(&record_of(path), |temporary| Ok(fs::write(temporary, format!("{record:#}\n"))?))
-}
-
 fn record_of(path: &Path) -> PathBuf {
     path.with_extension("json")
+}
+
+/// Makes sure that a record beside the weights at `path`, if there is one, is theirs.
+fn check_record(path: &Path, sha256: impl FnOnce() -> String) -> Result<()> {
+    let place = record_of(path);
+    // Any other file may lie there.
+    let Ok(text) = input::open(&place, MAX_RECORD) else { return Ok(()) };
+    let Ok(Record { weights }) = serde_json::from_reader(text) else { return Ok(()) };
+    if path.file_name() != Some(weights.file.as_ref()) {
+        return Ok(());
+    }
+    let sha256 = sha256();
+    ensure!(
+        sha256 == weights.sha256 || Some(sha256) == weights.replaced,
+        "{} is the record of other weights by its SHA-256: either file is damaged, or of another \
+         training; restore them, or delete the record to use the weights without it",
+        place.display()
+    );
+    Ok(())
 }
 
 /// Loads a weight file, whose shapes tell the number of hidden units, onto `device`.
@@ -134,10 +200,22 @@ fn record_of(path: &Path) -> PathBuf {
 /// Any two layers that fit one after the other are taken, whatever their names.
 pub fn load(path: &Path, device: Device) -> Result<Model> {
     let load = || {
-        let Contents { shapes, mut read } = open(path)?;
+        ensure!(path.extension().is_none_or(|e| e != "onnx"), "ONNX is written, not read");
+        let mut bytes = Vec::new();
+        input::open(path, MAX_BYTES)?.read_to_end(&mut bytes)?;
+        check_record(path, || sha256_hex(&bytes))?;
+        read(bytes, device)
+    };
+    load().with_context(|| format!("cannot load the weights {}", path.display()))
+}
+
+/// Does as [`load`] with what a file holds.
+pub fn read(bytes: Vec<u8>, device: Device) -> Result<Model> {
+    let length = bytes.len() as u64;
+    let read = || {
+        let Contents { shapes, mut read } = open(bytes)?;
         let names = check(&shapes)?;
         let hidden = shapes[names[0]][0];
-        let length = fs::metadata(path)?.len();
         ensure!(
             hidden as u64 <= MAX_PACKING * length / PIXELS as u64,
             "it claims {hidden} hidden units in {length} bytes"
@@ -145,11 +223,6 @@ pub fn load(path: &Path, device: Device) -> Result<Model> {
         let model = Model::zeros(hidden, device)?;
         for (mut variable, name) in variables(&model).into_iter().zip(names) {
             let tensor = read(name).with_context(|| format!("cannot read {name:?}"))?;
-            let kind = tensor.f_kind()?;
-            ensure!(
-                matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16),
-                "{name:?} is of type {kind:?}, expected float32, or float64, float16 or bfloat16"
-            );
             let tensor = tensor.f_to_kind(Kind::Float)?;
             let finite = tensor.f_isfinite()?.f_all()?.int64_value(&[]) == 1;
             ensure!(finite, "{name:?} has values that are infinite or not a number");
@@ -157,50 +230,61 @@ pub fn load(path: &Path, device: Device) -> Result<Model> {
         }
         Ok(model)
     };
-    load().map_err(plain).with_context(|| format!("cannot load the weights {}", path.display()))
+    input::contained(read).map_err(plain)
 }
 
-/// What the file at `path` holds.
-fn open(path: &Path) -> Result<Contents> {
-    let metadata = fs::metadata(path)?; // before opening: a pipe would wait, a device never end
-    ensure!(metadata.is_file(), "it is no regular file");
-    let mut file = File::open(path)?;
-    let mut start = Vec::new();
-    file.by_ref().take(9).read_to_end(&mut start)?;
-    if start.starts_with(b"\x89HDF\r\n\x1a\n") {
-        return keras::read_h5(hdf5_pure::File::open_streaming(path)?);
+/// What a file holds.
+fn open(bytes: Vec<u8>) -> Result<Contents> {
+    if bytes.starts_with(b"\x89HDF\r\n\x1a\n") {
+        return keras::read_h5(hdf5_pure::File::from_bytes(bytes)?);
     }
-    if start.starts_with(b"PK") {
-        let zip = ZipArchive::new(BufReader::new(file))?;
-        let archive = Archive { zip, length: metadata.len() };
+    if bytes.starts_with(b"PK") {
+        let length = bytes.len() as u64;
+        let archive = Archive { zip: ZipArchive::new(Cursor::new(bytes))?, length };
         return match archive.zip.index_for_name("config.json") {
             Some(_) => keras::read_keras(archive),
             None => torch::read(archive),
         };
     }
-    ensure!(path.extension().is_none_or(|e| e != "onnx"), "ONNX is written, not read");
     // The length of a header in JSON goes before it.
-    ensure!(
-        start.get(8) == Some(&b'{'),
-        "it is none of .safetensors, .ot, Keras's .h5 and .keras, and PyTorch's .pt as written by \
-         torch.save(model.state_dict(), …) of PyTorch 1.6 or later"
-    );
-    ensure!(metadata.len() <= MAX_BYTES, "its {} bytes are too many", metadata.len());
-    let tensors: BTreeMap<_, _> = Tensor::read_safetensors(path)?.into_iter().collect();
+    let Some((length, [b'{', ..])) = bytes.split_first_chunk() else {
+        bail!(
+            "it is none of .safetensors, .ot, Keras's .h5 and .keras, and PyTorch's .pt as written by \
+             torch.save(model.state_dict(), …) of PyTorch 1.6 or later"
+        )
+    };
+    let length = u64::from_le_bytes(*length);
+    ensure!(length <= MAX_HEADER, "its header claims {length} bytes, more than there can be");
+    let shape = |shape: &[usize]| shape.iter().map(|side| *side as i64).collect::<Vec<_>>();
+    let (_, header) = SafeTensors::read_metadata(&bytes)?;
     Ok(Contents {
-        shapes: tensors.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect(),
-        read: Box::new(move |name| Ok(tensors[name].shallow_clone())),
+        shapes: header.tensors().into_iter().map(|(name, t)| (name, shape(&t.shape))).collect(),
+        read: Box::new(move |name| {
+            let tensors = SafeTensors::deserialize(&bytes)?;
+            let tensor = tensors.tensor(name)?;
+            let kind = match tensor.dtype() {
+                Dtype::F32 => Kind::Float,
+                Dtype::F64 => Kind::Double,
+                Dtype::F16 => Kind::Half,
+                Dtype::BF16 => Kind::BFloat16,
+                other => bail!("it is of type {other:?}, {NO_FLOAT}"),
+            };
+            Ok(Tensor::f_from_data_size(tensor.data(), &shape(tensor.shape()), kind)?)
+        }),
     })
 }
 
+const NO_FLOAT: &str = "expected float32, or float64, float16 or bfloat16";
+
 /// The bytes of an entry of an archive, `limit` of them at most.
 fn entry(archive: &mut Archive, name: &str, limit: u64) -> Result<Vec<u8>> {
-    let limit = limit.min(MAX_PACKING * archive.length + (1 << 20));
+    let limit = limit.min(MAX_PACKING * archive.length + MAX_HEADER);
     let entry = archive.zip.by_name(name).with_context(|| format!("in its {name:?}"))?;
     let size = entry.size();
     ensure!(size <= limit, "its {name:?} claims {size} bytes, more than there can be");
     let mut bytes = Vec::new();
-    entry.take(size).read_to_end(&mut bytes).with_context(|| format!("in its {name:?}"))?;
+    // Only where it ends, its checksum is looked at.
+    entry.take(size + 1).read_to_end(&mut bytes).with_context(|| format!("in its {name:?}"))?;
     ensure!(bytes.len() as u64 == size, "its {name:?} ends early");
     Ok(bytes)
 }
@@ -217,12 +301,7 @@ pub fn cutter(device: Device) -> Result<Model> {
 }
 
 fn built_in(bytes: &[u8], device: Device) -> Result<Model> {
-    let load = || {
-        let mut file = tempfile::Builder::new().suffix(".safetensors").tempfile()?;
-        std::io::Write::write_all(&mut file, bytes)?;
-        load(file.path(), device)
-    };
-    load().context("cannot unpack the built-in weights into the temporary folder (TMPDIR)")
+    read(bytes.to_vec(), device).context("cannot load the built-in weights")
 }
 
 /// The path that `name` stands for, if weights can be saved under such a name.

@@ -12,10 +12,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail, ensure};
 use tch::{Kind, Tensor};
 
-use super::{Archive, Contents, MAX_BYTES, entry};
-
-/// The most bytes of a pickle.
-const MAX_PICKLE: u64 = 1 << 20;
+use super::{Archive, Contents, MAX_BYTES, MAX_HEADER, NO_FLOAT, entry};
 
 /// The names and, where they are some, tensors of a dictionary.
 type Items = Vec<(Rc<str>, Option<Rc<Stored>>)>;
@@ -72,7 +69,7 @@ pub fn read(mut archive: Archive) -> Result<Contents> {
         let order = entry(&mut archive, &byteorder, 100)?;
         ensure!(order == b"little", "its numbers are not little-endian");
     }
-    let pickle = entry(&mut archive, &format!("{prefix}data.pkl"), MAX_PICKLE)?;
+    let pickle = entry(&mut archive, &format!("{prefix}data.pkl"), MAX_HEADER)?;
     let mut tensors = BTreeMap::new();
     for (name, tensor) in unpickle(&pickle).context("in its pickle")? {
         let tensor = tensor.with_context(|| {
@@ -84,6 +81,7 @@ pub fn read(mut archive: Archive) -> Result<Contents> {
         shapes: tensors.iter().map(|(name, tensor)| (name.clone(), tensor.size.clone())).collect(),
         read: Box::new(move |name| {
             let Stored { kind, key, offset, size, stride } = &*tensors[name];
+            ensure!(*kind != Kind::Int64, "it is of type {kind:?}, {NO_FLOAT}");
             let bytes = entry(&mut archive, &format!("{prefix}data/{key}"), MAX_BYTES)?;
             let count = bytes.len() / kind.elt_size_in_bytes();
             let storage = Tensor::f_from_data_size(&bytes, &[count as i64], *kind)?;

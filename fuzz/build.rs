@@ -1,0 +1,35 @@
+//! Tells the linker, and the program, where libtorch is.
+
+use std::fs;
+use std::path::Path;
+
+fn main() {
+    // From torch-sys, by way of the `links` key in its manifest.
+    println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
+    let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") else {
+        println!("cargo:rustc-env=LIBTORCH_VERSION=of an unknown version");
+        println!(
+            "cargo:warning=torch-sys does not say where libtorch is; set LD_LIBRARY_PATH to run the program"
+        );
+        return;
+    };
+    // Resolved, since libtorch finds NVIDIA's libraries relative to its own place.
+    let lib = fs::canonicalize(&lib).unwrap_or_else(|_| lib.into());
+    if std::env::var("CARGO_CFG_UNIX").is_ok() {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    }
+    let version = version(&lib).unwrap_or_else(|| "of an unknown version".into());
+    println!("cargo:rustc-env=LIBTORCH_VERSION={version}");
+}
+
+/// The version that libtorch's headers name.
+fn version(lib: &Path) -> Option<String> {
+    let header = lib.parent()?.join("include/torch/headeronly/version.h");
+    println!("cargo:rerun-if-changed={}", header.display());
+    let text = fs::read_to_string(header).ok()?;
+    let part = |name| {
+        let (_, rest) = text.split_once(&format!("#define TORCH_VERSION_{name} "))?;
+        Some(rest.lines().next()?.trim())
+    };
+    Some(format!("{}.{}.{}", part("MAJOR")?, part("MINOR")?, part("PATCH")?))
+}

@@ -1,0 +1,26 @@
+//! Pictures of every format: to the one digit, and to the lines of digits.
+#![no_main]
+
+use std::io::Cursor;
+
+use libfuzzer_sys::fuzz_target;
+use tch_mnist::{image, sheet};
+
+/// Pictures of more pixels are only decoded, so that a run takes little time.
+const MOST: u32 = 128 * 128;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(picture) = image::from_reader(Cursor::new(bytes)) else { return };
+    if picture.width() * picture.height() > MOST {
+        return;
+    }
+    let grey = image::grey(&picture);
+    assert_eq!(image::on_white(&picture).dimensions(), grey.dimensions());
+    if let Ok(digit) = image::normalise(&grey) {
+        assert!(digit.iter().any(|&ink| ink > 0));
+    }
+    let (width, height) = grey.dimensions();
+    for bounds in sheet::find(&grey).iter().flatten().flat_map(|blob| &blob.pieces).map(|p| p.bounds) {
+        assert!(bounds.x + bounds.width <= width && bounds.y + bounds.height <= height);
+    }
+});

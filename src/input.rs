@@ -1,0 +1,75 @@
+//! Files from elsewhere, opened and read so that none can be without an end, keep the program waiting,
+//! or bring it down.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read, Seek};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, ensure};
+
+/// What can be read from any place.
+pub trait Source: BufRead + Seek {}
+
+impl<T: BufRead + Seek> Source for T {}
+
+/// Opens the file `path`, of at most `most` bytes. What is no plain file, as `/dev/stdin` or a
+/// shell's `<(…)`, is read into memory; a named pipe that nobody writes to counts as empty.
+pub fn open(path: &Path, most: u64) -> Result<Box<dyn Source>> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)] // or a named pipe would wait for someone who writes to it
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    ensure!(!metadata.is_dir(), "it is a folder; name a file");
+    let too_large = || format!("it has more than the {} MB supported", most / 1_000_000);
+    if metadata.is_file() {
+        ensure!(metadata.len() <= most, too_large());
+        return Ok(Box::new(BufReader::new(file)));
+    }
+    let mut bytes = Vec::new();
+    Patient(file).take(most + 1).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() as u64 <= most, too_large());
+    Ok(Box::new(Cursor::new(bytes)))
+}
+
+/// Waits for what is still to come through a pipe.
+struct Patient(File);
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                read => return read,
+            }
+        }
+    }
+}
+
+thread_local! {
+    static CONTAINED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic in this thread becomes an error, and need not be shown.
+pub fn is_contained() -> bool {
+    CONTAINED.get()
+}
+
+/// Does `work` on a file. A panic in it, as of a decoder that meets what it was not made for, becomes
+/// an error, so that the other files can go on.
+pub fn contained<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let outer = CONTAINED.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    CONTAINED.set(outer);
+    done.unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message = message.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Err(anyhow!("its reader failed ({message}): it is damaged, or of a rare kind"))
+    })
+}
