@@ -45,9 +45,9 @@ interop: libtorch ## Compare with Keras, PyTorch and onnxruntime over MNIST's te
 SECONDS ?= 1200
 fuzz: libtorch ## Fuzz each reader for SECONDS=1200 (needs a nightly Rust)
 	cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz
-	for target in idx image weights; do \
-		mkdir -p fuzz/corpus/$$target && \
-		cargo +nightly fuzz run -s none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	for seeds in idx image "weights tests/fixtures/interop"; do \
+		set -- $$seeds && mkdir -p fuzz/corpus/$$1 && \
+		cargo +nightly fuzz run -s none $$1 fuzz/corpus/$$1 fuzz/seeds/$$seeds -- \
 			-max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 || exit 1; \
 	done
 

@@ -20,7 +20,9 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(digit.iter().any(|&ink| ink > 0));
     }
     let (width, height) = grey.dimensions();
-    for bounds in sheet::find(&grey).iter().flatten().flat_map(|blob| &blob.pieces).map(|p| p.bounds) {
+    for bounds in
+        sheet::find(&grey).iter().flatten().flat_map(|blob| &blob.pieces).map(|p| p.bounds)
+    {
         assert!(bounds.x + bounds.width <= width && bounds.y + bounds.height <= height);
     }
 });
