@@ -9,9 +9,9 @@ use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor, vision};
 
-use crate::atomic;
 use crate::idx::{self, Content};
 use crate::image::Digit;
+use crate::{atomic, input};
 
 /// The four files of the layout: name, content, and for the MNIST that is built in, the gzipped
 /// bytes and the SHA-256 of the unpacked ones.
@@ -188,7 +188,7 @@ fn temporary_folder() -> Result<tempfile::TempDir> {
 fn unpack(dir: &Path) -> Result<()> {
     for (name, _, gzipped, sha256) in FILES {
         let path = dir.join(name);
-        if fs::read(&path).is_ok_and(|bytes| sha256_hex(&bytes) == sha256) {
+        if input::read(&path, 100_000_000).is_ok_and(|bytes| sha256_hex(&bytes) == sha256) {
             continue;
         }
         let mut bytes = Vec::new();
@@ -219,6 +219,6 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -36,6 +36,13 @@ pub fn open(path: &Path, most: u64) -> Result<Box<dyn Source>> {
     Ok(Box::new(Cursor::new(bytes)))
 }
 
+/// Reads the file `path`, of at most `most` bytes.
+pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path, most)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Waits for what is still to come through a pipe.
 struct Patient(File);
 

@@ -1,7 +1,7 @@
 //! What is to be known of a run of training, and files that keep runs, one a line.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::train::{Config, Epoch};
-use crate::{LIBTORCH, VERSION, atomic};
+use crate::{LIBTORCH, VERSION, atomic, input};
 
 /// The version of the format of a [`Run`] in JSON.
 const FORMAT: u32 = 1;
+/// The most bytes of a file of runs: tens of thousands of them.
+const MAX_BYTES: u64 = 1 << 28;
 
 /// All that decides what becomes of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,11 +114,8 @@ pub fn read(path: &Path) -> Result<Vec<Run>> {
 }
 
 /// The whole lines of the file. One that has no end was being written when the program was ended.
-fn text(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        text => text?,
-    };
+fn text(path: &Path) -> Result<Vec<u8>> {
+    let mut text = if path.exists() { input::read(path, MAX_BYTES)? } else { Vec::new() };
     text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
     Ok(text)
 }

@@ -92,7 +92,15 @@ impl TrainingArgs {
         self.precision.kind(device)?; // before anything is written
         let model = match &self.init {
             None => Model::new(self.hidden.unwrap_or(DEFAULT_HIDDEN), seed, device)?,
-            Some(path) => weights::load(path, device)?,
+            Some(path) => {
+                let plain = path.is_file() || !path.exists();
+                ensure!(
+                    plain,
+                    "--init {} is no plain file; it is read more than once",
+                    path.display()
+                );
+                weights::load(path, device)?
+            }
         };
         if let Some(hidden) = self.hidden.filter(|hidden| *hidden != model.hidden()) {
             bail!("--init has {} hidden units, not {hidden}; leave --hidden away", model.hidden());

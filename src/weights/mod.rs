@@ -120,7 +120,7 @@ pub fn save_as(model: &Model, path: &Path, layers: [&str; 2]) -> Result<()> {
 pub fn save_with_record(model: &Model, record: &mut Value, path: &Path) -> Result<()> {
     let _lock = atomic::lock(path)?;
     let file = path.file_name().map(|name| name.to_string_lossy());
-    let old = if path.is_file() { fs::read(path).ok() } else { None };
+    let old = if path.is_file() { input::read(path, MAX_BYTES).ok() } else { None };
     let replaced = old.map(|bytes| sha256_hex(&bytes));
     write(model, path, LAYERS, |sha256| {
         record["weights"] = json!({"file": file, "sha256": sha256, "replaced": replaced});
@@ -201,8 +201,7 @@ fn check_record(path: &Path, sha256: impl FnOnce() -> String) -> Result<()> {
 pub fn load(path: &Path, device: Device) -> Result<Model> {
     let load = || {
         ensure!(path.extension().is_none_or(|e| e != "onnx"), "ONNX is written, not read");
-        let mut bytes = Vec::new();
-        input::open(path, MAX_BYTES)?.read_to_end(&mut bytes)?;
+        let bytes = input::read(path, MAX_BYTES)?;
         check_record(path, || sha256_hex(&bytes))?;
         read(bytes, device)
     };
