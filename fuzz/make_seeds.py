@@ -1,6 +1,10 @@
 """Makes the seeds of the fuzz targets: small valid files of every kind that a reader has code for.
 
     python3 -m pip install pillow==13.0.0 && python3 fuzz/make_seeds.py
+
+Not made here: plain.ot, .h5 and .keras are `mnist convert`'s of plain.safetensors; apart.jpeg and
+rgb_prog_rst.jpeg are libjpeg's of rgb_444.jpeg (`cjpeg -scans` with a scan for each component, and
+`cjpeg -progressive -restart 2B`); overflow.safetensors was found by fuzzing.
 """
 
 import gzip

@@ -1,20 +1,23 @@
 //! Files that are either the old one or the new one, whole, whatever happens while writing.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, TryLockError};
 use std::path::Path;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 /// What the names of temporary files begin with.
-const PREFIX: &str = ".writing-";
+const PREFIX: &str = ".tch-mnist-writing-";
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Creates the folder that `path` is to lie in, and makes sure that a file can be written there.
 ///
 /// Meant to be called before work that takes long, so that it is not lost at the end.
 pub fn prepare(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        bail!("cannot write {}: it is a folder; name a file", path.display());
+    if path.exists() && !path.is_file() {
+        let what = if path.is_dir() { "a folder" } else { "no plain file" };
+        bail!("cannot write {}: it is {what}; name another file", path.display());
     }
     let folder = folder_of(path)?;
     tempfile::tempfile_in(folder)
@@ -38,7 +41,7 @@ pub fn write(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()>
     // A link stays a link: what it leads to is replaced.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let folder = folder_of(path)?;
-    remove_abandoned(folder);
+    remove_abandoned(folder, PREFIX);
     let suffix = path.extension().map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX).suffix(&suffix);
@@ -61,26 +64,34 @@ pub fn write(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()>
     finish().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Removes what killed processes have left: temporary files that none holds locked. A young one may
-/// not be locked yet.
-fn remove_abandoned(folder: &Path) {
+/// Removes what killed processes have left in `folder`: files and folders whose names begin with
+/// `prefix` and that none holds locked. A young one may not be locked yet.
+pub(crate) fn remove_abandoned(folder: &Path, prefix: &str) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_old =
-            || entry.metadata().ok().filter(Metadata::is_file)?.modified().ok()?.elapsed().ok();
-        if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())
-            && is_old().is_some_and(|age| age > Duration::from_secs(60))
+        let Ok(metadata) = entry.metadata() else { continue };
+        let age = metadata.modified().ok().and_then(|time| time.elapsed().ok());
+        if entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes())
+            && (metadata.is_file() || metadata.is_dir())
+            && age.is_some_and(|age| age > MINUTE)
             && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
         {
-            let _ = fs::remove_file(entry.path());
+            let _ = match metadata.is_dir() {
+                true => fs::remove_dir_all(entry.path()),
+                false => fs::remove_file(entry.path()),
+            };
         }
     }
 }
 
-/// Waits until no other process holds the folder that `path` is to lie in, and holds it until the
-/// returned file is dropped. Where the file system knows no locks, this does nothing.
+/// Waits, a minute at most, until no other process holds the folder that `path` is to lie in, and
+/// holds it until the returned file is dropped. Where the file system knows no locks, this does nothing.
 pub fn lock(path: &Path) -> Result<Option<File>> {
-    let folder = File::open(folder_of(path)?);
-    Ok(folder.ok().filter(|folder| folder.lock().is_ok()))
+    let Ok(folder) = File::open(folder_of(path)?) else { return Ok(None) };
+    let since = Instant::now();
+    while matches!(folder.try_lock(), Err(TryLockError::WouldBlock)) && since.elapsed() < MINUTE {
+        sleep(Duration::from_millis(20));
+    }
+    Ok(Some(folder))
 }
 
 /// The folder of `path`, made if it is missing.

@@ -1,6 +1,7 @@
 //! Data sets in MNIST's layout, from a folder or from the program itself, as tensors.
 
-use std::fs;
+use std::env;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +9,9 @@ use anyhow::{Context, Result, bail, ensure};
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor, vision};
+use tempfile::TempDir;
 
-use crate::idx::{self, Content};
+use crate::idx::{self, Content, Idx};
 use crate::image::Digit;
 use crate::{atomic, input};
 
@@ -116,7 +118,7 @@ pub fn load(dir: Option<&Path>) -> Result<Data> {
             Some(Ok(dir)) => read(&dir),
             // No cache folder, or none that can be written: unpack anew, for this time only.
             Some(Err(_)) | None => {
-                let dir = temporary_folder()?;
+                let (dir, _lock) = temporary_folder()?;
                 unpack(dir.path())?;
                 read(dir.path())
             }
@@ -124,36 +126,37 @@ pub fn load(dir: Option<&Path>) -> Result<Data> {
     };
 
     let mut checked = Vec::new();
-    for (name, content, ..) in FILES {
-        let path = find(dir, name)?;
-        let idx = idx::read(&path, content)?;
-        let ready = !idx.gzipped && path == dir.join(name) && path.is_file(); // and no pipe
-        checked.push((name, path, idx, ready));
-    }
-    for pair in checked.chunks_exact(2) {
-        let [(_, images, a, _), (_, labels, b, _)] = pair else { unreachable!("chunks of two") };
-        ensure!(
-            a.count == b.count,
-            "{} has {} images but {} has {} labels; they must be of the same set",
-            images.display(),
-            a.count,
-            labels.display(),
-            b.count
-        );
+    for [images, labels] in FILES.as_chunks().0 {
+        // Labels first: of pictures without, none are unpacked.
+        let labels = check(dir, labels, None)?;
+        checked.push(check(dir, images, Some(labels.1.count))?);
+        checked.push(labels);
     }
     let mut sha256 = Sha256::new();
-    checked.iter().for_each(|(_, _, idx, _)| sha256.update(&idx.bytes));
+    checked.iter().for_each(|(_, idx, _)| sha256.update(&idx.bytes));
     let sha256 = Some(hex(&sha256.finalize()));
     if checked.iter().all(|(.., ready)| *ready) {
         return Ok(Data { sha256, ..read(dir)? });
     }
     // tch reads raw files of fixed names only.
-    let unpacked = temporary_folder()?;
-    for (name, _, idx, _) in checked {
+    let (unpacked, _lock) = temporary_folder()?;
+    for (name, idx, _) in checked {
         let path = unpacked.path().join(name);
         fs::write(&path, idx.bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(Data { sha256, ..read(unpacked.path())? })
+}
+
+/// One of the [`FILES`] in the folder `dir`: its name, what it holds, and whether `tch` can read it there.
+fn check(
+    dir: &Path,
+    &(name, content, ..): &(&'static str, Content, &[u8], &str),
+    expected: Option<usize>,
+) -> Result<(&'static str, Idx, bool)> {
+    let path = find(dir, name)?;
+    let idx = idx::read(&path, content, expected)?;
+    let ready = !idx.gzipped && path == dir.join(name) && path.is_file(); // and no pipe
+    Ok((name, idx, ready))
 }
 
 /// The folder that the built-in MNIST is unpacked into, if the system has one for such things.
@@ -165,21 +168,28 @@ pub fn cache() -> Option<PathBuf> {
 fn find(dir: &Path, name: &str) -> Result<PathBuf> {
     ensure!(dir.is_dir(), "cannot read data from {}: there is no such folder", dir.display());
     let dotted = name.replacen("-idx", ".idx", 1);
-    [name, &dotted]
-        .iter()
-        .flat_map(|name| [dir.join(name), dir.join(format!("{name}.gz"))])
-        .find(|path| path.exists())
-        .with_context(|| {
-            let dir = dir.display();
-            format!("the data folder {dir} has no file {name} or {name}.gz; it needs all four files of MNIST's layout")
-        })
+    for name in [name, &dotted] {
+        for path in [dir.join(name), dir.join(format!("{name}.gz"))] {
+            if path.try_exists().with_context(|| format!("cannot find {}", path.display()))? {
+                return Ok(path);
+            }
+        }
+    }
+    let dir = dir.display();
+    bail!(
+        "the data folder {dir} has no file {name} or {name}.gz; it needs all four files of MNIST's layout"
+    )
 }
 
-fn temporary_folder() -> Result<tempfile::TempDir> {
-    tempfile::Builder::new()
-        .prefix("tch-mnist-")
-        .tempdir()
-        .context("cannot create a temporary folder to unpack data into; set TMPDIR to a folder with 60 MB of space")
+/// A folder to unpack into, and a lock that says that this process is alive.
+fn temporary_folder() -> Result<(TempDir, Option<File>)> {
+    const PREFIX: &str = ".tch-mnist-data-";
+    atomic::remove_abandoned(&env::temp_dir(), PREFIX);
+    let folder = tempfile::Builder::new().prefix(PREFIX).tempdir().context(
+        "cannot create a temporary folder to unpack data into; set TMPDIR to a folder with 60 MB of space",
+    )?;
+    let lock = File::open(folder.path()).ok().filter(|file| file.try_lock().is_ok());
+    Ok((folder, lock))
 }
 
 /// Makes sure that `dir` holds the built-in MNIST, unpacked and unharmed.

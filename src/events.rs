@@ -10,7 +10,7 @@
 
 use std::fs::{self, File};
 use std::io::{Cursor, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -94,6 +94,7 @@ pub struct Image {
 #[derive(Debug)]
 pub struct Events {
     file: File,
+    path: PathBuf,
 }
 
 impl Events {
@@ -107,8 +108,8 @@ impl Events {
             let name = format!("events.out.tfevents.{:010}.", now()? as u64);
             #[cfg(unix)]
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            let file = builder.prefix(&name).tempfile_in(folder)?.keep()?.0;
-            let mut events = Events { file };
+            let (file, path) = builder.prefix(&name).tempfile_in(folder)?.keep()?;
+            let mut events = Events { file, path };
             events.write(0, What::FileVersion("brain.Event:2".into()))?;
             Ok(events)
         };
@@ -145,7 +146,8 @@ impl Events {
         let crc = |bytes: &[u8]| masked_crc(bytes).to_le_bytes();
         let record = [&length[..], &crc(&length), &message, &crc(&message)].concat();
         // At once, so that TensorBoard never sees half of it for long.
-        self.file.write_all(&record).context("cannot write an event")
+        let written = self.file.write_all(&record);
+        written.with_context(|| format!("cannot write events into {}", self.path.display()))
     }
 }
 

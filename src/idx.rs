@@ -35,25 +35,30 @@ pub struct Idx {
     pub gzipped: bool,
 }
 
-/// Reads and checks the file `path`: magic number, dimensions, exact length, and the labels' range.
-pub fn read(path: &Path, content: Content) -> Result<Idx> {
+/// Reads and checks the file `path`: magic number, dimensions, exact length, and the labels' range;
+/// and if there is an `expected` one, the number of samples.
+pub fn read(path: &Path, content: Content, expected: Option<usize>) -> Result<Idx> {
     input::open(path, MAX_BYTES)
-        .and_then(|file| parse(file, content))
+        .and_then(|file| parse(file, content, expected))
         .with_context(|| format!("cannot read {} as MNIST {content}", path.display()))
 }
 
-/// Reads and checks what may be gzipped.
-pub fn parse(mut reader: impl BufRead, content: Content) -> Result<Idx> {
+/// Does as [`read`] with what may be gzipped.
+pub fn parse(mut reader: impl BufRead, content: Content, expected: Option<usize>) -> Result<Idx> {
     let gzipped = reader.fill_buf()?.starts_with(&[0x1f, 0x8b]);
     let (count, bytes) = match gzipped {
-        true => unpacked(MultiGzDecoder::new(reader), content),
-        false => unpacked(reader, content),
+        true => unpacked(MultiGzDecoder::new(reader), content, expected),
+        false => unpacked(reader, content, expected),
     }?;
     Ok(Idx { count, bytes, gzipped })
 }
 
 /// Reads unpacked IDX bytes; never more of them than the header, once checked, calls for.
-fn unpacked(mut reader: impl Read, content: Content) -> Result<(usize, Vec<u8>)> {
+fn unpacked(
+    mut reader: impl Read,
+    content: Content,
+    expected: Option<usize>,
+) -> Result<(usize, Vec<u8>)> {
     let (magic, header_length, item) = match content {
         Content::Images => (2051, 16, SIDE * SIDE),
         Content::Labels => (2049, 8, 1),
@@ -74,6 +79,11 @@ fn unpacked(mut reader: impl Read, content: Content) -> Result<(usize, Vec<u8>)>
     let count = header[1] as usize;
     ensure!(count > 0, "it is empty");
     ensure!(count <= MAX_COUNT, "it claims {count} {content}, more than the {MAX_COUNT} supported");
+    if let Some(expected) = expected.filter(|expected| *expected != count) {
+        bail!(
+            "it has {count} {content}, but its set has {expected} labels; take both files from one set"
+        );
+    }
 
     let length = count * item;
     let read = reader.take(length as u64 + 1).read_to_end(&mut bytes)?;

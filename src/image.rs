@@ -8,7 +8,7 @@ use std::io::{BufRead, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
 use image::{
@@ -25,6 +25,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use crate::input::ENDS_EARLY;
 use crate::{PIXELS, SIDE, input};
 
 /// A digit as the network sees it: rows of 28 pixels, 0 for paper to 255 for full ink.
@@ -42,6 +43,7 @@ const BOX: u32 = 20;
 /// Grey levels that ink must stand out from paper.
 const MIN_CONTRAST: f32 = 16.;
 
+const DAMAGED: &str = "it is damaged, or of a rare kind; save it again, as a PNG";
 const BLANK: &str = "it is blank: nothing stands out from the background";
 
 /// Reads the digit in the picture `path`: of any size, dark on light or light on dark.
@@ -87,25 +89,25 @@ fn other_than_jpeg<R: BufRead + Seek>(mut reader: ImageReader<R>) -> Result<Deco
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder()?;
+    let mut decoder = reader.into_decoder().context(DAMAGED)?;
     let pixels = check_size(decoder.dimensions())?;
-    let reserved = reserve(pixels);
+    let reserved = DECODED.reserve(pixels);
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    Ok((DynamicImage::from_decoder(decoder)?, orientation, reserved))
+    Ok((DynamicImage::from_decoder(decoder).context(DAMAGED)?, orientation, reserved))
 }
 
 /// The decoder of [`image`] fills up with grey what is missing of a JPEG.
 fn jpeg(mut reader: impl BufRead + Seek) -> Result<Decoded> {
-    let large = reader.seek(SeekFrom::End(0))? > MAX_PIXELS;
-    let reserved = large.then(|| reserve(MAX_PIXELS));
+    let length = reader.seek(SeekFrom::End(0))?;
+    let _reserved = BYTES.reserve(length.min(MAX_PIXELS));
     reader.rewind()?;
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes)?;
-    let (end, scans) = end_of_jpeg(&bytes).context("its end is missing")?;
+    let (end, after) = end_of_jpeg(&bytes).context(ENDS_EARLY)?;
+    let after =
+        after.context("it keeps its colours apart, which is rare; save it again, as a PNG")?;
     bytes.truncate(end);
-    // The decoder takes the end of the file for that of the scan, however early it comes. If it is
-    // missing, the decoder notices; but it reads ahead by up to 8 bytes.
-    bytes.extend(if scans == 1 { &[0; 16][..] } else { b"\xff\xd9" });
+    bytes.extend(after);
     // What surrounds the pixels may be odd, but not they.
     let options = |strict: bool| {
         let side = usize::from(u16::MAX);
@@ -113,17 +115,17 @@ fn jpeg(mut reader: impl BufRead + Seek) -> Result<Decoded> {
         options.set_max_width(side).set_max_height(side)
     };
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes[..]), options(false));
-    decoder.decode_headers()?;
+    decoder.decode_headers().context(DAMAGED)?;
     let (width, height) = decoder.dimensions().context("it has no size")?;
     let (width, height) = (width as u32, height as u32);
     let pixels = check_size((width, height))?;
-    let reserved = reserved.unwrap_or_else(|| reserve(pixels));
+    let reserved = DECODED.reserve(pixels);
     let color = match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => ColorSpace::Luma,
         _ => ColorSpace::RGB,
     };
     decoder.set_options(options(true).jpeg_set_out_colorspace(color));
-    let pixels = decoder.decode().map_err(|error| anyhow!("it is damaged: {error}"))?;
+    let pixels = decoder.decode().context(DAMAGED)?;
     let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
     let picture = match color {
         ColorSpace::Luma => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
@@ -133,23 +135,59 @@ fn jpeg(mut reader: impl BufRead + Seek) -> Result<Decoded> {
     Ok((picture, orientation.unwrap_or(Orientation::NoTransforms), reserved))
 }
 
-/// Where in a JPEG the marker of its end is, and how many scans come before; nothing if there is no end.
+/// Where in a JPEG the marker of its end is, and what to put there for the decoder; nothing if
+/// something is missing, or the decoder would get the colours wrong.
+///
+/// The decoder takes the end of the file for that of the last scan, however early it comes. If there
+/// is none, or some marker that it does not know comes first, it notices; but it reads ahead by up to
+/// 8 bytes.
 ///
 /// Format: <https://www.w3.org/Graphics/JPEG/itu-t81.pdf>, annex B.
-fn end_of_jpeg(bytes: &[u8]) -> Option<(usize, usize)> {
-    let (mut at, mut scans) = (2, 0);
+fn end_of_jpeg(bytes: &[u8]) -> Option<(usize, Option<&'static [u8]>)> {
+    let (mut at, mut scans, mut progressive, mut restarts) = (2, 0, false, false);
+    // The components, and which coefficients of each are there to the last bit.
+    let (mut components, mut whole) = (Vec::new(), [0u64; 256]);
     loop {
         // Neither a pixel's FF, nor padding, nor a restart within a scan.
         let is_marker =
             |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 1 | 0xd0..=0xd8 | 0xff);
         at += bytes.get(at..)?.windows(2).position(is_marker)?;
-        match bytes[at + 1] {
-            0xd9 => return Some((at, scans)),
-            0xda => scans += 1,
+        let marker = bytes[at + 1];
+        if marker == 0xd9 {
+            break;
+        }
+        let length = usize::from(u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]));
+        let segment = bytes.get(at + 4..at + 2 + length)?;
+        match marker {
+            0xc0..=0xc2 => {
+                progressive = marker == 0xc2;
+                components = segment.get(6..)?.iter().step_by(3).copied().collect();
+            }
+            0xdd => restarts = segment != [0, 0],
+            0xda => {
+                scans += 1;
+                let (ids, band) = segment.get(1..)?.split_last_chunk::<3>()?;
+                if let [first @ 0..64, last @ 0..64, bits] = *band
+                    && bits % 16 == 0
+                    && first <= last
+                {
+                    let coefficients = u64::MAX << first & u64::MAX >> (63 - last);
+                    ids.iter().step_by(2).for_each(|id| whole[usize::from(*id)] |= coefficients);
+                }
+            }
             _ => {}
         }
-        at += 2 + usize::from(u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]));
+        at += 2 + length;
     }
+    let after = match (progressive, restarts) {
+        (false, _) => (scans == 1).then_some(&[0; 8][..]),
+        (true, false) => Some(&b"\0\0\0\0\0\0\0\0\xff\x02\0\x02\xff\xd9"[..]),
+        // Where a restart may be due, an unknown marker is none.
+        (true, true) => {
+            Some(&b"\0\0\0\0\0\0\0\0\xff\xd0\0\0\0\0\0\0\0\0\xff\x02\0\x02\xff\xd9"[..])
+        }
+    };
+    components.iter().all(|id| whole[usize::from(*id)] == u64::MAX).then_some((at, after))
 }
 
 /// The number of pixels, if they are not too many.
@@ -163,26 +201,32 @@ fn check_size((width, height): (u32, u32)) -> Result<u64> {
     Ok(pixels)
 }
 
-/// Pixels that [`read`] is at work on, in all threads: no more than `MAX_PIXELS`, so that memory does
-/// not depend on how many threads there are.
-static IN_WORK: Mutex<u64> = Mutex::new(0);
-static DONE: Condvar = Condvar::new();
+/// Of what all threads have at work: no more than `MAX_PIXELS`, so that memory does not depend on how
+/// many threads there are.
+struct InWork(Mutex<u64>, Condvar);
 
-struct Reserved(u64);
+/// Pixels that [`read`] has decoded.
+static DECODED: InWork = InWork(Mutex::new(0), Condvar::new());
+/// Bytes of JPEGs, which are held while they are decoded; whoever waits for these holds no pixels.
+static BYTES: InWork = InWork(Mutex::new(0), Condvar::new());
 
-/// Waits until there is room for so many pixels more.
-fn reserve(pixels: u64) -> Reserved {
-    let in_work = IN_WORK.lock().unwrap_or_else(PoisonError::into_inner);
-    let full = |in_work: &mut u64| *in_work + pixels > MAX_PIXELS;
-    let mut in_work = DONE.wait_while(in_work, full).unwrap_or_else(PoisonError::into_inner);
-    *in_work += pixels;
-    Reserved(pixels)
+struct Reserved(&'static InWork, u64);
+
+impl InWork {
+    /// Waits until there is room for so much more.
+    fn reserve(&'static self, amount: u64) -> Reserved {
+        let in_work = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |in_work: &mut u64| *in_work + amount > MAX_PIXELS;
+        let mut in_work = self.1.wait_while(in_work, full).unwrap_or_else(PoisonError::into_inner);
+        *in_work += amount;
+        Reserved(self, amount)
+    }
 }
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        *IN_WORK.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
-        DONE.notify_all();
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) -= self.1;
+        self.0.1.notify_all();
     }
 }
 

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Error, Result, anyhow, ensure};
 
 /// What can be read from any place.
 pub trait Source: BufRead + Seek {}
@@ -74,9 +74,32 @@ pub fn contained<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let outer = CONTAINED.replace(true);
     let done = catch_unwind(AssertUnwindSafe(work));
     CONTAINED.set(outer);
-    done.unwrap_or_else(|panic| {
+    let done = done.unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().map(String::as_str);
         let message = message.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
         Err(anyhow!("its reader failed ({message}): it is damaged, or of a rare kind"))
-    })
+    });
+    done.map_err(|error| plain(&error))
+}
+
+/// Why a file that is not all there cannot be read, and what to do.
+pub(crate) const ENDS_EARLY: &str = "it ends early; get the whole of it again";
+
+/// Libraries' errors say the same thing several times, go on with stack traces, and quote at length.
+fn plain(error: &Error) -> Error {
+    let ends = |cause: &io::Error| cause.kind() == ErrorKind::UnexpectedEof;
+    if error.chain().any(|cause| cause.downcast_ref().is_some_and(ends)) {
+        return anyhow!(ENDS_EARLY);
+    }
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        let cause = cause.lines().next().unwrap_or_default();
+        if !text.contains(cause) {
+            text = if text.is_empty() { cause.into() } else { format!("{text}: {cause}") };
+        }
+    }
+    match text.char_indices().nth(600) {
+        Some((end, _)) => anyhow!("{}…", &text[..end]),
+        None => anyhow!(text),
+    }
 }

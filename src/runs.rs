@@ -103,21 +103,32 @@ impl Run {
 
 /// The runs in the file `path`; none if there is no such file.
 pub fn read(path: &Path) -> Result<Vec<Run>> {
-    let read = || -> Result<Vec<Run>> {
-        let text = text(path)?;
-        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let runs = lines.enumerate();
-        runs.map(|(at, line)| run(line).with_context(|| format!("line {} is no run", at + 1)))
-            .collect()
-    };
-    read().with_context(|| format!("cannot read the runs in {}", path.display()))
+    let text = if path.exists() { input::read(path, MAX_BYTES) } else { Ok(Vec::new()) };
+    let read = text.and_then(|text| parse(&text));
+    Ok(read.with_context(|| format!("cannot read the runs in {}", path.display()))?.0)
 }
 
-/// The whole lines of the file. One that has no end was being written when the program was ended.
-fn text(path: &Path) -> Result<Vec<u8>> {
-    let mut text = if path.exists() { input::read(path, MAX_BYTES)? } else { Vec::new() };
-    text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
-    Ok(text)
+/// The runs in a file, and the length of the lines that hold them.
+fn parse(text: &[u8]) -> Result<(Vec<Run>, usize)> {
+    let mut runs = Vec::new();
+    let mut length = 0;
+    for (at, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        match run(line) {
+            _ if line == b"\n" => {}
+            Ok(run) => runs.push(run),
+            // It was being written when the program was ended.
+            Err(_) if !line.ends_with(b"\n") && is_start(line) => break,
+            Err(error) => return Err(error.context(format!("line {} is no run", at + 1))),
+        }
+        length += line.len();
+    }
+    Ok((runs, length))
+}
+
+/// Whether a line of ours begins so.
+fn is_start(line: &[u8]) -> bool {
+    let start = &b"{\"format\":"[..];
+    line.starts_with(start) || start.starts_with(line)
 }
 
 fn run(line: &[u8]) -> Result<Run> {
@@ -137,22 +148,28 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Opens the file `path`, made if missing, to add runs to it.
-    pub fn open(path: &Path) -> Result<Runs> {
+    /// Opens the file `path`, made if missing, to add runs to those that are there already, and which
+    /// it returns.
+    pub fn open(path: &Path) -> Result<(Runs, Vec<Run>)> {
         atomic::prepare(path)?;
-        let open = || -> Result<Runs> {
-            let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let open = || -> Result<_> {
+            let mut file = OpenOptions::new().create(true).append(true).open(path)?;
             // Until it is dropped. There may be no locks on this file system; then nothing is told.
             ensure!(
                 !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
                 "another program is writing to it; wait for its end, or name another folder"
             );
-            file.set_len(text(path)?.len() as u64)?;
+            let text = input::read(path, MAX_BYTES)?;
+            let (runs, length) = parse(&text)?;
+            match text[..length].last() {
+                None | Some(b'\n') => file.set_len(length as u64)?,
+                Some(_) => file.write_all(b"\n")?, // which an editor may have left out
+            }
             #[cfg(unix)]
             File::open(path.parent().unwrap_or(path))?.sync_all()?; // its name, should it be new
-            Ok(Runs { file })
+            Ok((Runs { file }, runs))
         };
-        open().with_context(|| format!("cannot write to {}", path.display()))
+        open().with_context(|| format!("cannot open the runs in {}", path.display()))
     }
 
     /// Adds a run; it is on disk when this returns.

@@ -188,12 +188,20 @@ fn runs_of_another_configuration_are_refused_with_the_difference() {
     }
     for (from, to, fault) in [
         ("{\"format\":1", "{\"format\":2", "line 1 is no run: it has the format 2; this program"),
-        ("{\"format\":1", "no run", "cannot read the runs in changed/runs.jsonl: line 1 is no run"),
+        ("{\"format\":1", "no run", "cannot open the runs in changed/runs.jsonl: line 1 is no run"),
         ("\"libtorch\":\"", "\"libtorch\":\"1.", "libtorch is \"1."),
     ] {
         changed(from, to);
         refused(&["--output-dir", "changed", "--resume"], fault);
     }
+    // What is no file of runs is left alone; a run whose line has no end, as editors leave it, counts.
+    fs::write(place.path("changed/runs.jsonl"), "my notes").unwrap();
+    refused(&["--output-dir", "changed", "--resume"], "line 1 is no run");
+    assert_eq!(fs::read(place.path("changed/runs.jsonl")).unwrap(), b"my notes");
+    fs::write(place.path("changed/runs.jsonl"), kept.trim_ascii_end()).unwrap();
+    assert_eq!(run(&place, &["--output-dir", "changed", "--seeds", "1", "--resume"]).0, 0);
+    assert_eq!(fs::read(place.path("changed/runs.jsonl")).unwrap(), kept);
+
     fs::rename(place.path("data"), place.path("old")).unwrap();
     fs::rename(place.path("other"), place.path("data")).unwrap();
     refused(&[&there[..], &["--resume"]].concat(), "data_sha256 is ");
@@ -218,7 +226,7 @@ fn what_cannot_be_compared_is_told() {
     for (failing, fault) in [
         (&["--optimizers", "adam,adam:1e-3"][..], "twice: adam"),
         (&["--data", "nowhere"], "nowhere"),
-        (&["--output-dir", "file"], "cannot read the runs in file"),
+        (&["--output-dir", "file"], "cannot create the folder file"),
         (&["--optimizers", "sgd:1e38", "--output-dir", "kept"], "sgd:1"),
     ] {
         let (code, _, err) = run(&place, failing);

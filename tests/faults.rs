@@ -190,7 +190,7 @@ fn kill(mut child: Child, folder: Option<&Path>, within: Duration, rng: &mut Cha
     let writes = |folder: &Path| {
         let mut names =
             fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.file_name());
-        names.any(|name| name.as_encoded_bytes().starts_with(b".writing-"))
+        names.any(|name| name.as_encoded_bytes().starts_with(b".tch-mnist-writing-"))
     };
     let within = match folder {
         Some(folder) => {
@@ -211,7 +211,7 @@ fn kill(mut child: Child, folder: Option<&Path>, within: Duration, rng: &mut Cha
 /// Removes what a killed process was writing, so that the next one's is seen.
 fn clear(folder: &Path) {
     for file in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if file.file_name().as_encoded_bytes().starts_with(b".writing-") {
+        if file.file_name().as_encoded_bytes().starts_with(b".tch-mnist-writing-") {
             fs::remove_file(file.path()).unwrap();
         }
     }
@@ -315,7 +315,8 @@ fn a_disk_of_no_size() {
     let mounted = "mount -t tmpfs -o size=2m tmpfs out && echo old > out/a.png && \
                    head -c 4m /dev/zero > out/fill 2>/dev/null; \"$0\" \"$@\"; code=$?; \
                    cat out/a.png; ls -A out; exit $code";
-    for (arguments, file) in WRITERS {
+    let log = "train --data data --hidden 16 --epochs 1 --output v.ot --log-dir out/log";
+    for (arguments, file) in WRITERS.into_iter().chain([(log, "out/log")]) {
         let arguments: Vec<_> = arguments.split(' ').collect();
         let inner = place.command(&arguments);
         let mut command = Command::new("unshare");
@@ -333,6 +334,6 @@ fn a_disk_of_no_size() {
         }
         assert_eq!(code, 1, "{arguments:?}: {out}{err}");
         assert!(err.contains("No space left") && err.contains(file), "{arguments:?}: {err}");
-        assert!(out.contains("old\n") && !out.contains(".writing"), "{out}");
+        assert!(out.contains("old\n") && !out.contains("writing-"), "{out}");
     }
 }

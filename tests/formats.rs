@@ -226,7 +226,17 @@ fn a_pickle_is_not_executed_and_a_bomb_does_not_go_off() {
         b"t(K\x01ttR.",
     ]
     .concat();
+    // The same long name, recalled again and again.
+    let named = [
+        &b"\x80\x02}(X\x40\x0d\x03\x00"[..],
+        &vec![b'a'; 200_000],
+        b"q\x00K\x01",
+        &b"h\x00K\x01".repeat(100_000),
+        b"u.",
+    ]
+    .concat();
     for (pickle, fault) in [
+        (&named[..], "holds more names, or longer ones"),
         (COMMAND, "it names \"os.system\", which no state_dict needs; save with torch.save("),
         (b"\x80\x02cbuiltins\neval\n.", "builtins.eval"),
         (b"\x80\x02ctorch\nIntStorage\n.", "torch.IntStorage"),

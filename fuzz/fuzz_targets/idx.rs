@@ -6,7 +6,7 @@ use tch_mnist::idx::{Content, parse};
 
 fuzz_target!(|bytes: &[u8]| {
     for (content, header) in [(Content::Images, 16), (Content::Labels, 8)] {
-        if let Ok(idx) = parse(bytes, content) {
+        if let Ok(idx) = parse(bytes, content, None) {
             let item = if content == Content::Images { 784 } else { 1 };
             assert_eq!(idx.bytes.len(), header + idx.count * item);
         }

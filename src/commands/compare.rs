@@ -18,7 +18,7 @@ use super::{note, print_json};
 use crate::comparison::compare;
 use crate::data::Data;
 use crate::optimizer::Optimizer;
-use crate::runs::{self, Configuration, Run, Runs};
+use crate::runs::{Configuration, Run, Runs};
 use crate::train::{Event, Progress, fit};
 use crate::{atomic, device, plot, report};
 
@@ -129,7 +129,7 @@ impl Args {
             return Ok(Done { file: None, runs: Vec::new(), failure: None });
         };
         let path = folder.join("runs.jsonl");
-        let mut runs = runs::read(&path)?;
+        let (file, mut runs) = Runs::open(&path)?;
         if !runs.is_empty() {
             let path = path.display();
             ensure!(
@@ -150,7 +150,7 @@ impl Args {
             Some(runs.swap_remove(runs.iter().position(|run| run.configuration == *planned)?))
         });
         let runs = planned.collect();
-        Ok(Done { file: Some(Runs::open(&path)?), runs, failure: None })
+        Ok(Done { file: Some(file), runs, failure: None })
     }
 
     /// Does the runs of the plan that are not done.

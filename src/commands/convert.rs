@@ -34,6 +34,7 @@ impl Args {
     /// Reads, checks and writes.
     pub fn run(&self) -> Result<ExitCode> {
         atomic::prepare_from(&self.output, &self.input)?;
+        weights::check_unrecorded(&self.output)?;
         let model = weights::load(&self.input, Device::Cpu)?;
         weights::save_as(&model, &self.output, self.names.each_ref().map(String::as_str))?;
         writeln!(io::stdout(), "Saved: {}", self.output.display())?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ::image::RgbImage;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -19,6 +19,8 @@ use crate::{CLASSES, atomic, image, input, report};
 const BATCH: usize = 256;
 /// Bytes in a line of standard input; no system has longer paths.
 const MAX_PATH: u64 = 1 << 16;
+/// Bytes of a longer line after which its end is no longer looked for.
+const MAX_SKIPPED: u64 = 1 << 30;
 
 /// Tell which digit each picture shows
 #[derive(Debug, clap::Args)]
@@ -147,30 +149,34 @@ fn explain(
     plot::save(&explanation, output)
 }
 
-/// Paths from standard input, one a line; on Unix they need not be UTF-8. What cannot be read now
-/// cannot be read again, and is the last.
+/// Paths from standard input, one a line; on Unix they need not be UTF-8.
 fn lines() -> impl Iterator<Item = Result<PathBuf>> {
     let mut input = io::stdin().lock();
-    let mut next = move || -> Result<Option<PathBuf>> {
-        loop {
+    let (mut number, mut ended) = (0, false);
+    std::iter::from_fn(move || {
+        while !ended {
+            number += 1;
             let mut line = Vec::new();
             let read = (&mut input).take(MAX_PATH + 1).read_until(b'\n', &mut line);
-            if read.context("cannot read paths from standard input")? == 0 {
-                return Ok(None);
+            if let Err(error) = read {
+                ended = true; // what cannot be read now cannot be read again
+                return Some(Err(error).context("cannot read paths from standard input"));
             }
-            ensure!(line.len() as u64 <= MAX_PATH, "on standard input is a line that is no path");
+            if line.len() as u64 > MAX_PATH {
+                let skipped = (&mut input).take(MAX_SKIPPED).skip_until(b'\n');
+                ended = skipped.is_ok_and(|skipped| skipped as u64 == MAX_SKIPPED);
+                return Some(Err(anyhow!(
+                    "line {number} of standard input is too long for a path"
+                )));
+            }
+            ended = line.is_empty();
             let line = line.strip_suffix(b"\n").unwrap_or(&line);
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if !line.is_empty() {
-                return path(line).map(Some);
+                return Some(path(line));
             }
         }
-    };
-    let mut failed = false;
-    std::iter::from_fn(move || {
-        let line = if failed { None } else { next().transpose() };
-        failed |= line.as_ref().is_some_and(Result::is_err);
-        line
+        None
     })
 }
 

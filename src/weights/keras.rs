@@ -14,15 +14,13 @@ use tch::Tensor;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use super::{Archive, Contents, LAYERS, MAX_BYTES, entry};
+use super::{Archive, Contents, LAYERS, MAX_BYTES, MAX_HEADER, entry};
 use crate::{CLASSES, PIXELS};
 
 /// The most groups and arrays that a file may have; those of two layers and an optimizer are few.
 const MAX_OBJECTS: usize = 1000;
 /// The most bytes of the path to a group.
 const MAX_PATH: usize = 1000;
-/// The most bytes of a configuration.
-const MAX_CONFIG: u64 = 1 << 24;
 /// The versions of Keras whose layouts are written.
 const H5_VERSION: &str = "2.15.0";
 const KERAS_VERSION: &str = "3.15.1";
@@ -37,7 +35,7 @@ pub fn read_h5(file: File) -> Result<Contents> {
 
 /// Reads a `.keras`.
 pub fn read_keras(mut archive: Archive) -> Result<Contents> {
-    let config = entry(&mut archive, "config.json", MAX_CONFIG)?;
+    let config = entry(&mut archive, "config.json", MAX_HEADER)?;
     check_config(std::str::from_utf8(&config).context("its config.json is not UTF-8")?)?;
     let weights = entry(&mut archive, "model.weights.h5", MAX_BYTES)?;
     contents(&File::from_bytes(weights)?)
@@ -104,6 +102,8 @@ fn values(dataset: &Dataset, transposed: bool) -> Result<Tensor> {
 
 /// Checks that a model's configuration, in JSON, is that of a network of ours.
 fn check_config(config: &str) -> Result<()> {
+    // In memory, JSON takes up to a hundred times its length.
+    ensure!(config.len() as u64 <= MAX_HEADER, "its configuration has {} bytes", config.len());
     let model: Value = serde_json::from_str(config).context("in its configuration")?;
     // Keras before 2.2.3 has the list of layers itself in this place.
     let config = &model["config"];

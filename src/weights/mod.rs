@@ -15,7 +15,9 @@ mod keras;
 mod onnx;
 mod torch;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Cursor, Read as _};
 use std::path::{Path, PathBuf};
@@ -101,7 +103,7 @@ pub fn check_output(path: &Path) -> Result<()> {
 
 /// Saves the weights of `model`, atomically. The extension says the format.
 ///
-/// A record of other weights in a file of that name must not lie beside it.
+/// No record of a training must lie beside it: these weights would not be its.
 pub fn save(model: &Model, path: &Path) -> Result<()> {
     save_as(model, path, LAYERS)
 }
@@ -109,24 +111,33 @@ pub fn save(model: &Model, path: &Path) -> Result<()> {
 /// Does as [`save`], but names the layers in a `.safetensors` file so: with `["0", "2"]` it is the
 /// `state_dict` of PyTorch's `nn.Sequential(nn.Linear(…), nn.ReLU(), nn.Linear(…))`.
 pub fn save_as(model: &Model, path: &Path, layers: [&str; 2]) -> Result<()> {
-    write(model, path, layers, |sha256| check_record(path, || sha256.into()))
+    check_unrecorded(path)?;
+    write(model, path, layers, |_| Ok(()))
 }
 
 /// Saves the weights of `model`, and beside them, in a JSON file of the same stem, what is to be known
 /// of them: `record`, with the file's name and SHA-256 added.
 ///
-/// Of several processes that save there, one does at a time. The record comes first and names as well
-/// what is replaced, so that whenever the program is ended, the two belong together.
+/// Of several processes that save there, one does at a time. The record comes first and, until the
+/// weights are there, names what they replace as well: whenever the program is ended, the two belong
+/// together.
 pub fn save_with_record(model: &Model, record: &mut Value, path: &Path) -> Result<()> {
     let _lock = atomic::lock(path)?;
-    let file = path.file_name().map(|name| name.to_string_lossy());
     let old = if path.is_file() { input::read(path, MAX_BYTES).ok() } else { None };
     let replaced = old.map(|bytes| sha256_hex(&bytes));
-    write(model, path, LAYERS, |sha256| {
-        record["weights"] = json!({"file": file, "sha256": sha256, "replaced": replaced});
+    let mut save = |weights| {
+        record["weights"] = weights;
         let text = format!("{record:#}\n");
         atomic::write(&record_of(path), |temporary| Ok(fs::write(temporary, text)?))
-    })
+    };
+    let mut saved = json!({"file": name_of(path)});
+    write(model, path, LAYERS, |sha256| {
+        saved["sha256"] = sha256.into();
+        let mut saving = saved.clone();
+        saving["replaced"] = replaced.into();
+        save(saving)
+    })?;
+    save(saved)
 }
 
 /// Writes weights; `before` gets the file's SHA-256 in hexadecimal just before it is in its place.
@@ -176,21 +187,25 @@ fn record_of(path: &Path) -> PathBuf {
     path.with_extension("json")
 }
 
-/// Makes sure that a record beside the weights at `path`, if there is one, is theirs.
-fn check_record(path: &Path, sha256: impl FnOnce() -> String) -> Result<()> {
-    let place = record_of(path);
-    // Any other file may lie there.
-    let Ok(text) = input::open(&place, MAX_RECORD) else { return Ok(()) };
-    let Ok(Record { weights }) = serde_json::from_reader(text) else { return Ok(()) };
-    if path.file_name() != Some(weights.file.as_ref()) {
-        return Ok(());
-    }
-    let sha256 = sha256();
+fn name_of(path: &Path) -> Option<Cow<'_, str>> {
+    path.file_name().map(OsStr::to_string_lossy)
+}
+
+/// What the record beside the weights at `path` says of them. Any other file may lie there.
+fn recorded(path: &Path) -> Option<Weights> {
+    let text = input::read(&record_of(path), MAX_RECORD).ok()?;
+    let Record { weights } = serde_json::from_slice(&text).ok()?;
+    (name_of(path)? == weights.file).then_some(weights)
+}
+
+/// Makes sure that no record lies beside the weights to be written at `path`.
+pub fn check_unrecorded(path: &Path) -> Result<()> {
     ensure!(
-        sha256 == weights.sha256 || Some(sha256) == weights.replaced,
-        "{} is the record of other weights by its SHA-256: either file is damaged, or of another \
-         training; restore them, or delete the record to use the weights without it",
-        place.display()
+        recorded(path).is_none(),
+        "cannot write {}: {} is the record of the training that it comes from; name another file, or \
+         delete both",
+        path.display(),
+        record_of(path).display()
     );
     Ok(())
 }
@@ -202,7 +217,15 @@ pub fn load(path: &Path, device: Device) -> Result<Model> {
     let load = || {
         ensure!(path.extension().is_none_or(|e| e != "onnx"), "ONNX is written, not read");
         let bytes = input::read(path, MAX_BYTES)?;
-        check_record(path, || sha256_hex(&bytes))?;
+        if let Some(Weights { sha256, replaced, .. }) = recorded(path) {
+            let own = sha256_hex(&bytes);
+            ensure!(
+                own == sha256 || Some(own) == replaced,
+                "its SHA-256 is not the one in its record {}: one of them is damaged, or of another \
+                 training; restore it, or delete the record to use the weights as they are",
+                record_of(path).display()
+            );
+        }
         read(bytes, device)
     };
     load().with_context(|| format!("cannot load the weights {}", path.display()))
@@ -229,7 +252,7 @@ pub fn read(bytes: Vec<u8>, device: Device) -> Result<Model> {
         }
         Ok(model)
     };
-    input::contained(read).map_err(plain)
+    input::contained(read)
 }
 
 /// What a file holds.
@@ -360,14 +383,4 @@ fn check(shapes: &BTreeMap<String, Vec<i64>>) -> Result<[&str; 4]> {
     }
     ensure!(shapes.len() == names.len(), found());
     Ok([names[0], names[1], names[2], names[3]])
-}
-
-/// libtorch's errors go on with a C++ stack trace; the first line is what a user can use.
-fn plain(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast_ref::<tch::TchError>() {
-        Some(tch::TchError::Torch(message)) => {
-            anyhow::anyhow!("libtorch: {}", message.lines().next().unwrap_or_default())
-        }
-        _ => error,
-    }
 }

@@ -17,6 +17,9 @@ use super::{Archive, Contents, MAX_BYTES, MAX_HEADER, NO_FLOAT, entry};
 /// The names and, where they are some, tensors of a dictionary.
 type Items = Vec<(Rc<str>, Option<Rc<Stored>>)>;
 
+/// The most tensors, and bytes of the name of one.
+const MAX_TENSORS: usize = 1000;
+const MAX_NAME: usize = 1000;
 /// The most dimensions of a tensor. A pickle can recall a long list in two bytes, again and again.
 const MAX_DIMENSIONS: usize = 8;
 
@@ -256,8 +259,11 @@ impl Stack {
         let Some(Value::Dict(dict)) = self.0.last_mut() else {
             bail!("it sets items of no dictionary")
         };
+        let too_many = "it holds more names, or longer ones, than a state_dict does";
+        ensure!(dict.len() + items.len() / 2 <= MAX_TENSORS, too_many);
         for pair in items.chunks(2) {
             match pair {
+                [Value::Text(name), _] if name.len() > MAX_NAME => bail!(too_many),
                 [Value::Text(name), Value::Tensor(tensor)] => {
                     dict.push((name.clone(), Some(tensor.clone())))
                 }
