@@ -494,8 +494,14 @@ fn fit(digit: &GrayImage) -> Option<GrayImage> {
         return None;
     }
     let (width, height) = (right + 1 - left, bottom + 1 - top);
-    let crop = imageops::crop_imm(digit, left, top, width, height).to_image();
-    let crop = thicken(crop, BOX as f32 / width.max(height) as f32);
+    let mut crop = imageops::crop_imm(digit, left, top, width, height).to_image();
+    let shrink = width.max(height).div_ceil(WORKING_SIDE);
+    if shrink > 1 {
+        // At full size, to thicken would take long. Widened first, thin strokes do not fade.
+        crop = grayscale_dilate(&crop, &Mask::square((shrink / 2) as u8));
+        crop = imageops::thumbnail(&crop, width.div_ceil(shrink), height.div_ceil(shrink));
+    }
+    let crop = thicken(crop);
     let (width, height) = crop.dimensions();
     let longest = width.max(height);
     if longest == BOX {
@@ -511,9 +517,10 @@ fn fit(digit: &GrayImage) -> Option<GrayImage> {
 
 /// Widens strokes that would be thinner than MNIST's once scaled: those are about 2.2 pixels wide,
 /// and a fine pen on a large sheet would fade to grey.
-fn thicken(crop: GrayImage, scale: f32) -> GrayImage {
+fn thicken(crop: GrayImage) -> GrayImage {
     const MNIST_WIDTH: f32 = 2.2;
     const TOO_THIN: f32 = 1.6;
+    let scale = BOX as f32 / crop.width().max(crop.height()) as f32;
     let outside = GrayImage::from_fn(crop.width() + 2, crop.height() + 2, |x, y| {
         let inside = (1..=crop.width()).contains(&x) && (1..=crop.height()).contains(&y);
         Luma([if inside && crop.get_pixel(x - 1, y - 1).0[0] > 127 { 0 } else { 255 }])

@@ -28,8 +28,6 @@ const WORKING_SIDE: u32 = 1600;
 const MIN_INK: u8 = 12;
 /// Height in working pixels that a digit must have at least.
 const MIN_HEIGHT: u32 = 10;
-/// More than so many pieces of ink are no writing; the densest sheets have half as many digits.
-const MAX_PARTS: usize = 30_000;
 /// Cuts that are tried in a blob; joined-up writing would have hundreds.
 const MAX_CUTS: usize = 48;
 /// Tilts in degrees, either way, that are set right.
@@ -494,9 +492,6 @@ fn gather(found: &[Part], height: u32) -> Vec<(Part, Vec<usize>)> {
             && union.height() * 10 <= height * 13;
         small * 50 >= a.pixels.max(b.pixels) && (above || beside)
     };
-    if groups.len() > MAX_PARTS {
-        return Vec::new(); // that is grain, or a pattern
-    }
     let mut at = 0;
     while at < groups.len() {
         match (at + 1..groups.len()).find(|&other| belong(&groups[at].0, &groups[other].0)) {

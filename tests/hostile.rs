@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Place, finish, gzip, idx, one};
-use image::{DynamicImage, GrayImage, ImageFormat, Luma};
+use image::{DynamicImage, ImageFormat};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt, SeedableRng};
 use tch::Device;
@@ -339,17 +339,6 @@ fn what_claims_or_is_too_much_does_not_fill_the_memory() {
     let (code, _, err, mib) = peak(place.command(&["compare", "--output-dir", "runs"]));
     assert!(code == 1 && err.contains("runs.jsonl: it has more than the"), "{err}");
     assert!(mib < 700, "{mib} MiB");
-}
-
-/// Of each, it would have to be found out whether it belongs to any other.
-#[test]
-fn too_many_dots_are_no_writing() {
-    let mut grey = GrayImage::from_pixel(1600, 1600, Luma([255]));
-    for (x, y, pixel) in grey.enumerate_pixels_mut() {
-        let bar = (700..730).contains(&x) && (700..724).contains(&y);
-        pixel.0[0] = if bar || (x % 4 < 3 && y % 4 < 3) { 0 } else { 255 };
-    }
-    assert!(sheet::find(&grey).is_empty());
 }
 
 #[cfg(unix)]
