@@ -44,7 +44,7 @@ interop: libtorch ## Compare with Keras, PyTorch and onnxruntime over MNIST's te
 
 SECONDS ?= 1200
 fuzz: libtorch ## Fuzz each reader for SECONDS=1200 (needs a nightly Rust)
-	cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz
+	cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz@0.13.2
 	for seeds in idx image "weights tests/fixtures/interop"; do \
 		set -- $$seeds && mkdir -p fuzz/corpus/$$1 && \
 		cargo +nightly fuzz run -s none $$1 fuzz/corpus/$$1 fuzz/seeds/$$seeds -- \
@@ -58,5 +58,5 @@ load: libtorch ## A million pictures, and ten thousand trainings in one process
 	cargo test --release --test load -- --include-ignored --nocapture --test-threads 1
 
 audit: ## Check dependencies for licences and known holes (fetches RustSec's list)
-	cargo deny --version 2>/dev/null || cargo install --locked cargo-deny
+	cargo deny --version 2>/dev/null || cargo install --locked cargo-deny@0.20.2
 	cargo deny check
