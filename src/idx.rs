@@ -86,7 +86,8 @@ fn unpacked(
     }
 
     let length = count * item;
-    let read = reader.take(length as u64 + 1).read_to_end(&mut bytes)?;
+    let read = reader.take(length as u64 + 1).read_to_end(&mut bytes);
+    let read = read.context("it is damaged; get the whole of it again")?;
     if read < length {
         bail!("it ends after {read} of the {length} bytes that its header announces");
     }

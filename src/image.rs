@@ -43,7 +43,8 @@ const BOX: u32 = 20;
 /// Grey levels that ink must stand out from paper.
 const MIN_CONTRAST: f32 = 16.;
 
-const DAMAGED: &str = "it is damaged, or of a rare kind; save it again, as a PNG";
+const DAMAGED: &str =
+    "it is damaged, or of a rare kind; get it again, or save it in another format";
 const BLANK: &str = "it is blank: nothing stands out from the background";
 
 /// Reads the digit in the picture `path`: of any size, dark on light or light on dark.
@@ -99,6 +100,7 @@ fn other_than_jpeg<R: BufRead + Seek>(mut reader: ImageReader<R>) -> Result<Deco
 /// The decoder of [`image`] fills up with grey what is missing of a JPEG.
 fn jpeg(mut reader: impl BufRead + Seek) -> Result<Decoded> {
     let length = reader.seek(SeekFrom::End(0))?;
+    ensure!(length <= 2 * MAX_PIXELS, "it has {length} bytes, more than a JPEG needs");
     let _reserved = BYTES.reserve(length.min(MAX_PIXELS));
     reader.rewind()?;
     let mut bytes = Vec::new();
@@ -135,7 +137,7 @@ fn jpeg(mut reader: impl BufRead + Seek) -> Result<Decoded> {
     Ok((picture, orientation.unwrap_or(Orientation::NoTransforms), reserved))
 }
 
-/// Where in a JPEG the marker of its end is, and what to put there for the decoder; nothing if
+/// Where in a JPEG its last scan ends, and what to put there for the decoder; nothing if
 /// something is missing, or the decoder would get the colours wrong.
 ///
 /// The decoder takes the end of the file for that of the last scan, however early it comes. If there
@@ -144,7 +146,8 @@ fn jpeg(mut reader: impl BufRead + Seek) -> Result<Decoded> {
 ///
 /// Format: <https://www.w3.org/Graphics/JPEG/itu-t81.pdf>, annex B.
 fn end_of_jpeg(bytes: &[u8]) -> Option<(usize, Option<&'static [u8]>)> {
-    let (mut at, mut scans, mut progressive, mut restarts) = (2, 0, false, false);
+    let (mut at, mut end, mut in_scan, mut scans) = (2, 0, false, 0);
+    let (mut progressive, mut restarts) = (false, false);
     // The components, and which coefficients of each are there to the last bit.
     let (mut components, mut whole) = (Vec::new(), [0u64; 256]);
     loop {
@@ -153,9 +156,13 @@ fn end_of_jpeg(bytes: &[u8]) -> Option<(usize, Option<&'static [u8]>)> {
             |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 1 | 0xd0..=0xd8 | 0xff);
         at += bytes.get(at..)?.windows(2).position(is_marker)?;
         let marker = bytes[at + 1];
+        if in_scan {
+            end = at;
+        }
         if marker == 0xd9 {
             break;
         }
+        in_scan = marker == 0xda;
         let length = usize::from(u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]));
         let segment = bytes.get(at + 4..at + 2 + length)?;
         match marker {
@@ -187,7 +194,7 @@ fn end_of_jpeg(bytes: &[u8]) -> Option<(usize, Option<&'static [u8]>)> {
             Some(&b"\0\0\0\0\0\0\0\0\xff\xd0\0\0\0\0\0\0\0\0\xff\x02\0\x02\xff\xd9"[..])
         }
     };
-    components.iter().all(|id| whole[usize::from(*id)] == u64::MAX).then_some((at, after))
+    components.iter().all(|id| whole[usize::from(*id)] == u64::MAX).then_some((end, after))
 }
 
 /// The number of pixels, if they are not too many.

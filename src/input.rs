@@ -87,16 +87,19 @@ pub(crate) const ENDS_EARLY: &str = "it ends early; get the whole of it again";
 
 /// Libraries' errors say the same thing several times, go on with stack traces, and quote at length.
 fn plain(error: &Error) -> Error {
-    let ends = |cause: &io::Error| cause.kind() == ErrorKind::UnexpectedEof;
-    if error.chain().any(|cause| cause.downcast_ref().is_some_and(ends)) {
-        return anyhow!(ENDS_EARLY);
-    }
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
         let cause = cause.lines().next().unwrap_or_default();
         if !text.contains(cause) {
             text = if text.is_empty() { cause.into() } else { format!("{text}: {cause}") };
         }
+    }
+    // Decoders hide the kind of an error in their own.
+    if ["failed to fill whole buffer", "unexpected end of file"]
+        .iter()
+        .any(|end| text.contains(end))
+    {
+        return anyhow!(ENDS_EARLY);
     }
     match text.char_indices().nth(600) {
         Some((end, _)) => anyhow!("{}…", &text[..end]),

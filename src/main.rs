@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tch_mnist::cli::Cli;
-use tch_mnist::input;
+use tch_mnist::{input, report};
 
 fn main() -> ExitCode {
     let show = panic::take_hook();
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            let _ = writeln!(io::stderr(), "{}", report::error(&error));
             ExitCode::FAILURE
         }
     }

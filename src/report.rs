@@ -10,6 +10,13 @@ use crate::reading::Read;
 use crate::runs::Run;
 use crate::train::Epoch;
 
+/// An error as one line of bounded length: it may quote a file of an enemy's.
+pub fn error(error: &anyhow::Error) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    let text = format!("error: {error:#}");
+    text.chars().take(4000).map(escaped).collect()
+}
+
 /// The table that Keras's `model.summary()` prints.
 pub fn summary(layers: &[Layer]) -> String {
     let rule = |line: &str| format!("{}\n", line.repeat(65));

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -101,23 +101,17 @@ impl Run {
     }
 }
 
-/// The runs in the file `path`; none if there is no such file.
-pub fn read(path: &Path) -> Result<Vec<Run>> {
-    let text = if path.exists() { input::read(path, MAX_BYTES) } else { Ok(Vec::new()) };
-    let read = text.and_then(|text| parse(&text));
-    Ok(read.with_context(|| format!("cannot read the runs in {}", path.display()))?.0)
-}
-
 /// The runs in a file, and the length of the lines that hold them.
 fn parse(text: &[u8]) -> Result<(Vec<Run>, usize)> {
-    let mut runs = Vec::new();
-    let mut length = 0;
+    let (mut runs, mut length) = (Vec::new(), 0);
+    // After a power cut, what was not written yet may read as zeros.
+    let text = &text[..text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)];
     for (at, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
         match run(line) {
-            _ if line == b"\n" => {}
+            _ if line.trim_ascii().is_empty() => {}
             Ok(run) => runs.push(run),
             // It was being written when the program was ended.
-            Err(_) if !line.ends_with(b"\n") && is_start(line) => break,
+            Err(error) if !line.ends_with(b"\n") && is_torn(&error) => break,
             Err(error) => return Err(error.context(format!("line {} is no run", at + 1))),
         }
         length += line.len();
@@ -125,10 +119,8 @@ fn parse(text: &[u8]) -> Result<(Vec<Run>, usize)> {
     Ok((runs, length))
 }
 
-/// Whether a line of ours begins so.
-fn is_start(line: &[u8]) -> bool {
-    let start = &b"{\"format\":"[..];
-    line.starts_with(start) || start.starts_with(line)
+fn is_torn(error: &Error) -> bool {
+    error.downcast_ref().is_some_and(serde_json::Error::is_eof)
 }
 
 fn run(line: &[u8]) -> Result<Run> {
@@ -145,6 +137,10 @@ fn run(line: &[u8]) -> Result<Run> {
 #[derive(Debug)]
 pub struct Runs {
     file: File,
+    /// The length of its whole lines.
+    length: u64,
+    /// What begins the next one.
+    start: &'static str,
 }
 
 impl Runs {
@@ -153,7 +149,7 @@ impl Runs {
     pub fn open(path: &Path) -> Result<(Runs, Vec<Run>)> {
         atomic::prepare(path)?;
         let open = || -> Result<_> {
-            let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+            let file = OpenOptions::new().create(true).append(true).open(path)?;
             // Until it is dropped. There may be no locks on this file system; then nothing is told.
             ensure!(
                 !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
@@ -161,22 +157,25 @@ impl Runs {
             );
             let text = input::read(path, MAX_BYTES)?;
             let (runs, length) = parse(&text)?;
-            match text[..length].last() {
-                None | Some(b'\n') => file.set_len(length as u64)?,
-                Some(_) => file.write_all(b"\n")?, // which an editor may have left out
-            }
             #[cfg(unix)]
             File::open(path.parent().unwrap_or(path))?.sync_all()?; // its name, should it be new
-            Ok((Runs { file }, runs))
+            let start =
+                if text[..length].last().is_none_or(|end| *end == b'\n') { "" } else { "\n" };
+            Ok((Runs { file, length: length as u64, start }, runs))
         };
         open().with_context(|| format!("cannot open the runs in {}", path.display()))
     }
 
     /// Adds a run; it is on disk when this returns.
     pub fn add(&mut self, run: &Run) -> Result<()> {
+        // After what is torn, or, where an editor has left the last line without its end, on a new one.
         let mut add = || -> Result<()> {
-            self.file.write_all(format!("{}\n", serde_json::to_string(run)?).as_bytes())?;
-            Ok(self.file.sync_data()?)
+            self.file.set_len(self.length)?;
+            let line = format!("{}{}\n", self.start, serde_json::to_string(run)?);
+            self.file.write_all(line.as_bytes())?;
+            self.file.sync_data()?;
+            (self.length, self.start) = (self.length + line.len() as u64, "");
+            Ok(())
         };
         add().context("cannot write a run down")
     }

@@ -72,7 +72,7 @@ fn the_same_command_gives_the_same_weights_and_init_goes_on_from_them() {
     assert_eq!(first, train(&["--output", "b.safetensors"]));
     assert_ne!(first, train(&["--output", "c.safetensors", "--seed", "1"]));
     assert_ne!(first, train(&["--output", "c.safetensors", "--optimizer", "adam"]));
-    assert_ne!(first, train(&["--output", "c.ot", "--init", "a.safetensors"]));
+    assert_ne!(first, train(&["--output", "d.ot", "--init", "a.safetensors"]));
     let (code, _, err) =
         place.run(&["train", "--data", "data", "--hidden", "17", "--init", "a.safetensors"]);
     assert_eq!(code, 1);

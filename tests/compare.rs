@@ -195,12 +195,21 @@ fn runs_of_another_configuration_are_refused_with_the_difference() {
         refused(&["--output-dir", "changed", "--resume"], fault);
     }
     // What is no file of runs is left alone; a run whose line has no end, as editors leave it, counts.
-    fs::write(place.path("changed/runs.jsonl"), "my notes").unwrap();
-    refused(&["--output-dir", "changed", "--resume"], "line 1 is no run");
-    assert_eq!(fs::read(place.path("changed/runs.jsonl")).unwrap(), b"my notes");
-    fs::write(place.path("changed/runs.jsonl"), kept.trim_ascii_end()).unwrap();
-    assert_eq!(run(&place, &["--output-dir", "changed", "--seeds", "1", "--resume"]).0, 0);
-    assert_eq!(fs::read(place.path("changed/runs.jsonl")).unwrap(), kept);
+    let first = kept.split_inclusive(|byte| *byte == b'\n').next().unwrap();
+    for notes in ["my notes", "{\"format\":\"geojson\",\"mine\":[1,2]}", "{\"format\":2}"] {
+        fs::write(place.path("changed/runs.jsonl"), notes).unwrap();
+        refused(&["--output-dir", "changed", "--resume"], "line 1 is no run");
+        assert_eq!(fs::read(place.path("changed/runs.jsonl")).unwrap(), notes.as_bytes());
+    }
+    let torn = [first, &kept[..100], &[0; 50]].concat();
+    for there in [first.trim_ascii_end(), &torn[..]] {
+        fs::write(place.path("changed/runs.jsonl"), there).unwrap();
+        refused(&["--output-dir", "changed", "--seeds", "1"], "has runs already");
+        assert_eq!(fs::read(place.path("changed/runs.jsonl")).unwrap(), there);
+        assert_eq!(run(&place, &["--output-dir", "changed", "--seeds", "1", "--resume"]).0, 0);
+        let found = lines(&place, "changed/runs.jsonl");
+        assert_eq!(found.len(), kept.split(|byte| *byte == b'\n').count() - 1);
+    }
 
     fs::rename(place.path("data"), place.path("old")).unwrap();
     fs::rename(place.path("other"), place.path("data")).unwrap();

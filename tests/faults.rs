@@ -17,6 +17,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use tch::Device;
 use tch_mnist::model::Model;
+use tch_mnist::runs::Runs;
 use tch_mnist::weights;
 
 const SMALL: [&str; 9] =
@@ -68,7 +69,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 /// Every verb that writes, and the file that it then says it cannot write.
 const WRITERS: [(&str, &str); 12] = [
     ("train --data data --hidden 16 --epochs 1 --output out/w.safetensors", "w.safetensors"),
-    ("train --data data --hidden 16 --epochs 1 --output out/w.ot", "w.ot"),
+    ("train --data data --hidden 16 --epochs 1 --output out/u.ot", "u.ot"),
     ("train --data data --hidden 16 --epochs 1 --output out/v.ot --log-dir log", "v.ot"),
     ("convert in.safetensors out/k.safetensors --names 0,2", "k.safetensors"),
     ("convert in.safetensors out/k.h5", "k.h5"),
@@ -94,7 +95,8 @@ fn prepare(place: &Place) {
 fn a_full_disk_is_an_error_and_what_was_there_stays() {
     let place = Place::new();
     prepare(&place);
-    fs::write(place.path("out/w.json"), "old").unwrap();
+    let record = r#"{"weights":{"file":"w.safetensors","sha256":"old"}}"#;
+    fs::write(place.path("out/w.json"), record).unwrap();
     for (_, old) in WRITERS.iter().filter(|(_, old)| old.contains('.') && *old != "v.ot") {
         fs::write(place.path("out").join(old), "old").unwrap();
     }
@@ -281,8 +283,7 @@ fn two_hundred_kills() {
         place.command(&[&["compare", "--data", "data", "--hidden", "16"][..], &rest].concat())
     };
     let within = time(compare("whole"));
-    let runs =
-        |folder: &str| tch_mnist::runs::read(&place.path(folder).join("runs.jsonl")).unwrap();
+    let runs = |folder: &str| Runs::open(&place.path(folder).join("runs.jsonl")).unwrap().1;
     let mut expected: Vec<_> =
         runs("whole").into_iter().map(|run| (run.configuration.name(), run.test)).collect();
     expected.sort_by(|a, b| a.0.cmp(&b.0));

@@ -150,13 +150,13 @@ fn models_of_another_kind_are_refused_with_what_they_are() {
         (
             r#""activation": "relu""#,
             r#""activation": "tanh""#,
-            "first dense layer is tanh, expected relu",
+            "first dense layer is \"tanh\", expected relu",
         ),
-        (r#""activation": "relu""#, r#""activation": "linear""#, "first dense layer is linear"),
+        (r#""activation": "relu""#, r#""activation": "linear""#, "first dense layer is \"linear\""),
         (
             r#""activation": "softmax""#,
             r#""activation": "relu""#,
-            "last dense layer is relu, expected softmax",
+            "last dense layer is \"relu\", expected softmax",
         ),
         (
             r#""class_name": "Dropout""#,
@@ -166,7 +166,7 @@ fn models_of_another_kind_are_refused_with_what_they_are() {
         (
             r#""class_name": "Dropout""#,
             r#""class_name": "Softmax""#,
-            "relu and softmax, expected relu",
+            "relu and softmax\", expected relu",
         ),
         (r#""class_name": "Dropout""#, r#""class_name": "Dense""#, "3 dense layers, expected 2"),
         (

@@ -91,7 +91,7 @@ impl Args {
                     }
                     Err(error) => {
                         failed = true;
-                        note(&format!("error: {error:#}"));
+                        note(&report::error(&error));
                     }
                 }
             }
@@ -162,7 +162,7 @@ fn lines() -> impl Iterator<Item = Result<PathBuf>> {
                 ended = true; // what cannot be read now cannot be read again
                 return Some(Err(error).context("cannot read paths from standard input"));
             }
-            if line.len() as u64 > MAX_PATH {
+            if line.len() as u64 > MAX_PATH && !line.ends_with(b"\n") {
                 let skipped = (&mut input).take(MAX_SKIPPED).skip_until(b'\n');
                 ended = skipped.is_ok_and(|skipped| skipped as u64 == MAX_SKIPPED);
                 return Some(Err(anyhow!(

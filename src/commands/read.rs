@@ -58,7 +58,7 @@ impl Args {
                 Ok((picture, lines)) => self.show(path, &picture, &lines)?,
                 Err(error) => {
                     failed = true;
-                    note(&format!("error: {error:#}"));
+                    note(&report::error(&error));
                 }
             }
         }

@@ -93,10 +93,10 @@ impl TrainingArgs {
         let model = match &self.init {
             None => Model::new(self.hidden.unwrap_or(DEFAULT_HIDDEN), seed, device)?,
             Some(path) => {
-                let plain = path.is_file() || !path.exists();
+                let plain = path.is_file() || path.is_dir() || !path.exists();
                 ensure!(
                     plain,
-                    "--init {} is no plain file; it is read more than once",
+                    "--init {} is no plain file, but is read more than once; save it to one first",
                     path.display()
                 );
                 weights::load(path, device)?

@@ -103,7 +103,11 @@ fn values(dataset: &Dataset, transposed: bool) -> Result<Tensor> {
 /// Checks that a model's configuration, in JSON, is that of a network of ours.
 fn check_config(config: &str) -> Result<()> {
     // In memory, JSON takes up to a hundred times its length.
-    ensure!(config.len() as u64 <= MAX_HEADER, "its configuration has {} bytes", config.len());
+    ensure!(
+        config.len() as u64 <= MAX_HEADER,
+        "its configuration has {} bytes, more than the {MAX_HEADER} supported",
+        config.len()
+    );
     let model: Value = serde_json::from_str(config).context("in its configuration")?;
     // Keras before 2.2.3 has the list of layers itself in this place.
     let config = &model["config"];
@@ -141,12 +145,12 @@ fn check_config(config: &str) -> Result<()> {
     ensure!(before.is_empty(), "it applies {before:?} to the pictures");
     ensure!(
         !between.is_empty() && between.iter().all(|activation| activation == "relu"),
-        "the activation of its first dense layer is {}, expected relu",
+        "the activation of its first dense layer is {:?}, expected relu",
         if between.is_empty() { "linear".into() } else { between.join(" and ") }
     );
     ensure!(
         after.is_empty() || after[..] == ["softmax"],
-        "the activation of its last dense layer is {}, expected softmax or linear",
+        "the activation of its last dense layer is {:?}, expected softmax or linear",
         after.join(" and ")
     );
     Ok(())

@@ -94,11 +94,20 @@ struct Weights {
 }
 
 /// Makes sure that weights and their record can be saved at `path`: the extension is known, the
-/// folder can be written to (it is made if missing).
+/// folder can be written to (it is made if missing), and what lies in the record's place is one of
+/// such weights.
 pub fn check_output(path: &Path) -> Result<()> {
     format(path)?;
     atomic::prepare(path)?;
-    atomic::prepare(&record_of(path))
+    let record = record_of(path);
+    atomic::prepare(&record)?;
+    ensure!(
+        !record.exists() || recorded(path).is_some(),
+        "cannot save {}: its record would replace {}, which is something else; name another file",
+        path.display(),
+        record.display()
+    );
+    Ok(())
 }
 
 /// Saves the weights of `model`, atomically. The extension says the format.
@@ -111,8 +120,8 @@ pub fn save(model: &Model, path: &Path) -> Result<()> {
 /// Does as [`save`], but names the layers in a `.safetensors` file so: with `["0", "2"]` it is the
 /// `state_dict` of PyTorch's `nn.Sequential(nn.Linear(…), nn.ReLU(), nn.Linear(…))`.
 pub fn save_as(model: &Model, path: &Path, layers: [&str; 2]) -> Result<()> {
-    check_unrecorded(path)?;
-    write(model, path, layers, |_| Ok(()))
+    let _lock = atomic::lock(path)?;
+    write(model, path, layers, |_| check_unrecorded(path))
 }
 
 /// Saves the weights of `model`, and beside them, in a JSON file of the same stem, what is to be known
@@ -202,10 +211,9 @@ fn recorded(path: &Path) -> Option<Weights> {
 pub fn check_unrecorded(path: &Path) -> Result<()> {
     ensure!(
         recorded(path).is_none(),
-        "cannot write {}: {} is the record of the training that it comes from; name another file, or \
-         delete both",
-        path.display(),
-        record_of(path).display()
+        "{} is the record of other weights named {}; name another file, or delete the record",
+        record_of(path).display(),
+        path.display()
     );
     Ok(())
 }
@@ -258,11 +266,12 @@ pub fn read(bytes: Vec<u8>, device: Device) -> Result<Model> {
 /// What a file holds.
 fn open(bytes: Vec<u8>) -> Result<Contents> {
     if bytes.starts_with(b"\x89HDF\r\n\x1a\n") {
-        return keras::read_h5(hdf5_pure::File::from_bytes(bytes)?);
+        return keras::read_h5(hdf5_pure::File::from_bytes(bytes).context(DAMAGED)?);
     }
     if bytes.starts_with(b"PK") {
         let length = bytes.len() as u64;
-        let archive = Archive { zip: ZipArchive::new(Cursor::new(bytes))?, length };
+        let archive =
+            Archive { zip: ZipArchive::new(Cursor::new(bytes)).context(DAMAGED)?, length };
         return match archive.zip.index_for_name("config.json") {
             Some(_) => keras::read_keras(archive),
             None => torch::read(archive),
@@ -278,7 +287,7 @@ fn open(bytes: Vec<u8>) -> Result<Contents> {
     let length = u64::from_le_bytes(*length);
     ensure!(length <= MAX_HEADER, "its header claims {length} bytes, more than there can be");
     let shape = |shape: &[usize]| shape.iter().map(|side| *side as i64).collect::<Vec<_>>();
-    let (_, header) = SafeTensors::read_metadata(&bytes)?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).context(DAMAGED)?;
     Ok(Contents {
         shapes: header.tensors().into_iter().map(|(name, t)| (name, shape(&t.shape))).collect(),
         read: Box::new(move |name| {
@@ -296,6 +305,7 @@ fn open(bytes: Vec<u8>) -> Result<Contents> {
     })
 }
 
+const DAMAGED: &str = "it is damaged; get the whole of it again";
 const NO_FLOAT: &str = "expected float32, or float64, float16 or bfloat16";
 
 /// The bytes of an entry of an archive, `limit` of them at most.
@@ -303,7 +313,7 @@ fn entry(archive: &mut Archive, name: &str, limit: u64) -> Result<Vec<u8>> {
     let limit = limit.min(MAX_PACKING * archive.length + MAX_HEADER);
     let entry = archive.zip.by_name(name).with_context(|| format!("in its {name:?}"))?;
     let size = entry.size();
-    ensure!(size <= limit, "its {name:?} claims {size} bytes, more than there can be");
+    ensure!(size <= limit, "its {name:?} claims {size} bytes, more than the {limit} supported");
     let mut bytes = Vec::new();
     // Only where it ends, its checksum is looked at.
     entry.take(size + 1).read_to_end(&mut bytes).with_context(|| format!("in its {name:?}"))?;
