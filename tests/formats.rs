@@ -195,7 +195,7 @@ fn models_of_another_kind_are_refused_with_what_they_are() {
     let at = h5.windows(6).position(|bytes| bytes == b"\"relu\"").unwrap();
     h5[at + 1..at + 5].copy_from_slice(b"tanh");
     fs::write(place.path("bad.h5"), &h5).unwrap();
-    assert!(refusal(&place.path("bad.h5")).contains("is tanh, expected relu"));
+    assert!(refusal(&place.path("bad.h5")).contains("is \"tanh\", expected relu"));
 
     // Keras before 2.2.3 has the layers themselves as the configuration.
     let old = rezip(&keras, |name, bytes| match name {
