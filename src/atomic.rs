@@ -64,6 +64,11 @@ pub fn write(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()>
     finish().with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Does as [`write()`] with what `path` is to hold.
+pub fn write_bytes(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
+    write(path, |temporary| Ok(fs::write(temporary, bytes)?))
+}
+
 /// Removes what killed processes have left in `folder`: files and folders whose names begin with
 /// `prefix` and that none holds locked. A young one may not be locked yet.
 pub(crate) fn remove_abandoned(folder: &Path, prefix: &str) {

@@ -208,7 +208,7 @@ fn unpack(dir: &Path) -> Result<()> {
         if sha256_hex(&bytes) != sha256 {
             bail!("the built-in {name} is damaged; build the program again from a clean clone");
         }
-        atomic::write(&path, |temporary| Ok(fs::write(temporary, &bytes)?))?;
+        atomic::write_bytes(&path, &bytes)?;
     }
     Ok(())
 }

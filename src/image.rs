@@ -58,11 +58,6 @@ pub fn read(path: &Path) -> Result<Digit> {
     input::contained(read).with_context(|| format!("cannot read the image {}", path.display()))
 }
 
-/// Decodes a picture to grey, upright (by its EXIF orientation) and with transparent parts white.
-pub fn decode(path: &Path) -> Result<GrayImage> {
-    Ok(grey(&open(path)?))
-}
-
 /// Decodes the picture in the file `path`, upright by its EXIF orientation.
 pub fn open(path: &Path) -> Result<DynamicImage> {
     input::contained(|| from_reader(input::open(path, MAX_BYTES)?))

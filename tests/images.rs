@@ -240,7 +240,7 @@ fn transparent_parts_are_white_paper() {
     });
     picture.save(place.path("alpha.png")).unwrap();
     assert_one(&place.path("alpha.png"));
-    let grey = tch_mnist::image::decode(&place.path("alpha.png")).unwrap();
+    let grey = tch_mnist::image::grey(&tch_mnist::image::open(&place.path("alpha.png")).unwrap());
     assert_eq!((grey.get_pixel(0, 0).0[0], grey.get_pixel(30, 45).0[0]), (255, 0));
 }
 

@@ -1,6 +1,5 @@
 //! `mnist compare`: which optimizer does best, and whether that is more than luck.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -252,9 +251,7 @@ impl Args {
         record["libtorch"] = runs[0][0].libtorch.clone().into();
         record["configuration"] = plan[0].shared()?.into();
         if let Some(folder) = &self.output_dir {
-            let text = |name: &str, text: String| {
-                atomic::write(&folder.join(name), |temporary| Ok(fs::write(temporary, &text)?))
-            };
+            let text = |name: &str, text: String| atomic::write_bytes(&folder.join(name), &text);
             text("compare.json", format!("{record:#}\n"))?;
             text("compare.csv", report::comparison_csv(&comparison))?;
             plot::save(&plot::comparison(&comparison), &folder.join("compare.png"))?;

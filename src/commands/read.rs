@@ -1,6 +1,5 @@
 //! `mnist read`: photographs and scans of several digits → text.
 
-use std::fs;
 use std::io::{self, Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -77,7 +76,7 @@ impl Args {
             drawn
                 .write_to(&mut bytes, format(output)?)
                 .with_context(|| format!("cannot write {}", output.display()))?;
-            atomic::write(output, |temporary| Ok(fs::write(temporary, bytes.get_ref())?))?;
+            atomic::write_bytes(output, bytes.get_ref())?;
         }
         let mut out = io::stdout().lock();
         if self.json {

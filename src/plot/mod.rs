@@ -7,7 +7,6 @@ mod digits;
 mod explanation;
 pub mod terminal;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -82,7 +81,7 @@ pub fn save(picture: &impl Picture, path: &Path) -> Result<()> {
             bytes
         }
     };
-    atomic::write(path, |temporary| Ok(fs::write(temporary, &bytes)?))
+    atomic::write_bytes(path, bytes)
 }
 
 /// Draws a picture as pixels.

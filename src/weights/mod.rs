@@ -136,8 +136,7 @@ pub fn save_with_record(model: &Model, record: &mut Value, path: &Path) -> Resul
     let replaced = old.map(|bytes| sha256_hex(&bytes));
     let mut save = |weights| {
         record["weights"] = weights;
-        let text = format!("{record:#}\n");
-        atomic::write(&record_of(path), |temporary| Ok(fs::write(temporary, text)?))
+        atomic::write_bytes(&record_of(path), format!("{record:#}\n"))
     };
     let mut saved = json!({"file": name_of(path)});
     write(model, path, LAYERS, |sha256| {
