@@ -52,10 +52,10 @@ fuzz: libtorch ## Fuzz each reader for SECONDS=1200 (needs a nightly Rust)
 	done
 
 faults: libtorch ## Kill the program 200 times, and let it run out of space
-	cargo test --release --test faults -- --include-ignored --nocapture
+	cargo test --release --test suite -- faults:: --include-ignored --nocapture
 
 load: libtorch ## A million pictures, and ten thousand trainings in one process
-	cargo test --release --test load -- --include-ignored --nocapture --test-threads 1
+	cargo test --release --test suite -- load:: --include-ignored --nocapture --test-threads 1
 
 audit: ## Check dependencies for licences and known holes (fetches RustSec's list)
 	cargo deny --version 2>/dev/null || cargo install --locked cargo-deny@0.20.2

@@ -5,12 +5,8 @@
 //! Data flows one way, and a module uses only those to its left:
 //!
 //! ```text
-//! bytes ──► tensors ──► model ──► train, metrics ──────► report
-//! input,    data,       model,    train, metrics,        report,
-//! idx,      augment,    weights,  reading, runs,         plot,
-//! image,    outlier     optimizer, comparison            events
-//! sheet
-//!                       device
+//! files ─► mnist_image ─► dataset ─► network ─► weights ─► training ─► experiments
+//!                                        └► reading               └► output ─► commands
 //! ```
 //!
 //! # Example
@@ -19,7 +15,7 @@
 //!
 //! ```
 //! use tch::Device;
-//! use tch_mnist::{image, weights};
+//! use tch_mnist::{files, weights};
 //!
 //! # fn main() -> anyhow::Result<()> {
 //! # let folder = tempfile::tempdir()?;
@@ -28,7 +24,7 @@
 //! # for y in 10..80 { for x in 27..33 { stroke.put_pixel(x, y, ::image::Luma([40])); } }
 //! # stroke.save(&path)?;
 //! let model = weights::released(Device::Cpu)?;
-//! let digit = image::read(&path)?; // any size, dark on light or light on dark
+//! let digit = files::image::read_digit(&path)?; // any size, dark on light or light on dark
 //! let prediction = &model.predict(&[digit])?[0];
 //! println!("{} ({:.1}%)", prediction.label, 100.0 * prediction.confidence);
 //! # assert_eq!(prediction.label, 1);
@@ -41,14 +37,15 @@
 //! ```no_run
 //! use std::ops::ControlFlow;
 //! use tch::Device;
-//! use tch_mnist::{data, metrics, model::Model, train, weights};
+//! use tch_mnist::training::{self, evaluation};
+//! use tch_mnist::{dataset, network::model::Model, weights};
 //!
 //! # fn main() -> anyhow::Result<()> {
-//! let data = data::load(None)?; // the MNIST that is built in
+//! let data = dataset::load(None)?; // the MNIST that is built in
 //! let mut model = Model::new(512, 0, Device::Cpu)?;
-//! let config = train::Config::default(); // RMSprop, batches of 128, 5 epochs
-//! let history = train::fit(&mut model, &data.train, &config, &mut |_| ControlFlow::Continue(()))?;
-//! let test = metrics::evaluate(&model, &data.test)?;
+//! let config = training::Config::default(); // RMSprop, batches of 128, 5 epochs
+//! let history = training::fit(&mut model, &data.train, &config, &mut |_| ControlFlow::Continue(()))?;
+//! let test = evaluation::evaluate(&model, &data.test)?;
 //! println!("loss {:.4}, test accuracy {:.4}", history.epochs[4].loss, test.accuracy);
 //! weights::save(&model, "models/mine.safetensors".as_ref())?;
 //! # Ok(())
@@ -59,35 +56,20 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub mod atomic;
-pub mod augment;
-pub mod cli;
 pub mod commands;
-pub mod comparison;
-pub mod data;
-pub mod device;
-pub mod events;
-pub mod idx;
-pub mod image;
-pub mod input;
-pub mod metrics;
-pub mod model;
-pub mod optimizer;
-pub mod outlier;
-pub mod plot;
+pub mod dataset;
+pub mod experiments;
+pub mod files;
+pub mod network;
+pub mod output;
 pub mod reading;
-pub mod report;
-pub mod runs;
-pub mod sheet;
-pub mod train;
+pub mod training;
 pub mod weights;
+
+pub use mnist_image::{PIXELS, SIDE};
 
 /// Number of digit classes, 0 to 9.
 pub const CLASSES: usize = 10;
-/// Width and height of a picture in pixels.
-pub const SIDE: usize = 28;
-/// Number of inputs of the network, one per pixel.
-pub const PIXELS: usize = SIDE * SIDE;
 /// The version of this crate.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of the libtorch that this crate was built with.

@@ -5,8 +5,9 @@ use std::panic;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tch_mnist::cli::Cli;
-use tch_mnist::{input, report};
+use tch_mnist::commands::cli::Cli;
+use tch_mnist::files::input;
+use tch_mnist::output::text;
 
 fn main() -> ExitCode {
     let show = panic::take_hook();
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "{}", report::error(&error));
+            let _ = writeln!(io::stderr(), "{}", text::error(&error));
             ExitCode::FAILURE
         }
     }

@@ -8,9 +8,9 @@ use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use tch::nn::{self, Init, LinearConfig, Module, OptimizerConfig};
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
-use tch_mnist::data::{self, Data};
-use tch_mnist::device::{self, Choice};
-use tch_mnist::optimizer::Optimizer;
+use tch_mnist::dataset::{self, Data};
+use tch_mnist::network::device::{self, Choice};
+use tch_mnist::training::optimizer::Optimizer;
 
 #[derive(Parser)]
 struct Args {
@@ -49,7 +49,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let (device, _) = device::select(args.device)?;
-    let data = data::load(args.data.as_deref())?.to_device(device);
+    let data = dataset::load(args.data.as_deref())?.to_device(device);
     match args.what {
         What::Train => train(&args, &data, device),
         _ => no_grad(|| floor(&args, &data, device)),

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tch_mnist::idx::{Content, parse};
+use tch_mnist::dataset::idx::{Content, parse};
 
 fuzz_target!(|bytes: &[u8]| {
     for (content, header) in [(Content::Images, 16), (Content::Labels, 8)] {

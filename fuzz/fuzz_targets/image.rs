@@ -4,7 +4,8 @@
 use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
-use tch_mnist::{image, sheet};
+use mnist_image::image;
+use mnist_image::sheet;
 
 /// Pictures of more pixels are only decoded, so that a run takes little time.
 const MOST: u32 = 128 * 128;

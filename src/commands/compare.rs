@@ -14,12 +14,15 @@ use tch::Device;
 
 use super::training::{self, TrainingArgs, learning_rate};
 use super::{note, print_json};
-use crate::comparison::compare;
-use crate::data::Data;
-use crate::optimizer::Optimizer;
-use crate::runs::{Configuration, Run, Runs};
-use crate::train::{Event, Progress, fit};
-use crate::{atomic, device, plot, report};
+use crate::dataset::Data;
+use crate::experiments::comparison::compare;
+use crate::experiments::runs::{Configuration, Run, Runs};
+use crate::files::atomic;
+use crate::network::device;
+use crate::output::plot;
+use crate::output::text;
+use crate::training::optimizer::Optimizer;
+use crate::training::{Event, Progress, fit};
 
 /// Train with several optimizers from the same weights, in the same order, and compare them
 ///
@@ -191,8 +194,7 @@ impl Args {
                 if let Some(file) = &mut done.file {
                     file.add(&run)?;
                 }
-                let text =
-                    format!("{}/{} - {}", done.runs.len() + 1, plan.len(), report::run(&run));
+                let text = format!("{}/{} - {}", done.runs.len() + 1, plan.len(), text::run(&run));
                 done.runs.push(run);
                 bar.set_message(format!("{} of {} runs done", done.runs.len(), plan.len()));
                 let line = || training::line(self.json, &format!("Run {text}"));
@@ -253,14 +255,14 @@ impl Args {
         if let Some(folder) = &self.output_dir {
             let text = |name: &str, text: String| atomic::write_bytes(&folder.join(name), &text);
             text("compare.json", format!("{record:#}\n"))?;
-            text("compare.csv", report::comparison_csv(&comparison))?;
+            text("compare.csv", text::comparison_csv(&comparison))?;
             plot::save(&plot::comparison(&comparison), &folder.join("compare.png"))?;
         }
         let mut out = io::stdout().lock();
         if self.json {
             return print_json(&mut out, &record);
         }
-        write!(out, "\n{}", report::comparison(&comparison))?;
+        write!(out, "\n{}", text::comparison(&comparison))?;
         if let Some(folder) = &self.output_dir {
             writeln!(out, "Saved: {}", folder.join("compare.{json,csv,png}").display())?;
         }

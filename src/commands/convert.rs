@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use tch::Device;
 
-use crate::{atomic, weights};
+use crate::files::atomic;
+use crate::weights;
 
 /// Convert weights from and to Keras's and PyTorch's formats, and to ONNX
 #[derive(Debug, clap::Args)]

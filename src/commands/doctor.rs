@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 use tch::{Device, utils};
 
 use super::{DEFAULT_WEIGHTS, WeightsArgs, print_json};
-use crate::device::{self, Choice};
-use crate::{LIBTORCH, VERSION, data};
+use crate::LIBTORCH;
+use crate::VERSION;
+use crate::dataset;
+use crate::network::device::{self, Choice};
 
 /// Tell what the program runs on: libtorch, CUDA or why there is none, threads, data, weights
 #[derive(Debug, clap::Args)]
@@ -55,8 +57,8 @@ impl Args {
             ),
             (
                 "data",
-                check(data::load(None).map(|data| {
-                    let place = data::cache()
+                check(dataset::load(None).map(|data| {
+                    let place = dataset::cache()
                         .map_or("a temporary folder".into(), |dir| dir.display().to_string());
                     format!(
                         "built-in MNIST, {} + {} pictures, unpacked in {place}",

@@ -8,7 +8,9 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::{MachineArgs, WeightsArgs, print_json, start};
-use crate::{data, metrics, report};
+use crate::dataset;
+use crate::output::text;
+use crate::training::evaluation;
 
 /// Measure weights on a test set: loss, accuracy, precision and recall by digit, confusion
 #[derive(Debug, clap::Args)]
@@ -29,8 +31,8 @@ impl Args {
     /// Prints the measurements.
     pub fn run(&self) -> Result<ExitCode> {
         let (model, name) = start(&self.machine, &self.weights)?;
-        let test = data::load(self.data.as_deref())?.test;
-        let evaluation = metrics::evaluate(&model, &test)?;
+        let test = dataset::load(self.data.as_deref())?.test;
+        let evaluation = evaluation::evaluate(&model, &test)?;
         let loss = evaluation.loss;
         ensure!(loss.is_finite(), "the loss of {name} is {loss}: its weights are too large");
         let mut out = io::stdout().lock();
@@ -45,7 +47,7 @@ impl Args {
             });
             print_json(&mut out, &value)?;
         } else {
-            write!(out, "{}", report::evaluation(&evaluation))?;
+            write!(out, "{}", text::evaluation(&evaluation))?;
         }
         Ok(ExitCode::SUCCESS)
     }

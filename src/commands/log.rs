@@ -5,11 +5,12 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::data::{Data, Samples};
-use crate::events::Events;
-use crate::model::Model;
-use crate::train::{Config, Epoch, Progress};
-use crate::{metrics, plot};
+use crate::dataset::{Data, Samples};
+use crate::network::model::Model;
+use crate::output::plot;
+use crate::output::tensorboard::Events;
+use crate::training::evaluation;
+use crate::training::{Config, Epoch, Progress};
 
 /// Two runs for TensorBoard, whose curves of the same name it puts into one chart.
 pub struct Log {
@@ -76,7 +77,7 @@ impl Log {
             Some(events) => (events, &split, "validation split"),
             None => (&mut self.train, &data.test, "test set"),
         };
-        let picture = plot::mistakes(&metrics::mistakes(model, samples)?, of);
+        let picture = plot::mistakes(&evaluation::mistakes(model, samples)?, of);
         events.picture(epochs, "mistakes", &plot::to_pixels(&picture)?)
     }
 }

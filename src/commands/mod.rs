@@ -7,10 +7,11 @@ use std::str::FromStr;
 use anyhow::Result;
 use tch::Device;
 
-use crate::device::{self, Choice};
-use crate::model::Model;
+use crate::network::device::{self, Choice};
+use crate::network::model::Model;
 use crate::weights;
 
+pub mod cli;
 pub mod compare;
 pub mod convert;
 pub mod doctor;

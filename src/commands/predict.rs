@@ -10,10 +10,15 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{MachineArgs, WeightsArgs, note, print_json, start};
-use crate::image::Digit;
-use crate::model::Prediction;
-use crate::plot::{self, Explanation};
-use crate::{CLASSES, atomic, image, input, report};
+use crate::CLASSES;
+use crate::files::atomic;
+use crate::files::image as files_image;
+use crate::files::input;
+use crate::network::model::Prediction;
+use crate::output::plot::{self, Explanation};
+use crate::output::text;
+use mnist_image::image;
+use mnist_image::image::Digit;
 
 /// Pictures that are decoded, on all cores, and classified at a time.
 const BATCH: usize = 256;
@@ -91,7 +96,7 @@ impl Args {
                     }
                     Err(error) => {
                         failed = true;
-                        note(&report::error(&error));
+                        note(&text::error(&error));
                     }
                 }
             }
@@ -106,7 +111,7 @@ impl Args {
                 if self.json {
                     print_json(&mut out, &Line { path: &path, prediction: &prediction })?;
                 } else {
-                    writeln!(out, "{path}: {}", report::prediction(&prediction, self.top.into()))?;
+                    writeln!(out, "{path}: {}", text::prediction(&prediction, self.top.into()))?;
                 }
             }
             out.flush()?;
@@ -117,11 +122,11 @@ impl Args {
     /// The digit in a picture, and if it is to be explained, the picture.
     fn look(&self, path: PathBuf) -> Result<(PathBuf, Digit, Option<RgbImage>)> {
         if self.explain.is_none() {
-            let digit = image::read(&path)?;
+            let digit = files_image::read_digit(&path)?;
             return Ok((path, digit, None));
         }
         let look = || {
-            let picture = image::open(&path)?;
+            let picture = files_image::open(&path)?;
             let digit = image::normalise(&image::grey(&picture))?;
             Ok((digit, Some(image::on_white(&picture))))
         };
@@ -141,7 +146,7 @@ fn explain(
 ) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let explanation = Explanation {
-        title: format!("{name}: {}", report::prediction(prediction, 1)),
+        title: format!("{name}: {}", text::prediction(prediction, 1)),
         input,
         digit: *digit,
         prediction: prediction.clone(),

@@ -9,8 +9,13 @@ use image::{DynamicImage, ImageFormat};
 use serde_json::json;
 
 use super::{MachineArgs, WeightsArgs, note, print_json, share, start};
+use crate::files::atomic;
+use crate::files::{self, input};
+use crate::output::plot;
+use crate::output::text;
 use crate::reading::{self, Read};
-use crate::{atomic, image as picture, input, plot, report, weights};
+use crate::weights;
+use mnist_image::image as picture;
 
 /// Read the digits of a photograph or scan, line by line
 #[derive(Debug, clap::Args)]
@@ -49,7 +54,7 @@ impl Args {
         let mut failed = false;
         for path in &self.images {
             let read = input::contained(|| {
-                let picture = picture::open(path)?;
+                let picture = files::image::open(path)?;
                 let lines = reading::read(&model, &cutter, &picture::grey(&picture))?;
                 Ok((picture, lines))
             });
@@ -57,7 +62,7 @@ impl Args {
                 Ok((picture, lines)) => self.show(path, &picture, &lines)?,
                 Err(error) => {
                     failed = true;
-                    note(&report::error(&error));
+                    note(&text::error(&error));
                 }
             }
         }
@@ -82,9 +87,7 @@ impl Args {
         if self.json {
             let lines: Vec<_> = lines
                 .iter()
-                .map(
-                    |line| json!({"text": report::line(line, self.min_confidence), "digits": line}),
-                )
+                .map(|line| json!({"text": text::line(line, self.min_confidence), "digits": line}))
                 .collect();
             return print_json(&mut out, &json!({"path": name.to_string(), "lines": lines}));
         }
@@ -92,7 +95,7 @@ impl Args {
             writeln!(out, "{name}:")?;
         }
         for line in lines {
-            writeln!(out, "{}", report::line(line, self.min_confidence))?;
+            writeln!(out, "{}", text::line(line, self.min_confidence))?;
         }
         Ok(())
     }

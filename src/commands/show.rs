@@ -8,11 +8,14 @@ use anyhow::{Context, Result};
 use tch::Device;
 
 use super::{WeightsArgs, note};
-use crate::data::Samples;
-use crate::image::Digit;
-use crate::model::Model;
-use crate::plot::{self, Confusion, Digits, Palette, Picture, Tile, terminal};
-use crate::{SIDE, atomic, data, metrics};
+use crate::SIDE;
+use crate::dataset;
+use crate::dataset::Samples;
+use crate::files::atomic;
+use crate::network::model::Model;
+use crate::output::plot::{self, Confusion, Digits, Palette, Picture, Tile, terminal};
+use crate::training::evaluation;
+use mnist_image::image::Digit;
 
 /// Show digits of the test set, mistakes, the confusion matrix or the first layer's weights
 ///
@@ -69,7 +72,7 @@ impl Args {
         let digits = if self.what.weights_map {
             self.weights_map()?
         } else {
-            let test = data::load(self.data.as_deref())?.test;
+            let test = dataset::load(self.data.as_deref())?.test;
             if self.what.confusion {
                 return self.confusion(&test);
             }
@@ -139,12 +142,12 @@ impl Args {
 
     fn errors(&self, test: &Samples) -> Result<Digits> {
         let model = self.model()?;
-        Ok(plot::mistakes(&metrics::mistakes(&model, test)?, "test set"))
+        Ok(plot::mistakes(&evaluation::mistakes(&model, test)?, "test set"))
     }
 
     fn confusion(&self, test: &Samples) -> Result<ExitCode> {
         let model = self.model()?;
-        let evaluation = metrics::evaluate(&model, test)?;
+        let evaluation = evaluation::evaluate(&model, test)?;
         let title =
             format!("Confusion on the test set, accuracy {:.2}%", 100. * evaluation.accuracy);
         let confusion = Confusion { title, counts: evaluation.confusion };

@@ -8,7 +8,7 @@ use serde_json::json;
 use tch::Device;
 
 use super::{WeightsArgs, note, print_json};
-use crate::report;
+use crate::output::text;
 
 /// Show the layers, their output shapes and numbers of parameters
 #[derive(Debug, clap::Args)]
@@ -34,7 +34,7 @@ impl Args {
             )?;
         } else {
             note(&format!("Weights: {name}"));
-            write!(out, "{}", report::summary(&layers))?;
+            write!(out, "{}", text::summary(&layers))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -11,10 +11,14 @@ use indicatif::ProgressBar;
 use super::log::Log;
 use super::training::{self, TrainingArgs};
 use super::{DEFAULT_WEIGHTS, print_json};
-use crate::optimizer::Optimizer;
-use crate::runs::Run;
-use crate::train::{Config, Event, Progress, fit};
-use crate::{atomic, device, plot, report, weights};
+use crate::experiments::runs::Run;
+use crate::files::atomic;
+use crate::network::device;
+use crate::output::plot;
+use crate::output::text;
+use crate::training::optimizer::Optimizer;
+use crate::training::{Config, Event, Progress, fit};
+use crate::weights;
 
 /// Train the network, save its weights and measure them on the test set
 #[derive(Debug, clap::Args)]
@@ -99,7 +103,7 @@ impl Args {
             let epochs = run.history.len();
             display.line(&format!("Interrupted: these are the weights of epoch {epochs}"))?;
         }
-        display.line(&format!("Test: {}", report::figures(test.loss, test.accuracy)))?;
+        display.line(&format!("Test: {}", text::figures(test.loss, test.accuracy)))?;
         display.line(&format!("Saved: {}", self.output.display()))?;
         if self.json {
             print_json(&mut io::stdout().lock(), &record)?;
@@ -137,7 +141,7 @@ impl Display {
                     epoch.epoch,
                     self.epochs,
                     epoch.seconds,
-                    report::epoch(epoch)
+                    text::epoch(epoch)
                 ))
             }
         }
@@ -160,7 +164,7 @@ impl Display {
             self.bar.set_position(progress.step as u64);
             self.bar.set_message(format!(
                 "{milliseconds:.1} ms/step - {}",
-                report::figures(loss, accuracy)
+                text::figures(loss, accuracy)
             ));
         }
     }

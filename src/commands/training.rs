@@ -15,14 +15,15 @@ use signal_hook::flag;
 use tch::Device;
 
 use super::{MachineArgs, share};
-use crate::augment::Augment;
-use crate::data::{self, Data, Samples, sha256_hex};
-use crate::metrics::{self, Evaluation};
-use crate::model::{MAX_HIDDEN, Model};
-use crate::optimizer::Optimizer;
-use crate::runs::{Configuration, Test};
-use crate::train::{Config, Precision, Schedule};
-use crate::{device, weights};
+use crate::dataset::augment::Augment;
+use crate::dataset::{self, Data, Samples, sha256_hex};
+use crate::experiments::runs::{Configuration, Test};
+use crate::network::device;
+use crate::network::model::{MAX_HIDDEN, Model};
+use crate::training::evaluation::{self, Evaluation};
+use crate::training::optimizer::Optimizer;
+use crate::training::{Config, Precision, Schedule};
+use crate::weights;
 
 /// The number of hidden units when neither `--hidden` nor `--init` tells.
 const DEFAULT_HIDDEN: i64 = 512;
@@ -110,7 +111,7 @@ impl TrainingArgs {
 
     /// The data set to train and test on.
     pub fn data(&self) -> Result<Data> {
-        data::load(self.data.as_deref())
+        dataset::load(self.data.as_deref())
     }
 
     /// How to train with `optimizer`, at `rate` if one is given.
@@ -185,7 +186,7 @@ pub fn interrupted(stop: &AtomicUsize) -> ExitCode {
 
 /// Loss and accuracy of a trained network on the test set.
 pub fn test(model: &Model, samples: &Samples) -> Result<Test> {
-    let Evaluation { loss, accuracy, .. } = metrics::evaluate(model, samples)?;
+    let Evaluation { loss, accuracy, .. } = evaluation::evaluate(model, samples)?;
     ensure!(
         loss.is_finite(),
         "the loss on the test set is {loss}: the training has diverged, nothing is saved; \

@@ -15,7 +15,8 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use super::{Archive, Contents, LAYERS, MAX_BYTES, MAX_HEADER, entry};
-use crate::{CLASSES, PIXELS};
+use crate::CLASSES;
+use crate::PIXELS;
 
 /// The most groups and arrays that a file may have; those of two layers and an optimizer are few.
 const MAX_OBJECTS: usize = 1000;

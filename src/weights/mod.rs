@@ -29,9 +29,12 @@ use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor, no_grad};
 use zip::ZipArchive;
 
-use crate::data::sha256_hex;
-use crate::model::{MAX_HIDDEN, Model};
-use crate::{CLASSES, PIXELS, atomic, input};
+use crate::CLASSES;
+use crate::PIXELS;
+use crate::dataset::sha256_hex;
+use crate::files::atomic;
+use crate::files::input;
+use crate::network::model::{MAX_HIDDEN, Model};
 
 /// The released weights.
 const RELEASED: &[u8] = include_bytes!("../../models/released.safetensors");

@@ -11,7 +11,9 @@ use prost::{Message, Oneof};
 use tch::Tensor;
 
 use super::ARRAYS;
-use crate::{CLASSES, PIXELS, VERSION};
+use crate::CLASSES;
+use crate::PIXELS;
+use crate::VERSION;
 
 /// The set of operators; those used here are the same since set 14.
 const OPSET: i64 = 28;
@@ -201,7 +203,7 @@ mod tests {
     /// Computes what a file says, node by node; `make interop` has onnxruntime do it.
     #[test]
     fn a_file_computes_the_probabilities() {
-        let model = crate::model::Model::new(5, 1, Device::Cpu).unwrap();
+        let model = crate::network::model::Model::new(5, 1, Device::Cpu).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.onnx");
         crate::weights::save(&model, &path).unwrap();

@@ -1,0 +1,113 @@
+//! IDX, the file format of MNIST: a big-endian header, then one byte per pixel or label.
+//!
+//! Format: <http://yann.lecun.com/exdb/mnist/> (bottom of the page). A file may be gzipped.
+
+use std::io::{BufRead, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use flate2::bufread::MultiGzDecoder;
+
+use crate::CLASSES;
+use crate::SIDE;
+use crate::files::input;
+
+/// More samples than this are refused: all of them are held in memory, at 4 bytes a pixel.
+pub const MAX_COUNT: usize = 1_000_000;
+/// The largest file of so many images, and a little more.
+const MAX_BYTES: u64 = 1_000_000_000;
+
+/// What an IDX file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// 28×28 grey pictures: magic number 2051, dimensions `[count, 28, 28]`.
+    Images,
+    /// Labels from 0 to 9: magic number 2049, dimensions `[count]`.
+    Labels,
+}
+
+/// An IDX file that has passed every check.
+#[derive(Debug)]
+pub struct Idx {
+    /// Number of pictures or labels.
+    pub count: usize,
+    /// The whole file, header included, unpacked.
+    pub bytes: Vec<u8>,
+    /// Whether the file is gzipped.
+    pub gzipped: bool,
+}
+
+/// Reads and checks the file `path`: magic number, dimensions, exact length, and the labels' range;
+/// and if there is an `expected` one, the number of samples.
+pub fn read(path: &Path, content: Content, expected: Option<usize>) -> Result<Idx> {
+    input::open(path, MAX_BYTES)
+        .and_then(|file| parse(file, content, expected))
+        .with_context(|| format!("cannot read {} as MNIST {content}", path.display()))
+}
+
+/// Does as [`read`] with what may be gzipped.
+pub fn parse(mut reader: impl BufRead, content: Content, expected: Option<usize>) -> Result<Idx> {
+    let gzipped = reader.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+    let (count, bytes) = match gzipped {
+        true => unpacked(MultiGzDecoder::new(reader), content, expected),
+        false => unpacked(reader, content, expected),
+    }?;
+    Ok(Idx { count, bytes, gzipped })
+}
+
+/// Reads unpacked IDX bytes; never more of them than the header, once checked, calls for.
+fn unpacked(
+    mut reader: impl Read,
+    content: Content,
+    expected: Option<usize>,
+) -> Result<(usize, Vec<u8>)> {
+    let (magic, header_length, item) = match content {
+        Content::Images => (2051, 16, SIDE * SIDE),
+        Content::Labels => (2049, 8, 1),
+    };
+    let mut bytes = vec![0; header_length];
+    reader.read_exact(&mut bytes).context("the file ends within its header")?;
+    let header: Vec<u32> =
+        bytes.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect();
+    ensure!(header[0] == magic, "its magic number is {}, expected {magic}", header[0]);
+    if content == Content::Images {
+        ensure!(
+            header[2..] == [SIDE as u32; 2],
+            "its pictures are {}×{}, expected {SIDE}×{SIDE}",
+            header[2],
+            header[3]
+        );
+    }
+    let count = header[1] as usize;
+    ensure!(count > 0, "it is empty");
+    ensure!(count <= MAX_COUNT, "it claims {count} {content}, more than the {MAX_COUNT} supported");
+    if let Some(expected) = expected.filter(|expected| *expected != count) {
+        bail!(
+            "it has {count} {content}, but its set has {expected} labels; take both files from one set"
+        );
+    }
+
+    let length = count * item;
+    let read = reader.take(length as u64 + 1).read_to_end(&mut bytes);
+    let read = read.context("it is damaged; get the whole of it again")?;
+    if read < length {
+        bail!("it ends after {read} of the {length} bytes that its header announces");
+    }
+    ensure!(read == length, "it goes on after the {length} bytes that its header announces");
+    if content == Content::Labels {
+        let labels = &bytes[header_length..];
+        if let Some(at) = labels.iter().position(|&label| label as usize >= CLASSES) {
+            bail!("label {at} is {}, expected 0 to {}", labels[at], CLASSES - 1);
+        }
+    }
+    Ok((count, bytes))
+}
+
+impl std::fmt::Display for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Content::Images => "images",
+            Content::Labels => "labels",
+        })
+    }
+}

@@ -1,0 +1,214 @@
+//! Runs of several optimizers → how they compare, and whether that is more than noise.
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use crate::experiments::runs::Run;
+use crate::training::optimizer::Optimizer;
+use crate::training::{Config, Epoch};
+
+/// Accuracies of which is told how soon they are reached.
+pub const GOALS: [f64; 2] = [0.97, 0.98];
+/// Differences less probable than this by chance are called real.
+pub const SIGNIFICANCE: f64 = 0.05;
+
+/// Mean and sample standard deviation over runs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation, with n − 1; none of a single run.
+    pub deviation: Option<f64>,
+    /// Runs that it is over.
+    pub runs: usize,
+}
+
+/// How soon an accuracy is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Goal {
+    /// The accuracy: on the validation split if there is one, else in training.
+    pub accuracy: f64,
+    /// The first epoch at whose end it is reached, over the runs that reach it, if any.
+    pub epoch: Option<Spread>,
+}
+
+/// The state after an epoch, over the runs of an optimizer: on the validation split if there is
+/// one, else in training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Point {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Mean cross-entropy in nats.
+    pub loss: Spread,
+    /// Share of the samples that are classified right.
+    pub accuracy: Spread,
+}
+
+/// What became of the runs of one optimizer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Contender {
+    /// Its name: `adam`, or `adam:0.0003` where the learning rate is not the default.
+    pub name: String,
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// Its learning rate.
+    pub learning_rate: f64,
+    /// Whether its mean test accuracy is above every other's by more than noise.
+    pub best: bool,
+    /// On the test set, after the last epoch.
+    pub test_accuracy: Spread,
+    /// Likewise.
+    pub test_loss: Spread,
+    /// The epoch with the least loss on the validation split, if there is one.
+    pub best_epoch: Option<Spread>,
+    /// Time for an epoch, without validation.
+    pub seconds_per_epoch: Spread,
+    /// How soon the [`GOALS`] are reached.
+    pub goals: Vec<Goal>,
+    /// Its course.
+    pub curve: Vec<Point>,
+}
+
+/// Two optimizers side by side.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Pair {
+    /// Their names, the one with the higher mean test accuracy first.
+    pub names: [String; 2],
+    /// How much higher it is.
+    pub difference: f64,
+    /// Two-sided p of the paired t-test over seeds, corrected by Holm's method for all pairs; none
+    /// where there is nothing to test.
+    pub p: Option<f64>,
+}
+
+/// How optimizers compare.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The seeds that each was run with.
+    pub seeds: Vec<u64>,
+    /// Whether curves and goals are of the validation split, not of training.
+    pub validated: bool,
+    /// The optimizers, in the order asked for.
+    pub contenders: Vec<Contender>,
+    /// All pairs of them.
+    pub pairs: Vec<Pair>,
+}
+
+impl Spread {
+    /// Over these; none if there are none.
+    pub fn of(values: &[f64]) -> Option<Spread> {
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let deviation = (values.len() > 1).then(|| (squares / (count - 1.)).sqrt());
+        (!values.is_empty()).then_some(Spread { mean, deviation, runs: values.len() })
+    }
+}
+
+/// Compares optimizers, of each of which there are runs with the same seeds in the same order.
+pub fn compare(runs: &[Vec<Run>]) -> Result<Comparison> {
+    let first = runs.first().context("there is nothing to compare")?;
+    let validated = first.iter().all(|run| run.history.iter().all(|e| e.validation_loss.is_some()));
+    let mut contenders = runs
+        .iter()
+        .map(|runs| contender(runs, validated))
+        .collect::<Option<Vec<Contender>>>()
+        .context("there are no runs to compare")?;
+
+    let mut pairs = Vec::new();
+    for a in 0..runs.len() {
+        for b in a + 1..runs.len() {
+            let mean = |at: usize| contenders[at].test_accuracy.mean;
+            let (a, b) = if mean(a) < mean(b) { (b, a) } else { (a, b) };
+            let accuracies = [a, b]
+                .map(|at| -> Vec<f64> { runs[at].iter().map(|run| run.test.accuracy).collect() });
+            pairs.push(Pair {
+                names: [a, b].map(|at| contenders[at].name.clone()),
+                difference: mean(a) - mean(b),
+                p: paired_t_test(&accuracies[0], &accuracies[1]),
+            });
+        }
+    }
+    holm(&mut pairs);
+    for contender in &mut contenders {
+        let mut own = pairs.iter().filter(|pair| pair.names.contains(&contender.name)).peekable();
+        contender.best = own.peek().is_some()
+            && own.all(|pair| {
+                pair.names[0] == contender.name && pair.p.is_some_and(|p| p < SIGNIFICANCE)
+            });
+    }
+    let seeds = first.iter().map(|run| run.configuration.config.seed).collect();
+    Ok(Comparison { seeds, validated, contenders, pairs })
+}
+
+fn contender(runs: &[Run], validated: bool) -> Option<Contender> {
+    let Config { optimizer, learning_rate, .. } = runs.first()?.configuration.config;
+    let over =
+        |value: &dyn Fn(&Run) -> f64| Spread::of(&runs.iter().map(value).collect::<Vec<_>>());
+    let loss = |epoch: &Epoch| epoch.validation_loss.filter(|_| validated).unwrap_or(epoch.loss);
+    let accuracy =
+        |epoch: &Epoch| epoch.validation_accuracy.filter(|_| validated).unwrap_or(epoch.accuracy);
+    let best_epoch = |run: &Run| {
+        let best = run.history.iter().min_by(|a, b| loss(a).total_cmp(&loss(b)));
+        best.map_or(0., |epoch| epoch.epoch as f64)
+    };
+    let reached = |run: &Run, goal: f64| {
+        run.history.iter().find(|epoch| accuracy(epoch) >= goal).map(|epoch| epoch.epoch as f64)
+    };
+    let epochs = runs.iter().map(|run| run.history.len()).min()?;
+    Some(Contender {
+        name: optimizer.name_at(learning_rate),
+        optimizer,
+        learning_rate,
+        best: false,
+        test_accuracy: over(&|run| run.test.accuracy)?,
+        test_loss: over(&|run| run.test.loss)?,
+        best_epoch: if validated { over(&best_epoch) } else { None },
+        seconds_per_epoch: over(&|run| {
+            run.history.iter().map(|epoch| epoch.seconds).sum::<f64>() / run.history.len() as f64
+        })?,
+        goals: GOALS
+            .map(|goal| {
+                let epochs: Vec<f64> = runs.iter().filter_map(|run| reached(run, goal)).collect();
+                Goal { accuracy: goal, epoch: Spread::of(&epochs) }
+            })
+            .to_vec(),
+        curve: (0..epochs)
+            .map(|at| {
+                Some(Point {
+                    epoch: at + 1,
+                    loss: over(&|run| loss(&run.history[at]))?,
+                    accuracy: over(&|run| accuracy(&run.history[at]))?,
+                })
+            })
+            .collect::<Option<Vec<_>>>()?,
+    })
+}
+
+/// The probability, under no true difference, of one as large as is between `a` and `b`, which are
+/// paired: two-sided, by Student's t-test.
+///
+/// None for fewer than two pairs, and where the differences are all the same: the test has nothing
+/// to go by then.
+pub fn paired_t_test(a: &[f64], b: &[f64]) -> Option<f64> {
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    let Spread { mean, deviation, runs } = Spread::of(&differences)?;
+    // What is left of differences that are all the same is rounding.
+    let deviation = deviation.filter(|deviation| *deviation > 1e-12)?;
+    let t = mean / (deviation / (runs as f64).sqrt());
+    let distribution = StudentsT::new(0., 1., runs as f64 - 1.).ok()?;
+    Some(2. * distribution.sf(t.abs()))
+}
+
+/// Corrects the p of pairs for their number (Holm 1979, "A simple sequentially rejective multiple
+/// test procedure"): which is best is asked after a look at all of them.
+fn holm(pairs: &mut [Pair]) {
+    let mut tested: Vec<&mut f64> = pairs.iter_mut().filter_map(|pair| pair.p.as_mut()).collect();
+    tested.sort_by(|a, b| a.total_cmp(b));
+    let (count, mut least) = (tested.len(), 0f64);
+    for (rank, p) in tested.into_iter().enumerate() {
+        least = least.max(*p * (count - rank) as f64).min(1.);
+        *p = least;
+    }
+}

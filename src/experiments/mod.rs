@@ -1,0 +1,4 @@
+//! Runs, kept and compared.
+
+pub mod comparison;
+pub mod runs;

@@ -1,0 +1,4 @@
+//! The network, and what it is computed on.
+
+pub mod device;
+pub mod model;

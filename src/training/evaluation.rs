@@ -1,0 +1,103 @@
+//! How well a network does, as plain numbers.
+
+use anyhow::{Result, ensure};
+use serde::Serialize;
+use tch::{Kind, Reduction, Tensor, no_grad};
+
+use crate::CLASSES;
+use crate::dataset::Samples;
+use crate::network::model::{self, Model, Prediction};
+use mnist_image::image::Digit;
+
+/// The result of an evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Mean cross-entropy in nats.
+    pub loss: f64,
+    /// Share of the samples that are classified right, from 0 to 1.
+    pub accuracy: f64,
+    /// `confusion[label][predicted]`: how many samples of a digit were taken for which.
+    pub confusion: [[u64; CLASSES]; CLASSES],
+}
+
+/// How well one digit is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Class {
+    /// Share of the samples taken for this digit that show it; 0 when none is taken for it.
+    pub precision: f64,
+    /// Share of the samples that show this digit that are taken for it; 0 when none shows it.
+    pub recall: f64,
+    /// Number of samples that show this digit.
+    pub support: u64,
+}
+
+/// A sample that is taken for another digit than it shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mistake {
+    /// Its place among the samples, from 0.
+    pub index: usize,
+    /// The picture.
+    pub digit: Digit,
+    /// The digit it shows.
+    pub label: usize,
+    /// What the network makes of it.
+    pub prediction: Prediction,
+}
+
+/// The samples that `model` gets wrong, the surest mistakes first.
+pub fn mistakes(model: &Model, samples: &Samples) -> Result<Vec<Mistake>> {
+    let digits = samples.digits()?;
+    let labels = Vec::<i64>::try_from(&samples.labels)?;
+    let predictions = model.predict(&digits)?;
+    let mut mistakes = Vec::new();
+    for (index, (prediction, digit)) in predictions.into_iter().zip(digits).enumerate() {
+        let label = labels[index] as usize;
+        if prediction.label != label {
+            mistakes.push(Mistake { index, digit, label, prediction });
+        }
+    }
+    mistakes.sort_by(|a, b| b.prediction.confidence.total_cmp(&a.prediction.confidence));
+    Ok(mistakes)
+}
+
+/// Evaluates `model` on `samples`, which may be on another device.
+pub fn evaluate(model: &Model, samples: &Samples) -> Result<Evaluation> {
+    let count = samples.count();
+    ensure!(count > 0, "there are no samples to evaluate on");
+    let cells = (CLASSES * CLASSES) as i64;
+    let mut loss = 0.;
+    let mut confusion = Tensor::zeros([cells], (Kind::Int64, model.device()));
+    no_grad(|| {
+        for start in (0..count).step_by(model::BATCH) {
+            let batch = samples
+                .narrow(start, (model::BATCH as i64).min(count - start))
+                .to_device(model.device());
+            let logits = model.logits(&batch.images);
+            loss += logits
+                .cross_entropy_loss::<Tensor>(&batch.labels, None, Reduction::Sum, -100, 0.)
+                .double_value(&[]);
+            let cell = batch.labels * CLASSES as i64 + logits.argmax(-1, false);
+            confusion += cell.bincount::<Tensor>(None, cells);
+        }
+    });
+    let flat = Vec::<i64>::try_from(confusion)?;
+    let confusion: [[u64; CLASSES]; CLASSES] = std::array::from_fn(|row| {
+        std::array::from_fn(|column| flat[row * CLASSES + column] as u64)
+    });
+    let right: u64 = (0..CLASSES).map(|digit| confusion[digit][digit]).sum();
+    Ok(Evaluation { loss: loss / count as f64, accuracy: right as f64 / count as f64, confusion })
+}
+
+impl Evaluation {
+    /// Precision, recall and support of the digits 0 to 9.
+    pub fn classes(&self) -> [Class; CLASSES] {
+        let ratio =
+            |part: u64, whole: u64| if whole == 0 { 0. } else { part as f64 / whole as f64 };
+        std::array::from_fn(|digit| {
+            let right = self.confusion[digit][digit];
+            let support = self.confusion[digit].iter().sum();
+            let predicted = self.confusion.iter().map(|row| row[digit]).sum();
+            Class { precision: ratio(right, predicted), recall: ratio(right, support), support }
+        })
+    }
+}

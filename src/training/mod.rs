@@ -1,0 +1,7 @@
+//! Training and evaluation.
+
+pub mod evaluation;
+pub mod fit;
+pub mod optimizer;
+
+pub use fit::*;

@@ -1,0 +1,90 @@
+//! Optimizers, with Keras's constants unless said otherwise.
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use tch::nn::{self, OptimizerConfig};
+
+use crate::network::model::Model;
+
+/// An optimizer; [`Optimizer::build`] makes tch's own.
+///
+/// With g the gradient, each updates the weights w as PyTorch does (torch.optim's pages).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lowercase")]
+pub enum Optimizer {
+    /// Adam (Kingma & Ba 2014): rate 0.001, β₁ 0.9, β₂ 0.999, ε 1e-7
+    ///
+    /// Source: <https://keras.io/api/optimizers/adam/>; PyTorch and tch have ε 1e-8. Keras folds
+    /// the bias correction into the rate and adds ε to the uncorrected √v; PyTorch, hence this,
+    /// adds it to the corrected one. The two differ only in what 1e-7 does.
+    Adam,
+    /// AdamW (Loshchilov & Hutter 2017): as Adam, with decoupled weight decay 0.004
+    ///
+    /// Source: <https://keras.io/api/optimizers/adamw/>; PyTorch and tch have a decay of 0.01.
+    AdamW,
+    /// RMSprop (Hinton 2012): rate 0.001, ρ 0.9, ε 1e-7, no momentum, not centred
+    ///
+    /// Source: <https://keras.io/api/optimizers/rmsprop/>; PyTorch and tch have α = ρ 0.99, ε 1e-8.
+    /// ε is added to √v, as in PyTorch and in Keras 2.2.4 to 2.10; Keras 2.11 and 3 take √(v + ε).
+    RmsProp,
+    /// Stochastic gradient descent: rate 0.01, momentum 0.9
+    ///
+    /// Source of the rate: <https://keras.io/api/optimizers/sgd/>; Keras and PyTorch have no
+    /// momentum unless told.
+    Sgd,
+}
+
+impl Optimizer {
+    /// The learning rate when none is given.
+    pub fn default_learning_rate(self) -> f64 {
+        match self {
+            Optimizer::Adam | Optimizer::AdamW | Optimizer::RmsProp => 1e-3,
+            Optimizer::Sgd => 1e-2,
+        }
+    }
+
+    /// Its name: `adam`, or `adam:0.0003` where the learning rate is not the default.
+    pub fn name_at(self, learning_rate: f64) -> String {
+        let name = format!("{self:?}").to_lowercase();
+        match learning_rate == self.default_learning_rate() {
+            true => name,
+            false => format!("{name}:{learning_rate}"),
+        }
+    }
+
+    /// Whether this is above 0 and finite, in float32 as well, which the weights are in.
+    pub fn takes_learning_rate(rate: f64) -> bool {
+        rate as f32 > 0. && (rate as f32).is_finite()
+    }
+
+    /// Whether a weight changes even when its gradient is always 0.
+    pub(crate) fn decays(self) -> bool {
+        self == Optimizer::AdamW
+    }
+
+    /// The optimizer over all weights of `model`.
+    pub fn build(self, model: &Model, learning_rate: f64) -> Result<nn::Optimizer> {
+        ensure!(
+            Optimizer::takes_learning_rate(learning_rate),
+            "a learning rate of {learning_rate} is not possible; choose one above 0"
+        );
+        let vs = &model.vs;
+        match self {
+            Optimizer::Adam => {
+                nn::Adam { eps: 1e-7, ..Default::default() }.build(vs, learning_rate)
+            }
+            Optimizer::AdamW => {
+                nn::AdamW { eps: 1e-7, wd: 4e-3, ..Default::default() }.build(vs, learning_rate)
+            }
+            Optimizer::RmsProp => {
+                nn::RmsProp { alpha: 0.9, eps: 1e-7, ..Default::default() }.build(vs, learning_rate)
+            }
+            Optimizer::Sgd => {
+                nn::Sgd { momentum: 0.9, ..Default::default() }.build(vs, learning_rate)
+            }
+        }
+        .context("cannot create the optimizer")
+    }
+}

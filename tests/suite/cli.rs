@@ -1,0 +1,415 @@
+//! The program as its users run it: output, JSON, files, exit codes.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
+
+use crate::common::{Place, finish, mnist_images, one};
+use serde_json::Value;
+
+/// Options that train in no time on the small data set.
+const SMALL: [&str; 8] =
+    ["train", "--data", "data", "--hidden", "16", "--batch-size", "20", "--threads=1"];
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+fn small_training(place: &Place, more: &[&str]) -> (i32, String, String) {
+    place.data_set("data", 200, 50);
+    place.run(&[&SMALL, more].concat())
+}
+
+#[test]
+fn training_prints_an_epoch_a_line_and_saves_weights_with_their_record() {
+    let place = Place::new();
+    let (code, out, err) = small_training(&place, &["--validation-split", "0.1", "--epochs", "3"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let lines: Vec<_> = out.lines().collect();
+    assert!(lines[0].starts_with("Device: "), "{out}");
+    for (epoch, line) in (1..=3).zip(&lines[1..]) {
+        assert!(line.starts_with(&format!("Epoch {epoch}/3 - ")), "{out}");
+        for word in [" - loss: ", " - accuracy: ", " - val_loss: ", " - val_accuracy: "] {
+            assert!(line.contains(word), "{out}");
+        }
+    }
+    assert!(lines[4].starts_with("Test: loss: ") && lines[5] == "Saved: models/mnist.safetensors");
+    assert!(!out.contains(['\r', '\x1b']), "a log file would be garbled: {out:?}");
+
+    let record = json(&fs::read_to_string(place.path("models/mnist.json")).unwrap());
+    assert_eq!(record["format"], 1);
+    assert_eq!(record["configuration"]["hidden"], 16);
+    assert_eq!(record["configuration"]["optimizer"], "rmsprop");
+    assert_eq!(record["configuration"]["threads"], 1);
+    assert_eq!(record["history"].as_array().unwrap().len(), 3);
+    assert!(record["history"][2]["validation_accuracy"].as_f64().unwrap() > 0.);
+    let bytes = fs::read(place.path("models/mnist.safetensors")).unwrap();
+    assert_eq!(record["weights"]["sha256"], tch_mnist::dataset::sha256_hex(&bytes));
+
+    // The other verbs find these weights by themselves, and agree.
+    let (code, out, err) = place.run(&["evaluate", "--data", "data", "--json"]);
+    assert_eq!(code, 0);
+    assert!(err.starts_with("Weights: models/mnist.safetensors\n"), "{err}");
+    let evaluation = json(&out);
+    assert_eq!(evaluation["accuracy"], record["test"]["accuracy"]);
+    assert_eq!(evaluation["samples"], 50);
+    assert_eq!(evaluation["classes"][3]["support"], 5);
+    let (code, out, _) = place.run(&["evaluate", "--data", "data"]);
+    assert!(code == 0 && out.contains("\nlabel ↓ predicted →\n"), "{out}");
+}
+
+#[test]
+fn the_same_command_gives_the_same_weights_and_init_goes_on_from_them() {
+    let place = Place::new();
+    let train = |more: &[&str]| {
+        let (code, out, _) = small_training(&place, &[&["--epochs", "1", "--json"], more].concat());
+        assert_eq!(code, 0);
+        json(&out)["weights"]["sha256"].as_str().unwrap().to_string()
+    };
+    let first = train(&["--output", "a.safetensors"]);
+    assert_eq!(first, train(&["--output", "b.safetensors"]));
+    assert_ne!(first, train(&["--output", "c.safetensors", "--seed", "1"]));
+    assert_ne!(first, train(&["--output", "c.safetensors", "--optimizer", "adam"]));
+    assert_ne!(first, train(&["--output", "d.ot", "--init", "a.safetensors"]));
+    let (code, _, err) =
+        place.run(&["train", "--data", "data", "--hidden", "17", "--init", "a.safetensors"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("has 16 hidden units, not 17"), "{err}");
+}
+
+#[test]
+fn wrong_usage_gives_2_and_failure_1_and_neither_changes_a_file() {
+    let place = Place::new();
+    place.data_set("data", 20, 10);
+    fs::create_dir(place.path("folder.safetensors")).unwrap();
+    fs::create_dir(place.path("record.json")).unwrap();
+    fs::write(place.path("file"), "").unwrap();
+    fs::write(place.path("text.safetensors"), "text").unwrap();
+    for wrong in [
+        &["train", "--epochs", "0"][..],
+        &["train", "--hidden", "-1"],
+        &["train", "--batch-size", "0"],
+        &["train", "--learning-rate", "NaN"],
+        &["train", "--learning-rate", "0"],
+        &["train", "--learning-rate", "-1"],
+        &["train", "--learning-rate", "1e300"],
+        &["train", "--output", "a.pt"],
+        &["train", "--validation-split", "1"],
+        &["train", "--optimizer", "adamm"],
+        &["train", "--device", "gpu"],
+        &["train", "--device", "cuda:+1"],
+        &["train", "--threads", "0"],
+        &["predict"],
+        &["predict", "--top", "11", "a.png"],
+        &["no-such-verb"],
+        &[],
+    ] {
+        let (code, out, err) = place.run(wrong);
+        assert_eq!((code, out.as_str()), (2, ""), "{wrong:?}");
+        assert!(err.contains("Usage") || err.contains("--help"), "{err}");
+    }
+    for (failing, fault) in [
+        (&["train", "--data", "nowhere"][..], "nowhere"),
+        (&["train", "--data", "data", "--output", "folder.safetensors"], "it is a folder"),
+        (&["train", "--data", "data", "--output", "record.ot"], "record.json: it is a folder"),
+        (&["train", "--data", "data", "--output", "file/a.ot"], "cannot create the folder file"),
+        (&["train", "--data", "data", "--init", "none.ot"], "none.ot"),
+        (&["train", "--data", "data", "--device", "mps"], "cannot use MPS"),
+        (&["evaluate", "--weights", "text.safetensors"], "text.safetensors"),
+        (&["predict", "--weights", "none.safetensors", "a.png"], "none.safetensors"),
+        (&["summary", "--weights", "file"], "it is none of"),
+        (&["summary", "--weights", "nowhere"], "No such file"),
+    ] {
+        let (code, _, err) = place.run(failing);
+        assert_eq!(code, 1, "{failing:?} {err}");
+        assert!(err.contains(fault) && err.contains("error: "), "{failing:?}: {err}");
+        assert!(!err.contains("panicked"), "{err}");
+    }
+    assert!(
+        !place.path("models").exists() || place.path("models").read_dir().unwrap().count() == 0
+    );
+    assert_eq!(fs::read(place.path("text.safetensors")).unwrap(), b"text");
+}
+
+#[test]
+fn a_device_that_cannot_be_had_is_named_with_the_cause() {
+    if tch_mnist::network::device::cuda().is_ok() {
+        return; // that it works there is seen by `mnist doctor`
+    }
+    let place = Place::new();
+    place.data_set("data", 20, 10);
+    let (code, out, err) = place.run(&["train", "--data", "data", "--device", "cuda"]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.starts_with("error: cannot use CUDA: "), "{err}");
+    let (code, out, _) = place.run(&["doctor", "--json"]);
+    assert_eq!(code, 0);
+    let found = json(&out);
+    assert!(found["cuda"].as_str().unwrap().starts_with("not available: "), "{found}");
+    assert_eq!(found["device"], "cpu");
+    assert!(found["libtorch"].as_str().unwrap().starts_with(tch_mnist::LIBTORCH), "{found}");
+    assert!(found["data"].as_str().unwrap().contains("60000 + 10000"), "{found}");
+    assert!(found["weights"].as_str().unwrap().starts_with("the released weights, "), "{found}");
+}
+
+/// Without a card, this is as far as CUDA can be followed: a driver is found, libtorch's CUDA half
+/// is loaded, or what it lacks is named, and the program goes on on the CPU only when it may.
+#[cfg(target_os = "linux")]
+#[test]
+fn with_a_driver_but_no_card_cuda_is_loaded_and_the_cause_is_named() {
+    if tch_mnist::network::device::cuda().is_ok() {
+        return;
+    }
+    let place = Place::new();
+    place.data_set("data", 20, 10);
+    fs::write(place.path("driver.c"), "int nothing;").unwrap();
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o", "libcuda.so.1", "driver.c"])
+        .current_dir(place.path(""))
+        .status();
+    assert!(compiled.unwrap().success());
+    let with_driver = |arguments: &[&str]| {
+        let folders = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
+        let folders = format!("{}:{folders}", place.path("").display());
+        finish(place.command(arguments).env("LD_LIBRARY_PATH", folders).output().unwrap())
+    };
+    let (code, _, err) = with_driver(&["train", "--data", "data", "--device", "cuda"]);
+    assert_eq!(code, 1);
+    let causes = [
+        "cannot open shared object file: No such file or directory); install them with `make libtorch CUDA=1`",
+        "built without CUDA (",
+        "the NVIDIA driver finds no usable card",
+    ];
+    assert!(causes.iter().any(|cause| err.contains(cause)), "{err}");
+    let (code, out, _) = with_driver(&["evaluate", "--data", "data", "--device", "auto", "--json"]);
+    assert_eq!((code, json(&out)["samples"].as_u64()), (0, Some(10)));
+}
+
+#[test]
+fn summary_is_keras_s() {
+    let (code, out, err) = Place::new().run(&["summary"]);
+    assert_eq!((code, err.as_str()), (0, "Weights: the released weights\n"));
+    for line in [
+        " dense_1 (Dense)             (None, 512)               401920",
+        " dense_2 (Dense)             (None, 10)                5130",
+        "Total params: 407,050",
+        "Trainable params: 407,050",
+        "Non-trainable params: 0",
+    ] {
+        assert!(out.lines().any(|found| found == line), "{out}");
+    }
+    let (_, out, _) = Place::new().run(&["summary", "--json"]);
+    assert_eq!(json(&out)["parameters"], 407_050);
+}
+
+#[test]
+fn predicting_mnist_s_pictures_agrees_with_evaluating_them() {
+    let place = Place::new();
+    let mut paths = String::new();
+    for (index, picture) in mnist_images(1000).iter().enumerate() {
+        let path = place.path(&format!("{index}.png"));
+        picture.save(&path).unwrap();
+        paths += &format!("{}\n", path.display());
+    }
+    let mut command = place.command(&["predict", "--json", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(paths.as_bytes()).unwrap());
+    let (code, out, _) = finish(child.wait_with_output().unwrap());
+    writer.join().unwrap();
+    assert_eq!(code, 0);
+
+    let model = tch_mnist::weights::released(tch::Device::Cpu).unwrap();
+    let images = tch_mnist::dataset::load(None).unwrap().test.narrow(0, 1000).images;
+    let expected = Vec::<i64>::try_from(model.logits(&images).argmax(-1, false)).unwrap();
+    let lines: Vec<Value> = out.lines().map(json).collect();
+    assert_eq!(lines.len(), 1000);
+    let agree =
+        lines.iter().zip(&expected).filter(|(line, label)| line["label"] == **label).count();
+    assert!(agree >= 995, "{agree} of 1000");
+    for (index, line) in lines.iter().enumerate() {
+        assert!(line["path"].as_str().unwrap().ends_with(&format!("/{index}.png")), "out of order");
+        let probabilities: Vec<f64> =
+            serde_json::from_value(line["probabilities"].clone()).unwrap();
+        assert_eq!(probabilities.len(), 10);
+        assert!((probabilities.iter().sum::<f64>() - 1.).abs() < 1e-5);
+        let label = line["label"].as_u64().unwrap() as usize;
+        assert_eq!(probabilities[label], line["confidence"].as_f64().unwrap());
+        assert!(probabilities.iter().all(|p| *p <= probabilities[label]));
+    }
+}
+
+#[test]
+fn a_bad_picture_is_reported_and_the_rest_go_on() {
+    let place = Place::new();
+    one(60, 90).save(place.path("a.png")).unwrap();
+    one(61, 91).save(place.path("b.png")).unwrap();
+    image::GrayImage::from_pixel(50, 50, image::Luma([255])).save(place.path("blank.png")).unwrap();
+    fs::write(place.path("text.png"), "no picture").unwrap();
+    let bytes = fs::read(place.path("a.png")).unwrap();
+    fs::write(place.path("cut.png"), &bytes[..bytes.len() / 2]).unwrap();
+    let arguments = ["a.png", "blank.png", "text.png", "cut.png", "none.png", ".", "b.png"];
+    let (code, out, err) = place.run(&[&["predict"][..], &arguments].concat());
+    assert_eq!(code, 1);
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!(lines.len(), 2, "{out}");
+    assert!(lines[0].starts_with("a.png: 1 (") && lines[0].ends_with("%)"), "{out}");
+    assert!(lines[1].starts_with("b.png: 1 ("), "{out}");
+    for bad in ["blank.png", "text.png", "cut.png", "none.png", "."] {
+        let message = format!("error: cannot read the image {bad}: ");
+        assert_eq!(err.lines().filter(|line| line.starts_with(&message)).count(), 1, "{err}");
+    }
+    assert!(err.contains("it is blank") && err.contains("no PNG, JPEG"), "{err}");
+
+    let (code, out, _) = place.run(&["predict", "--top", "3", "a.png"]);
+    assert_eq!((code, out.matches('%').count()), (0, 3), "{out}");
+    let (code, out, _) = place.run(&["predict", "-"]); // nothing on standard input
+    assert_eq!((code, out.as_str()), (0, ""));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let place = Place::new();
+    one(60, 90).save(place.path("a.png")).unwrap();
+    for arguments in [&["predict", "--json", "-"][..], &["summary"]] {
+        let mut command = place.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        // More than a pipe holds, so that the program must meet the closed end.
+        let _ = child.stdin.take().unwrap().write_all("a.png\n".repeat(1000).as_bytes());
+        let mut err = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        assert!(!err.contains("error") && !err.contains("panicked"), "{err}");
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_the_last_complete_epoch() {
+    let place = Place::new();
+    place.data_set("data", 2000, 50);
+    let long = ["--epochs", "100000"];
+    let mut command = place.command(&[&SMALL[..], &long].concat());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.by_ref().any(|line| line.starts_with("Epoch 3/")));
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let said = rest
+        .iter()
+        .find_map(|line| line.strip_prefix("Interrupted: these are the weights of epoch "));
+    let record = json(&fs::read_to_string(place.path("models/mnist.json")).unwrap());
+    assert_eq!(record["interrupted"], true);
+    let epochs = record["history"].as_array().unwrap().len();
+    assert_eq!(said, Some(epochs.to_string().as_str()), "{rest:?}");
+
+    // Training for just as many epochs gives the very same weights.
+    let epochs = epochs.to_string();
+    let (code, out, _) = place.run(&[&SMALL[..], &["--epochs", &epochs, "--json"]].concat());
+    assert_eq!(code, 0);
+    assert_eq!(json(&out)["weights"]["sha256"], record["weights"]["sha256"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_ctrl_c_ends_at_once_and_in_order() {
+    let place = Place::new();
+    place.data_set("data", 5000, 50);
+    for _ in 0..5 {
+        let long = ["train", "--data", "data", "--epochs", "100000"];
+        let mut child = place.command(&long).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.by_ref().any(|line| line.starts_with("Epoch 1/")));
+        for _ in 0..2 {
+            let id = child.id().to_string();
+            assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(130)); // not a signal's end, as of a crash
+    }
+}
+
+#[test]
+fn a_training_outlives_whoever_reads_its_output() {
+    let place = Place::new();
+    place.data_set("data", 200, 50);
+    let mut command = place.command(&[&SMALL[..], &["--epochs", "4"]].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(finish(child.wait_with_output().unwrap()), (0, String::new(), String::new()));
+    let record = json(&fs::read_to_string(place.path("models/mnist.json")).unwrap());
+    assert_eq!(record["history"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_divergence_in_the_very_last_step_is_not_saved() {
+    let place = Place::new();
+    place.data_set("data", 20, 10);
+    let once = ["train", "--data", "data", "--epochs", "1", "--batch-size", "20"];
+    for rate in ["1e38", "1e30"] {
+        let rest = ["--optimizer", "sgd", "--learning-rate", rate];
+        let (code, _, err) = place.run(&[&once[..], &rest].concat());
+        assert_eq!(code, 1, "{err}");
+        assert!(err.contains("has diverged") && !err.contains("panicked"), "{err}");
+        assert!(!place.path("models/mnist.safetensors").exists());
+    }
+}
+
+#[test]
+fn two_first_starts_at_once_and_a_damaged_cache_end_well() {
+    let place = Place::new();
+    let cache = place.path("fresh");
+    let evaluate = || {
+        let mut command = place.command(&["evaluate", "--json"]);
+        command.env("XDG_CACHE_HOME", &cache).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let both = [evaluate(), evaluate()].map(|child| finish(child.wait_with_output().unwrap()));
+    assert_eq!((both[0].0, both[1].0), (0, 0), "{both:?}");
+    assert_eq!(both[0].1, both[1].1);
+    if !cfg!(target_os = "linux") {
+        return; // the cache folder is elsewhere
+    }
+    let files = || fs::read_dir(cache.join("tch-mnist")).unwrap().flatten().map(|file| file.path());
+    assert_eq!(files().count(), 4, "temporary files are left");
+    // As a killed unpacking of old, or a bad disk, might leave them.
+    for path in files() {
+        let length = fs::metadata(&path).unwrap().len();
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length / 2).unwrap();
+    }
+    let repaired = finish(evaluate().wait_with_output().unwrap());
+    assert_eq!((repaired.0, &repaired.1), (0, &both[0].1), "{}", repaired.2);
+    // A cache that cannot be made is no hindrance either.
+    fs::remove_dir_all(&cache).unwrap();
+    fs::write(&cache, "a file in its place").unwrap();
+    let without = finish(evaluate().wait_with_output().unwrap());
+    assert_eq!((without.0, &without.1), (0, &both[0].1), "{}", without.2);
+}
+
+#[test]
+fn help_tells_every_default() {
+    let place = Place::new();
+    let (code, out, _) = place.run(&["train", "--help"]);
+    assert_eq!(code, 0);
+    for default in ["rmsprop", "5", "128", "0", "auto", "models/mnist.safetensors"] {
+        assert!(out.contains(&format!("[default: {default}]")), "{default}: {out}");
+    }
+    assert!(out.contains("[default: 512") && out.contains("[default: 0.001"), "{out}");
+    let (code, out, _) = place.run(&["compare", "--help"]);
+    assert_eq!(code, 0);
+    for default in ["adam,rmsprop,adamw,sgd", "3", "5", "128", "0", "auto"] {
+        assert!(out.contains(&format!("[default: {default}]")), "{default}: {out}");
+    }
+    assert!(out.contains("for each run [default: 1]"), "{out}");
+    let (code, out, _) = place.run(&["show", "--help"]);
+    assert!(code == 0 && out.contains("[default: the built-in MNIST]"), "{out}");
+    assert!(out.contains("[default: 10x10]"), "{out}");
+    for verb in ["compare", "evaluate", "predict", "read", "summary", "doctor"] {
+        let (code, out, _) = place.run(&[verb, "--help"]);
+        assert!(code == 0 && out.contains("--json"), "{out}");
+    }
+}

@@ -1,0 +1,337 @@
+//! `mnist compare`: what it tells, keeps, goes on with and refuses.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use crate::common::Place;
+use serde_json::Value;
+use tch_mnist::experiments::comparison::{compare, paired_t_test};
+use tch_mnist::experiments::runs::{Configuration, Run, Test};
+use tch_mnist::output::text;
+use tch_mnist::training::optimizer::Optimizer;
+use tch_mnist::training::{Config, Epoch};
+
+/// Options of a comparison that takes no time on the small data set.
+const SMALL: [[&str; 2]; 7] = [
+    ["--optimizers", "adam,sgd:0.1"],
+    ["--seeds", "2"],
+    ["--data", "data"],
+    ["--hidden", "16"],
+    ["--batch-size", "20"],
+    ["--epochs", "2"],
+    ["--validation-split", "0.1"],
+];
+
+/// The arguments of a small comparison; `more` win over the small one's.
+fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let options = SMALL.iter().filter(|[option, _]| !more.contains(option)).flatten().copied();
+    ["compare"].into_iter().chain(options).chain(more.iter().copied()).collect()
+}
+
+fn run(place: &Place, more: &[&str]) -> (i32, String, String) {
+    place.run(&small(more))
+}
+
+/// The file without what depends on the clock.
+fn timeless(place: &Place, file: &str) -> Value {
+    let text = fs::read_to_string(place.path(file)).unwrap();
+    let mut value: Value = serde_json::from_str(&text).unwrap();
+    for contender in value["contenders"].as_array_mut().unwrap() {
+        let seconds = contender.as_object_mut().unwrap().remove("seconds_per_epoch").unwrap();
+        assert!(seconds["mean"].as_f64().unwrap() > 0.);
+    }
+    value
+}
+
+fn lines(place: &Place, file: &str) -> Vec<Run> {
+    let text = fs::read_to_string(place.path(file)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn the_same_seeds_give_the_same_comparison_and_each_run_is_train_s() {
+    let place = Place::new();
+    place.data_set("data", 200, 50);
+    let (code, out, err) = run(&place, &["--output-dir", "a"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(!out.contains(['\r', '\x1b']), "a log file would be garbled: {out:?}");
+    for line in ["Run 1/4 - ", "Run 4/4 - ", "optimizer ", "adam ", "sgd:0.1 ", "Saved: a/compare"]
+    {
+        assert!(out.lines().any(|found| found.starts_with(line)), "{line}: {out}");
+    }
+    let (code, out, err) = run(&place, &["--output-dir", "b", "--json"]);
+    assert_eq!(code, 0);
+    assert!(err.contains("Run 4/4 - "), "{err}");
+    assert_eq!(timeless(&place, "a/compare.json"), timeless(&place, "b/compare.json"));
+
+    let printed: Value = serde_json::from_str(&out).unwrap();
+    let csv = fs::read_to_string(place.path("b/compare.csv")).unwrap();
+    let cells: Vec<Vec<_>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!((cells.len(), cells[0].len(), cells[2][0]), (3, cells[2].len(), "sgd:0.1"));
+    let accuracy = &printed["contenders"][1]["test_accuracy"];
+    assert_eq!(cells[2][4].parse::<f64>().unwrap(), accuracy["mean"].as_f64().unwrap());
+
+    for (optimizer, rate, seed) in [("adam", "0.001", "1"), ("sgd", "0.1", "0")] {
+        let options = ["--optimizer", optimizer, "--learning-rate", rate, "--seed", seed, "--json"];
+        let arguments =
+            [&["train", "--threads", "1"], &SMALL.as_flattened()[4..], &options].concat();
+        let (code, out, _) = place.run(&arguments);
+        assert_eq!(code, 0);
+        let trained: Run = serde_json::from_str(&out).unwrap();
+        let runs = lines(&place, "a/runs.jsonl");
+        let run = runs.iter().find(|run| run.configuration == trained.configuration).unwrap();
+        assert_eq!(run.test, trained.test);
+        let losses = |run: &Run| -> Vec<f64> { run.history.iter().map(|e| e.loss).collect() };
+        assert_eq!(losses(run), losses(&trained));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_killed_comparison_goes_on_to_the_same_table() {
+    let place = Place::new();
+    place.data_set("data", 200, 50);
+    let more = |folder| ["--output-dir", folder, "--seeds", "8"];
+    assert_eq!(run(&place, &more("whole")).0, 0);
+
+    let mut command = place.command(&small(&more("killed")));
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.by_ref().any(|line| line.starts_with("Run 3/16 - ")));
+    child.kill().unwrap(); // SIGKILL
+    child.wait().unwrap();
+    let path = place.path("killed/runs.jsonl");
+    let kept = fs::read_to_string(&path).unwrap();
+    let runs = kept.matches('\n').count();
+    assert!((3..16).contains(&runs), "{runs}");
+    // As it would be cut off in the middle of a line.
+    fs::write(&path, format!("{kept}{}", &kept[..kept.len() / 7])).unwrap();
+
+    let (code, out, err) = run(&place, &[&more("killed")[..], &["--resume"]].concat());
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains(&format!("\nDone before: {runs} of 16 runs\n")), "{out}");
+    assert!(fs::read_to_string(&path).unwrap().starts_with(&kept));
+    assert_eq!(timeless(&place, "whole/compare.json"), timeless(&place, "killed/compare.json"));
+    let untimed = |folder: &str| -> Vec<String> {
+        let csv = fs::read_to_string(place.path(&format!("{folder}/compare.csv"))).unwrap();
+        let cells = |line: &str| {
+            line.split(',')
+                .enumerate()
+                .filter(|(at, _)| *at != 9)
+                .map(|c| c.1.to_string())
+                .collect::<Vec<_>>()
+        };
+        csv.lines().map(|line| cells(line).join(",")).collect()
+    };
+    assert_eq!(untimed("whole"), untimed("killed"));
+
+    // With all of it done, nothing is trained; with more seeds, only those.
+    let (code, out, _) = run(&place, &[&more("killed")[..], &["--resume"]].concat());
+    assert_eq!((code, out.contains("Run ")), (0, false), "{out}");
+    let (code, out, _) = run(&place, &["--output-dir", "killed", "--seeds", "9", "--resume"]);
+    assert_eq!((code, out.matches("Run ").count()), (0, 2), "{out}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_the_finished_runs() {
+    let place = Place::new();
+    place.data_set("data", 200, 50);
+    let more = ["--output-dir", "runs", "--seeds", "1000"];
+    let mut command = place.command(&small(&more));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.by_ref().any(|line| line.starts_with("Run 2/2000 - ")));
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let finished = 2 + said.filter(|line| line.starts_with("Run ")).count();
+    let (code, _, err) = crate::common::finish(child.wait_with_output().unwrap());
+    assert_eq!(code, 130);
+    let told = format!("Interrupted: {finished} of 2000 runs are kept in runs; --resume goes on");
+    assert!(err.contains(&told), "{err}");
+    assert_eq!(lines(&place, "runs/runs.jsonl").len(), finished);
+    assert!(lines(&place, "runs/runs.jsonl").iter().all(|run| run.history.len() == 2));
+    assert!(!place.path("runs/compare.json").exists());
+}
+
+#[test]
+fn runs_of_another_configuration_are_refused_with_the_difference() {
+    let place = Place::new();
+    place.data_set("data", 200, 50);
+    assert_eq!(run(&place, &["--output-dir", "runs", "--seeds", "1"]).0, 0);
+    let kept = fs::read(place.path("runs/runs.jsonl")).unwrap();
+    place.data_set("other", 180, 50);
+    let changed = |from: &str, to: &str| {
+        let text = String::from_utf8(kept.clone()).unwrap();
+        assert!(text.contains(from));
+        fs::create_dir_all(place.path("changed")).unwrap();
+        fs::write(place.path("changed/runs.jsonl"), text.replacen(from, to, 1)).unwrap();
+    };
+    let refused = |more: &[&str], fault: &str| {
+        let (code, out, err) = run(&place, more);
+        assert_eq!((code, out.as_str()), (1, ""), "{more:?} {err}");
+        assert!(err.starts_with("error: ") && err.contains(fault), "{more:?}: {err}");
+        assert_eq!(fs::read(place.path("runs/runs.jsonl")).unwrap(), kept);
+    };
+    let there = ["--output-dir", "runs", "--seeds", "1"];
+    refused(&there, "runs/runs.jsonl has runs already; --resume goes on with them");
+    for (option, value, fault) in [
+        ("--epochs", "3", "epochs is 2 there and 3 now"),
+        ("--hidden", "17", "hidden is 16 there and 17 now"),
+        ("--threads", "2", "threads is 1 there and 2 now"),
+        ("--augment", "affine", "augment is [] there and [\"affine\"] now"),
+    ] {
+        refused(&[&there[..], &["--resume", option, value]].concat(), fault);
+    }
+    for (from, to, fault) in [
+        ("{\"format\":1", "{\"format\":2", "line 1 is no run: it has the format 2; this program"),
+        ("{\"format\":1", "no run", "cannot open the runs in changed/runs.jsonl: line 1 is no run"),
+        ("\"libtorch\":\"", "\"libtorch\":\"1.", "libtorch is \"1."),
+    ] {
+        changed(from, to);
+        refused(&["--output-dir", "changed", "--resume"], fault);
+    }
+    // What is no file of runs is left alone; a run whose line has no end, as editors leave it, counts.
+    let first = kept.split_inclusive(|byte| *byte == b'\n').next().unwrap();
+    for notes in ["my notes", "{\"format\":\"geojson\",\"mine\":[1,2]}", "{\"format\":2}"] {
+        fs::write(place.path("changed/runs.jsonl"), notes).unwrap();
+        refused(&["--output-dir", "changed", "--resume"], "line 1 is no run");
+        assert_eq!(fs::read(place.path("changed/runs.jsonl")).unwrap(), notes.as_bytes());
+    }
+    let torn = [first, &kept[..100], &[0; 50]].concat();
+    for there in [first.trim_ascii_end(), &torn[..]] {
+        fs::write(place.path("changed/runs.jsonl"), there).unwrap();
+        refused(&["--output-dir", "changed", "--seeds", "1"], "has runs already");
+        assert_eq!(fs::read(place.path("changed/runs.jsonl")).unwrap(), there);
+        assert_eq!(run(&place, &["--output-dir", "changed", "--seeds", "1", "--resume"]).0, 0);
+        let found = lines(&place, "changed/runs.jsonl");
+        assert_eq!(found.len(), kept.split(|byte| *byte == b'\n').count() - 1);
+    }
+
+    fs::rename(place.path("data"), place.path("old")).unwrap();
+    fs::rename(place.path("other"), place.path("data")).unwrap();
+    refused(&[&there[..], &["--resume"]].concat(), "data_sha256 is ");
+}
+
+#[test]
+fn what_cannot_be_compared_is_told() {
+    let place = Place::new();
+    place.data_set("data", 200, 50);
+    fs::write(place.path("file"), "").unwrap();
+    for wrong in [
+        &["--optimizers", "adamm"][..],
+        &["--optimizers", "adam:0"],
+        &["--optimizers", "adam:"],
+        &["--optimizers", ""],
+        &["--seeds", "0"],
+        &["--resume"],
+    ] {
+        let (code, out, err) = place.run(&[&["compare"], wrong].concat());
+        assert_eq!((code, out.as_str()), (2, ""), "{wrong:?} {err}");
+    }
+    for (failing, fault) in [
+        (&["--optimizers", "adam,adam:1e-3"][..], "twice: adam"),
+        (&["--data", "nowhere"], "nowhere"),
+        (&["--output-dir", "file"], "cannot create the folder file"),
+        (&["--optimizers", "sgd:1e38", "--output-dir", "kept"], "sgd:1"),
+    ] {
+        let (code, _, err) = run(&place, failing);
+        assert_eq!(code, 1, "{failing:?} {err}");
+        assert!(err.starts_with("error: ") && err.contains(fault), "{failing:?}: {err}");
+        assert!(!err.contains("panicked"), "{err}");
+    }
+    let (code, out, _) = run(&place, &["--seeds", "1"]);
+    assert!(code == 0 && out.contains("\nNothing can be told from one seed"), "{out}");
+}
+
+// Test accuracies over five seeds: RMSprop's and Adam's of the README, and some that are plainly lower.
+const A: [f64; 5] = [0.9807, 0.9743, 0.9806, 0.9816, 0.9739];
+const B: [f64; 5] = [0.9752, 0.9745, 0.9778, 0.9795, 0.9755];
+const C: [f64; 5] = [0.9643, 0.9601, 0.9650, 0.9662, 0.9570];
+
+#[test]
+fn the_t_test_is_scipy_s() {
+    // python3 -c 'from scipy.stats import ttest_rel; print(ttest_rel(A, B).pvalue)', scipy 1.17.1
+    for (b, p) in [(B, 0.23487125294500383), (C, 4.496459593524481e-06)] {
+        let ours = paired_t_test(&A, &b).unwrap();
+        assert!((ours / p - 1.).abs() < 1e-9, "{ours} {p}");
+    }
+    let two = paired_t_test(&[0.97, 0.98], &[0.96, 0.975]).unwrap();
+    assert!((two - 0.20483276469913345).abs() < 1e-9, "{two}");
+    assert_eq!(paired_t_test(&A[..1], &B[..1]), None);
+    assert_eq!(paired_t_test(&[0.5, 0.7], &[0.4, 0.6]), None);
+    assert_eq!(paired_t_test(&A, &A), None);
+}
+
+fn runs(optimizer: Optimizer, accuracies: &[f64]) -> Vec<Run> {
+    let run = |(seed, &accuracy): (usize, &f64)| {
+        let configuration = Configuration {
+            data: "none".into(),
+            data_sha256: None,
+            init: None,
+            init_sha256: None,
+            hidden: 16,
+            config: Config { optimizer, seed: seed as u64, ..Config::default() },
+            device: "cpu".into(),
+            threads: 1,
+        };
+        let epoch = |epoch: usize| Epoch {
+            epoch,
+            loss: 1. / epoch as f64,
+            accuracy: accuracy - 0.01 * (2 - epoch) as f64,
+            validation_loss: None,
+            validation_accuracy: None,
+            seconds: 1.,
+        };
+        Run::new(configuration, vec![epoch(1), epoch(2)], Test { loss: 0.1, accuracy })
+    };
+    accuracies.iter().enumerate().map(run).collect()
+}
+
+#[test]
+fn the_best_is_marked_only_where_the_difference_is_more_than_noise() {
+    let best = |of: &[(Optimizer, &[f64])]| {
+        let runs: Vec<_> = of.iter().map(|(optimizer, a)| runs(*optimizer, a)).collect();
+        let comparison = compare(&runs).unwrap();
+        let best = comparison.contenders.iter().find(|c| c.best).map(|c| c.optimizer);
+        (best, text::comparison(&comparison))
+    };
+    let (adam, sgd, rmsprop) = (Optimizer::Adam, Optimizer::Sgd, Optimizer::RmsProp);
+    let (clear, text) = best(&[(sgd, &C), (adam, &A)]);
+    assert_eq!(clear, Some(adam));
+    assert!(text.contains("\nadam *  ") && text.contains("* adam is best: "), "{text}");
+    assert!(text.contains("paired t-test") && text.contains("p < 0.0001"), "{text}");
+
+    // The second one, not the last, is the one to be better than.
+    let (noise, text) = best(&[(rmsprop, &A), (adam, &B), (sgd, &C)]);
+    assert_eq!(noise, None);
+    assert!(text.contains("that rmsprop is above adam by 0.0017 may be chance"), "{text}");
+    assert!(text.contains("Holm-corrected: p = 0.2349, not below 0.05"), "{text}");
+
+    // p is 0.034 by itself, but of three pairs, so that one of them was likely to be found.
+    let near = [0.9797, 0.9740, 0.9799, 0.9800, 0.9738];
+    let p = paired_t_test(&A, &near).unwrap();
+    assert!((0.02..0.05).contains(&p), "{p}");
+    assert_eq!(best(&[(rmsprop, &A), (adam, &near)]).0, Some(rmsprop));
+    let last = [0.9790, 0.9738, 0.9801, 0.9801, 0.9741];
+    assert_eq!(best(&[(rmsprop, &A), (adam, &near), (sgd, &last)]).0, None);
+
+    assert_eq!(best(&[(adam, &A[..1]), (sgd, &C[..1])]).0, None);
+    assert_eq!(best(&[(adam, &A)]).0, None);
+    let (same, text) = best(&[(adam, &A), (sgd, &A)]);
+    assert!(same.is_none() && text.contains("leaves nothing to test"), "{text}");
+}
+
+#[test]
+fn goals_count_the_runs_that_reach_them() {
+    let comparison = compare(&[runs(Optimizer::Adam, &A)]).unwrap();
+    let goals = &comparison.contenders[0].goals;
+    // Accuracies after the first epoch are lower by 0.01: three reach 0.97 by then.
+    let epoch = goals[0].epoch.unwrap();
+    assert_eq!((goals[0].accuracy, epoch.runs, epoch.mean), (0.97, 5, 1.4));
+    assert_eq!((goals[1].accuracy, goals[1].epoch.unwrap().runs), (0.98, 3));
+    assert_eq!(comparison.contenders[0].best_epoch, None);
+    let text = text::comparison(&comparison);
+    assert!(text.contains(" 1.4  2.0 (3 of 5)\n"), "{text}");
+}

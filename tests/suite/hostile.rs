@@ -1,0 +1,566 @@
+//! Whatever comes in may be written by an enemy: one error that names it, no panic, nothing lost.
+
+use std::fs;
+use std::io::{Cursor, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::common::{Place, finish, gzip, idx, one};
+use image::{DynamicImage, ImageFormat};
+use mnist_image::image::{from_reader, grey, normalise};
+use mnist_image::sheet;
+use rand::rngs::ChaCha8Rng;
+use rand::{Rng, RngExt, SeedableRng};
+use tch::Device;
+use tch_mnist::dataset::idx::{Content, parse};
+use tch_mnist::files::atomic;
+use tch_mnist::files::input::{contained, is_contained};
+use tch_mnist::network::model::Model;
+use tch_mnist::weights;
+
+/// What is said of a panic that was contained. Here, none is to come: these files are ours.
+const PANIC: &str = "its reader failed";
+
+/// The bytes with some of them changed, left out, doubled or cut off.
+fn mutated(bytes: &[u8], rng: &mut impl Rng) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..rng.random_range(1..4) {
+        // Headers are where the structure is.
+        let end = if rng.random_bool(0.5) { bytes.len().min(64) } else { bytes.len() };
+        let at = rng.random_range(0..end.max(1));
+        let until = (at + rng.random_range(1..16)).min(bytes.len());
+        match rng.random_range(0..6) {
+            0 | 1 if at < bytes.len() => bytes[at] ^= 1 << rng.random_range(0..8),
+            2 if at < bytes.len() => bytes[at] = [0, 1, 127, 128, 255][rng.random_range(0..5)],
+            3 if at < until => drop(bytes.drain(at..until)),
+            4 if at < until => {
+                let copy = bytes[at..until].to_vec();
+                bytes.splice(at..at, copy);
+            }
+            _ => bytes.truncate(rng.random_range(0..=bytes.len())),
+        }
+    }
+    bytes
+}
+
+#[test]
+fn mutated_idx_is_read_whole_or_refused() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let (images, labels) = idx(3, 1);
+    let mut refused = 0;
+    for (valid, content, item) in [
+        (images.clone(), Content::Images, 784),
+        (gzip(&images), Content::Images, 784),
+        (labels.clone(), Content::Labels, 1),
+        (gzip(&labels), Content::Labels, 1),
+    ] {
+        let whole = parse(&valid[..], content, None).unwrap();
+        for _ in 0..2000 {
+            match parse(&mutated(&valid, &mut rng)[..], content, None) {
+                Ok(idx) => {
+                    let header = whole.bytes.len() - whole.count * item;
+                    assert_eq!(idx.bytes.len(), header + idx.count * item);
+                }
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    assert!(error.lines().count() == 1, "{error}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 4000, "{refused}");
+}
+
+#[test]
+fn mutated_pictures_are_read_or_refused() {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let picture = DynamicImage::from(one(24, 36));
+    let mut refused = 0;
+    for (format, picture) in [
+        (ImageFormat::Png, picture.clone()),
+        (ImageFormat::Jpeg, picture.clone()),
+        (ImageFormat::Bmp, picture.clone()),
+        (ImageFormat::Gif, picture.to_rgba8().into()),
+        (ImageFormat::WebP, picture.to_rgba8().into()),
+        (ImageFormat::Tiff, picture.clone()),
+        (ImageFormat::Pnm, picture.clone()),
+    ] {
+        let mut valid = Cursor::new(Vec::new());
+        picture.write_to(&mut valid, format).unwrap();
+        for _ in 0..150 {
+            let mutated = mutated(valid.get_ref(), &mut rng);
+            match contained(|| from_reader(Cursor::new(mutated))) {
+                Ok(picture) if picture.width() * picture.height() < 100_000 => {
+                    let grey = grey(&picture);
+                    let _ = normalise(&grey);
+                    sheet::find(&grey);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    assert!(error.lines().count() == 1 && !error.contains(PANIC), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 300, "{refused}");
+}
+
+#[test]
+fn mutated_weights_are_refused_or_are_sound() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let place = Place::new();
+    let model = Model::new(2, 0, Device::Cpu).unwrap();
+    let same = |other: &Model| model.variables() == other.variables();
+    for name in ["a.safetensors", "a.ot", "a.h5", "a.keras"] {
+        let path = place.path(name);
+        weights::save_with_record(&model, &mut serde_json::json!({}), &path).unwrap();
+        let valid = fs::read(&path).unwrap();
+        for _ in 0..300 {
+            let mutated = mutated(&valid, &mut rng);
+            match weights::read(mutated.clone(), Device::Cpu) {
+                // An archive has checksums of the values; what else is in it is of no meaning here.
+                Ok(read) => assert!(!["a.ot", "a.keras"].contains(&name) || same(&read)),
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    assert!(error.lines().count() == 1 && !error.contains(PANIC), "{error}");
+                }
+            }
+            // With their record beside them, no change passes.
+            fs::write(&path, &mutated).unwrap();
+            assert!(mutated == valid || weights::load(&path, Device::Cpu).is_err());
+        }
+        fs::write(&path, &valid).unwrap();
+        assert!(same(&weights::load(&path, Device::Cpu).unwrap()));
+    }
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/interop");
+    for name in ["keras2.h5", "keras3.h5", "keras3.keras", "torch.pt", "torch.safetensors"] {
+        let valid = fs::read(fixtures.join(name)).unwrap();
+        for _ in 0..300 {
+            if let Err(error) = weights::read(mutated(&valid, &mut rng), Device::Cpu) {
+                let error = format!("{error:#}");
+                assert!(error.lines().count() == 1 && !error.contains(PANIC), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn weights_and_their_record_belong_together_at_every_moment() {
+    let place = Place::new();
+    let path = place.path("a.safetensors");
+    let record = place.path("a.json");
+    let save = |seed| {
+        let model = Model::new(2, seed, Device::Cpu).unwrap();
+        weights::save_with_record(&model, &mut serde_json::json!({}), &path).unwrap();
+        (fs::read(&path).unwrap(), fs::read(&record).unwrap())
+    };
+    let (old, old_record) = save(1);
+    let (new, new_record) = save(2);
+    let loads = |weights: &[u8], text: &[u8]| {
+        fs::write(&path, weights).unwrap();
+        fs::write(&record, text).unwrap();
+        weights::load(&path, Device::Cpu).map_err(|error| format!("{error:#}"))
+    };
+    assert!(loads(&new, &new_record).is_ok());
+    assert!(loads(&old, &new_record).is_err());
+    // The record is replaced first: this is what a kill between the two leaves.
+    let mut between: serde_json::Value = serde_json::from_slice(&new_record).unwrap();
+    let sha256 = |bytes: &[u8]| tch_mnist::dataset::sha256_hex(bytes);
+    assert_eq!(
+        between["weights"],
+        serde_json::json!({"file": "a.safetensors", "sha256": sha256(&new)})
+    );
+    between["weights"]["replaced"] = sha256(&old).into();
+    assert!(loads(&old, between.to_string().as_bytes()).is_ok());
+    assert!(loads(&new, between.to_string().as_bytes()).is_ok());
+    let error = loads(&new, &old_record).unwrap_err();
+    assert!(error.contains("a.json") && error.contains("delete the record"), "{error}");
+    // Weights without a record do not take its place.
+    let error = weights::save(&Model::new(2, 3, Device::Cpu).unwrap(), &path).unwrap_err();
+    assert!(format!("{error:#}").contains("a.json is the record of other weights"), "{error:#}");
+    // Nor does a record take the place of what is none, or of another file's.
+    for other in ["{\"name\":\"my package\"}", r#"{"weights":{"file":"b.ot","sha256":"0"}}"#] {
+        fs::write(&record, other).unwrap();
+        let error = format!("{:#}", weights::check_output(&path).unwrap_err());
+        assert!(error.contains("would replace") && error.contains("a.json"), "{error}");
+    }
+    // Another JSON file is no record.
+    for other in ["{}", "[1]", "no JSON", r#"{"weights":{"file":"b.ot","sha256":"0"}}"#] {
+        assert!(loads(&new, other.as_bytes()).is_ok(), "{other}");
+    }
+}
+
+#[test]
+fn decompression_bombs_are_refused_in_every_format() {
+    let place = Place::new();
+    let be = |side: u32| side.to_be_bytes();
+    let le = |side: u16| side.to_le_bytes();
+    let ihdr = [&b"IHDR"[..], &be(20_000), &be(20_000), b"\x01\0\0\0\0"].concat();
+    let mut crc = flate2::Crc::new();
+    crc.update(&ihdr);
+    let png = [
+        &b"\x89PNG\r\n\x1a\n\0\0\0\x0d"[..],
+        &ihdr,
+        &be(crc.sum()),
+        b"\0\0\0\0IDAT\x35\xaf\x06\x1e",
+    ];
+    let gif = [&b"GIF89a"[..], &le(20_000), &le(20_000), b"\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0"];
+    let tiff = [&b"II*\0\x08\0\0\0\x07\0"[..]];
+    let entry = |tag: u16, value: u32| {
+        [&tag.to_le_bytes()[..], b"\x04\0\x01\0\0\0", &value.to_le_bytes()].concat()
+    };
+    let entries =
+        [(256, 20_000), (257, 20_000), (258, 1), (262, 1), (273, 8), (278, 20_000), (279, 8)]
+            .map(|(tag, value)| entry(tag, value));
+    // 65,500 × 65,500 in grey: start of the frame, and of the scan.
+    let jpeg = b"\xff\xd8\xff\xc0\0\x0b\x08\xff\xdc\xff\xdc\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0\x3f\0\xff\xd9";
+    let webp = b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f\xfe\xbf\xff\x0f\0\0\0\0\0\0\0\0\0";
+    let gif_end = [&gif.concat()[..], &le(20_000), &le(20_000), b"\0\x02\x01\0\0;"].concat();
+    for (name, bytes) in [
+        ("bomb.png", png.concat()),
+        ("bomb.gif", gif_end),
+        ("bomb.tiff", [tiff.concat(), entries.concat(), vec![0; 4]].concat()),
+        ("bomb.jpg", jpeg.to_vec()),
+        ("bomb.webp", webp.to_vec()),
+        ("bomb.pbm", b"P4\n20000 20000\n".to_vec()),
+    ] {
+        let path = place.path(name);
+        fs::write(&path, bytes).unwrap();
+        let error = format!("{:#}", tch_mnist::files::image::read_digit(&path).unwrap_err());
+        assert!(error.contains(name), "{error}");
+        assert!(error.contains("more than the 50000000 supported"), "{error}");
+    }
+}
+
+#[test]
+fn a_jpeg_that_is_not_all_there_is_reported() {
+    let mut bytes = Cursor::new(Vec::new());
+    let picture = DynamicImage::from(one(200, 300));
+    picture.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
+    let bytes = bytes.into_inner();
+    let error = |bytes: &[u8]| format!("{:#}", from_reader(Cursor::new(bytes)).unwrap_err());
+    for share in [30, 60, 90, 99] {
+        let cut = &bytes[..bytes.len() * share / 100];
+        assert!(error(cut).contains("it ends early"), "{share}%");
+        // The same, closed by a program that makes the best of it.
+        let closed = [cut, b"\xff\xd9"].concat();
+        assert!(share == 99 || error(&closed).contains("it is damaged"), "{share}%");
+    }
+    assert!(error(&bytes[..bytes.len() - 2]).contains("it ends early"));
+    // What follows the end is of no interest: cameras put more pictures there.
+    let more = [&bytes[..], &bytes[..500]].concat();
+    assert_eq!(from_reader(Cursor::new(more)).unwrap(), from_reader(Cursor::new(&bytes)).unwrap());
+    // Comments may follow the scan.
+    let comment = b"\xff\xfe\0\x08hello!";
+    let commented = [&bytes[..bytes.len() - 2], comment, b"\xff\xd9"].concat();
+    assert!(from_reader(Cursor::new(commented)).is_ok());
+    // One scan a colour, which the decoder gets wrong: each names its component.
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/image");
+    let apart = fs::read(seeds.join("apart.jpeg")).unwrap();
+    assert!(error(&apart).contains("it keeps its colours apart"));
+    // Progressive ones, where each scan adds to the same pixels, too, and those with restarts.
+    for name in ["l_prog", "rgb_prog", "cmyk_prog", "rgb_prog_rst", "l_rst", "rgb_rst", "rgb_444"] {
+        let bytes = fs::read(seeds.join(name).with_extension("jpeg")).unwrap();
+        assert!(from_reader(Cursor::new(&bytes)).is_ok(), "{name}");
+        for missing in (24..300).step_by(9) {
+            let closed = [&bytes[..bytes.len() - missing], b"\xff\xd9"].concat();
+            let read = from_reader(Cursor::new(closed));
+            assert!(read.is_err(), "{name} without its last {missing} bytes");
+        }
+    }
+}
+
+/// Runs it, and tells how many MiB of memory it had at most, as well.
+#[cfg(target_os = "linux")]
+fn peak(mut command: Command) -> (i32, String, String, u64) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut kib = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        if let Some(most) = line {
+            kib = most.trim().trim_end_matches(" kB").parse().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let (code, out, err) = finish(child.wait_with_output().unwrap());
+    (code, out, err, kib / 1024)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_claims_or_is_too_much_does_not_fill_the_memory() {
+    let place = Place::new();
+    let sparse = |name: &str, start: &[u8], length: u64| {
+        let mut file = fs::File::create(place.path(name)).unwrap();
+        file.write_all(start).unwrap();
+        file.set_len(length).unwrap();
+    };
+    place.data_set("data", 40, 20);
+    let train = ["train", "--data", "data", "--hidden", "4", "--epochs", "1", "--output"];
+
+    // JSON takes a hundred times its length in memory.
+    let json = format!("{{\"config\":[{}1]}}", "{\"\":1},".repeat(4_000_000));
+    let mut h5 = hdf5_pure::FileBuilder::new();
+    h5.set_attr("model_config", hdf5_pure::AttrValue::VarLenString(json.clone()));
+    fs::write(place.path("a.h5"), h5.finish().unwrap()).unwrap();
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    zip.start_file("config.json", zip::write::SimpleFileOptions::default()).unwrap();
+    zip.write_all(json.as_bytes()).unwrap();
+    fs::write(place.path("a.keras"), zip.finish().unwrap().into_inner()).unwrap();
+    sparse("a.safetensors", &[&u64::MAX.to_le_bytes()[..], b"{"].concat(), 400_000_000);
+    sparse("b.safetensors", b"", 3_000_000_000);
+    for name in ["a.h5", "a.keras", "a.safetensors", "b.safetensors"] {
+        let (code, _, err, mib) = peak(place.command(&["summary", "--weights", name]));
+        assert!(code == 1 && err.contains(name), "{err}");
+        assert!(mib < 1000, "{name}: {mib} MiB");
+    }
+    // What is replaced is of any size.
+    let (code, _, err, mib) = peak(place.command(&[&train[..], &["b.safetensors"]].concat()));
+    assert!(code == 0 && mib < 600, "{mib} MiB: {err}");
+
+    // JPEGs of headers only, on many threads.
+    sparse("a.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01", 49_000_000);
+    let mut command = place.command(&["predict"]);
+    let (code, _, err, mib) = peak({
+        command.args(["a.jpg"; 32]).env("RAYON_NUM_THREADS", "32");
+        command
+    });
+    assert!(code == 1 && err.matches("a.jpg: it ends early").count() == 32, "{err}");
+    assert!(mib < 400, "{mib} MiB");
+
+    // Pictures without labels are not unpacked.
+    let (images, _) = idx(1, 1);
+    let claimed = [&images[..4], &1_000_000u32.to_be_bytes(), &images[8..16]].concat();
+    let bomb = gzip(&[claimed, vec![0; 300_000_000]].concat());
+    fs::remove_file(place.path("data/train-images-idx3-ubyte")).unwrap();
+    fs::write(place.path("data/train-images-idx3-ubyte.gz"), bomb).unwrap();
+    let (code, _, err, mib) = peak(place.command(&["evaluate", "--data", "data"]));
+    assert!(code == 1 && err.contains("it has 1000000 images, but its set has 40"), "{err}");
+    assert!(mib < 250, "{mib} MiB");
+
+    // A file of runs.
+    fs::create_dir(place.path("runs")).unwrap();
+    sparse("runs/runs.jsonl", b"", 3_000_000_000);
+    let (code, _, err, mib) = peak(place.command(&["compare", "--output-dir", "runs"]));
+    assert!(code == 1 && err.contains("runs.jsonl: it has more than the"), "{err}");
+    assert!(mib < 700, "{mib} MiB");
+}
+
+#[cfg(unix)]
+#[test]
+fn without_permission_the_file_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    let run = |arguments: &[&str]| {
+        let inner = place.command(arguments);
+        if !is_root {
+            return finish({ inner }.output().unwrap());
+        }
+        // Root may do everything, unless it lays these rights down.
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set", "-dac_override,-dac_read_search", "--"]);
+        command.arg(env!("CARGO_BIN_EXE_mnist")).args(arguments).current_dir(place.path(""));
+        for (name, value) in inner.get_envs() {
+            command.env(name, value.unwrap());
+        }
+        finish(command.output().unwrap())
+    };
+    one(60, 90).save(place.path("a.png")).unwrap();
+    one(60, 90).save(place.path("b.png")).unwrap();
+    place.data_set("data", 20, 10);
+    place.data_set("closed", 20, 10);
+    weights::save(&Model::new(2, 0, Device::Cpu).unwrap(), &place.path("a.ot")).unwrap();
+    fs::create_dir(place.path("out")).unwrap();
+    let set = |name: &str, mode| {
+        fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let closed = ["a.png", "a.ot", "data/train-labels-idx1-ubyte", "closed"];
+    closed.iter().for_each(|name| set(name, 0o000));
+    set("out", 0o555);
+    let train = ["train", "--data", "data", "--epochs", "1", "--output", "out/w.ot"];
+    for (arguments, named) in [
+        (&["predict", "a.png", "b.png"][..], "a.png"),
+        (&["read", "a.png"], "a.png"),
+        (&["summary", "--weights", "a.ot"], "a.ot"),
+        (&["evaluate", "--data", "data"], "data/train-labels-idx1-ubyte"),
+        (&["evaluate", "--data", "closed"], "closed/"),
+        (&train, "out"),
+        (&["convert", "a.ot", "out/a.h5"], "out"),
+        (&["compare", "--data", "data", "--output-dir", "out/new"], "data/train-labels"),
+        (&["compare", "--epochs", "1", "--output-dir", "out/new"], "out/new"),
+        (&["predict", "b.png", "--explain", "out/b.png"], "out"),
+    ] {
+        let (code, out, err) = run(arguments);
+        assert_eq!(code, 1, "{arguments:?}: {out}{err}");
+        assert!(err.contains("Permission denied") && err.contains(named), "{arguments:?}: {err}");
+        assert_eq!(out.contains("b.png: 1"), arguments.contains(&"b.png") && named == "a.png");
+    }
+    [&closed[..], &["out"]].concat().iter().for_each(|name| set(name, 0o755));
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_are_read_but_not_waited_for() {
+    let place = Place::new();
+    let mut bytes = Cursor::new(Vec::new());
+    one(60, 90).write_to(&mut bytes, ImageFormat::Png).unwrap();
+    let mut command = place.command(&["predict", "/dev/stdin", "--explain", "why.png"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::sleep(Duration::from_millis(300)); // it has to wait for this
+    stdin.write_all(bytes.get_ref()).unwrap();
+    drop(stdin);
+    let (code, out, err) = finish(child.wait_with_output().unwrap());
+    assert!(code == 0 && out.starts_with("/dev/stdin: 1 ("), "{out}{err}");
+    assert!(place.path("why.png").exists());
+
+    // Paths without an end.
+    let mut command = place.command(&["predict", "-"]);
+    command.stdin(fs::File::open("/dev/zero").unwrap());
+    let (code, _, err) = finish(command.output().unwrap());
+    assert!(code == 1 && err.contains("line 1 of standard input is too long for a path"), "{err}");
+
+    // Nobody ever writes to this one.
+    let made = Command::new("mkfifo").arg(place.path("pipe.png")).status().unwrap();
+    assert!(made.success());
+    fs::write(place.path("a.png"), bytes.get_ref()).unwrap();
+    let started = Instant::now();
+    let (code, out, err) = place.run(&["predict", "pipe.png", "a.png"]);
+    assert!(code == 1 && out.starts_with("a.png: 1"), "{out}");
+    assert!(err.contains("cannot read the image pipe.png") && started.elapsed().as_secs() < 20);
+    let data = place.data_set("data", 20, 10);
+    fs::remove_file(data.join("train-labels-idx1-ubyte")).unwrap();
+    fs::rename(place.path("pipe.png"), data.join("train-labels-idx1-ubyte")).unwrap();
+    let (code, _, err) = place.run(&["evaluate", "--data", "data"]);
+    assert!(code == 1 && err.contains("train-labels"), "{err}");
+
+    // Weights to go on from are read again, to be recorded.
+    place.data_set("whole", 20, 10);
+    let train = ["train", "--data", "whole", "--init", "/dev/stdin", "--output", "pipe.ot"];
+    let (code, _, err) = place.run(&train);
+    assert!(code == 1 && err.contains("--init /dev/stdin is no plain file"), "{err}");
+    assert!(Command::new("mkfifo").arg(place.path("pipe.ot")).status().unwrap().success());
+    let (code, _, err) = place.run(&["train", "--data", "whole", "--output", "pipe.ot"]);
+    assert!(code == 1 && err.contains("cannot write pipe.ot: it is no plain file"), "{err}");
+}
+
+#[test]
+fn odd_names_and_outputs_that_are_inputs() {
+    let place = Place::new();
+    one(60, 90).save(place.path("a.png")).unwrap();
+    let bytes = fs::read(place.path("a.png")).unwrap();
+    for arguments in
+        [["predict", "a.png", "--explain", "./a.png"], ["read", "a.png", "--annotate", "a.png"]]
+    {
+        let (code, _, err) = place.run(&arguments);
+        assert!(code == 1 && err.contains("a.png itself"), "{err}");
+    }
+    assert_eq!(fs::read(place.path("a.png")).unwrap(), bytes);
+    let (code, _, err) = place.run(&["predict", "a.png", "--explain", "a.png/b.png"]);
+    assert!(code == 1 && err.contains("a.png"), "{err}");
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let name = std::ffi::OsStr::from_bytes(b"\xff\xfe.png");
+        fs::copy(place.path("a.png"), place.path("").join(name)).unwrap();
+        for verb in ["predict", "read"] {
+            let (code, out, err) =
+                finish(place.command(&[verb, "--json"]).arg(name).output().unwrap());
+            assert!(code == 0 && out.contains("\u{fffd}\u{fffd}.png"), "{out}{err}");
+        }
+    }
+    // Too long a line costs its path only.
+    fs::write(place.path("paths"), format!("{}\na.png\n", "a".repeat(70_000))).unwrap();
+    let mut command = place.command(&["predict", "-"]);
+    let (code, out, err) =
+        finish(command.stdin(fs::File::open(place.path("paths")).unwrap()).output().unwrap());
+    assert!(code == 1 && out.starts_with("a.png: 1"), "{out}");
+    assert!(err.contains("line 1 of standard input is too long for a path"), "{err}");
+
+    // A folder in a file's place, everywhere.
+    fs::create_dir(place.path("folder.safetensors")).unwrap();
+    let data = place.data_set("data", 20, 10);
+    fs::remove_file(data.join("t10k-images-idx3-ubyte")).unwrap();
+    fs::create_dir(data.join("t10k-images-idx3-ubyte")).unwrap();
+    for arguments in [
+        &["predict", "data"][..],
+        &["evaluate", "--data", "data"],
+        &["summary", "--weights", "folder.safetensors"],
+    ] {
+        let (code, _, err) = place.run(arguments);
+        assert!(code == 1 && err.contains("it is a folder"), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn a_panic_of_a_decoder_becomes_an_error() {
+    let error = contained::<()>(|| panic!("at byte {}", 7)).unwrap_err();
+    assert!(error.to_string().contains("its reader failed (at byte 7)"), "{error}");
+    assert!(!is_contained());
+}
+
+/// Files that the fuzz targets have found, and those they start from.
+#[test]
+fn the_seeds_of_the_fuzz_targets_are_taken_without_a_panic() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+    let files =
+        |name: &str| fs::read_dir(seeds.join(name)).unwrap().map(|entry| entry.unwrap().path());
+    let mut count = 0;
+    for path in files("idx") {
+        let bytes = fs::read(&path).unwrap();
+        assert_ne!(
+            parse(&bytes[..], Content::Images, None).is_ok(),
+            parse(&bytes[..], Content::Labels, None).is_ok()
+        );
+        count += 1;
+    }
+    for path in files("image") {
+        if let Ok(picture) = from_reader(Cursor::new(fs::read(&path).unwrap())) {
+            let _ = normalise(&grey(&picture));
+            sheet::find(&grey(&picture));
+            count += 1;
+        }
+    }
+    for path in files("weights") {
+        let model = weights::read(fs::read(&path).unwrap(), Device::Cpu).unwrap();
+        let overflow = path.ends_with("overflow.safetensors");
+        assert_eq!(model.predict(&[[128; 784]]).is_err(), overflow, "{}", path.display());
+        count += 1;
+    }
+    assert!(count > 100, "{count}");
+}
+
+#[test]
+fn what_a_killed_process_has_left_is_removed_at_the_next_write() {
+    let place = Place::new();
+    let hour = Duration::from_secs(3600);
+    let stale = |name: &str| {
+        let file = fs::File::create(place.path(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - hour).unwrap();
+        file
+    };
+    stale(".tch-mnist-writing-dead.png");
+    stale("mine.png");
+    let alive = stale(".tch-mnist-writing-alive.png");
+    alive.lock().unwrap();
+    fs::File::create(place.path(".tch-mnist-writing-young.png")).unwrap();
+    let folder = place.path(".tch-mnist-writing-folder");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("data"), "").unwrap();
+    fs::File::open(&folder).unwrap().set_modified(std::time::SystemTime::now() - hour).unwrap();
+    atomic::write(&place.path("a.txt"), |temporary| Ok(fs::write(temporary, "new")?)).unwrap();
+    let left = |name: &str| place.path(name).exists();
+    assert!(!left(".tch-mnist-writing-dead.png") && !left(".tch-mnist-writing-folder"));
+    assert!(
+        left("mine.png")
+            && left(".tch-mnist-writing-alive.png")
+            && left(".tch-mnist-writing-young.png")
+    );
+}

@@ -1,0 +1,186 @@
+//! Sheets of handwriting, drawn by `sheets/make_sheets.py`, read with the released weights.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::common::Place;
+use image::imageops::{self, FilterType};
+use image::{DynamicImage, GrayImage, Luma};
+use mnist_image::image as picture;
+use mnist_image::sheet::Bounds;
+use serde_json::Value;
+use tch::{Device, Tensor};
+use tch_mnist::network::model::Model;
+use tch_mnist::reading::{self, Read};
+use tch_mnist::weights;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sheets")
+}
+
+/// The digits of the truth, in reading order, with their boxes.
+fn written(truth: &Value) -> Vec<(char, Bounds)> {
+    let lines = truth["lines"].as_array().unwrap().iter();
+    let digits = lines.flat_map(|line| line.as_str().unwrap().chars().filter(|c| *c != ' '));
+    let boxes = truth["boxes"].as_array().unwrap().iter().flat_map(|line| line.as_array().unwrap());
+    let bounds = boxes.map(|bounds| {
+        let [x, y, width, height]: [u32; 4] = serde_json::from_value(bounds.clone()).unwrap();
+        Bounds { x, y, width, height }
+    });
+    digits.zip(bounds).collect()
+}
+
+/// How many digits are read right, in the right place and order, and how many are read where
+/// nothing is.
+fn score(written: &[(char, Bounds)], lines: &[Vec<Read>]) -> (usize, usize) {
+    let (mut right, mut stray) = (Vec::new(), 0);
+    for read in lines.iter().flatten() {
+        let middle = |b: &Bounds| (b.x + b.width / 2, b.y + b.height / 2);
+        let (x, y) = middle(&read.bounds);
+        let around =
+            |b: &Bounds| (b.x..b.x + b.width).contains(&x) && (b.y..b.y + b.height).contains(&y);
+        let hits = (0..written.len()).filter(|&at| around(&written[at].1));
+        match hits.min_by_key(|&at| middle(&written[at].1).0.abs_diff(x)) {
+            None => stray += 1,
+            Some(at) if written[at].0 == read.label(0.) && !right.contains(&at) => right.push(at),
+            Some(_) => {}
+        }
+    }
+    // The longest run in the right order.
+    let mut longest: Vec<usize> = Vec::new();
+    for at in right {
+        let place = longest.partition_point(|&other| other < at);
+        longest.truncate(longest.len().max(place));
+        match longest.get_mut(place) {
+            Some(other) => *other = at,
+            None => longest.push(at),
+        }
+    }
+    (longest.len(), stray)
+}
+
+/// By kind of trouble; `cargo test --test sheets -- --nocapture` prints the README's table.
+#[test]
+fn our_own_sheets_are_read() {
+    let truth: BTreeMap<String, Value> =
+        serde_json::from_slice(&fs::read(folder().join("truth.json")).unwrap()).unwrap();
+    assert!(truth.len() >= 30);
+    let model = weights::released(Device::Cpu).unwrap();
+    let cutter = weights::cutter(Device::Cpu).unwrap();
+    let mut kinds: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    let mut strays = 0;
+    for (name, truth) in &truth {
+        let opened = tch_mnist::files::image::open(&folder().join(format!("{name}.jpg"))).unwrap();
+        let lines = reading::read(&model, &cutter, &picture::grey(&opened)).unwrap();
+        let written = written(truth);
+        let (found, stray) = score(&written, &lines);
+        if written.is_empty() {
+            assert!(lines.is_empty(), "{name}: nothing is written there");
+        }
+        let kind = kinds.entry(truth["trouble"].as_str().unwrap()).or_default();
+        let tutorial = as_the_tutorial_does(&model, &opened, &written);
+        for (sum, count) in kind.iter_mut().zip([found, tutorial, written.len()]) {
+            *sum += count;
+        }
+        strays += stray;
+    }
+    for (kind, [right, tutorial, all]) in &kinds {
+        println!("| {kind} | {right} of {all} | {tutorial} of {all} |");
+    }
+    let [right, tutorial, all] =
+        [0, 1, 2].map(|of| kinds.values().map(|sums| sums[of]).sum::<usize>());
+    let share = |count: usize| 100. * count as f64 / all as f64;
+    println!(
+        "| all | {right} of {all} ({:.1}%) | {tutorial} of {all} ({:.1}%) |",
+        share(right),
+        share(tutorial)
+    );
+    assert!(share(right) >= 98., "{right} of {all}: {kinds:?}");
+    assert!(strays * 200 <= all, "{strays} where nothing is");
+    for (kind, [right, _, all]) in kinds.iter().filter(|(_, [.., all])| *all > 0) {
+        let least = if *kind == "touching digits" { 0.9 } else { 0.95 };
+        assert!(*right as f64 >= least * *all as f64, "{kind}: {right} of {all}");
+    }
+}
+
+/// How many digits the tutorial's own path gets right, even if a person cuts them out for it: each
+/// resized to 28×28, the first channel taken as it is.
+fn as_the_tutorial_does(model: &Model, sheet: &DynamicImage, written: &[(char, Bounds)]) -> usize {
+    let rgb = sheet.to_rgb8();
+    let reads = |(label, at): &&(char, Bounds)| {
+        let cut = imageops::crop_imm(&rgb, at.x, at.y, at.width, at.height).to_image();
+        let small = imageops::resize(&cut, 28, 28, FilterType::Nearest);
+        let channel: Vec<f32> = small.pixels().map(|pixel| f32::from(pixel.0[0])).collect();
+        let logits = model.logits(&Tensor::from_slice(&channel).view([1, 784]));
+        logits.argmax(-1, false).int64_value(&[0]) == i64::from(label.to_digit(10).unwrap())
+    };
+    written.iter().filter(reads).count()
+}
+
+#[test]
+fn the_program_prints_lines_spaces_boxes_and_a_picture() {
+    let place = Place::new();
+    let sheet = folder().join("plain_0.jpg");
+    let sheet = sheet.to_str().unwrap();
+    let (code, out, _) = place.run(&["read", sheet]);
+    let truth: Value =
+        serde_json::from_slice(&fs::read(folder().join("truth.json")).unwrap()).unwrap();
+    let expected: Vec<&str> =
+        truth["plain_0"]["lines"].as_array().unwrap().iter().map(|l| l.as_str().unwrap()).collect();
+    assert_eq!((code, out.lines().collect::<Vec<_>>()), (0, expected.clone()));
+
+    let (code, out, _) = place.run(&["read", "--json", "--annotate", "new/seen.png", sheet]);
+    assert_eq!(code, 0);
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(found["lines"][0]["text"], expected[0]);
+    let digit = &found["lines"][0]["digits"][0];
+    assert_eq!(digit["probabilities"].as_array().unwrap().len(), 10);
+    let seen = image::open(place.path("new/seen.png")).unwrap().to_rgb8();
+    assert_eq!(seen.dimensions(), (1300, 900));
+    let side = |name: &str| digit["box"][name].as_u64().unwrap() as u32;
+    // The box's edge is close by, and in colour on a page that has hardly any.
+    let colored = (1..10).any(|away| {
+        let pixel = seen.get_pixel(side("x") - away, side("y") + side("height") / 2).0;
+        pixel[0].abs_diff(pixel[1]) > 50
+    });
+    assert!(colored);
+
+    let (_, out, _) = place.run(&["read", "--min-confidence", "1", sheet]);
+    assert!(out.contains('?'), "{out}");
+    let (code, _, err) = place.run(&["read", "--annotate", "a.png", sheet, sheet]);
+    assert!(code == 1 && err.contains("--annotate draws one picture"), "{err}");
+    assert_eq!(place.run(&["read", "--min-confidence", "2", sheet]).0, 2);
+}
+
+#[test]
+fn an_empty_page_gives_no_lines_and_a_note() {
+    let place = Place::new();
+    GrayImage::from_pixel(300, 200, Luma([240])).save(place.path("empty.png")).unwrap();
+    let (code, out, err) = place.run(&["read", "empty.png"]);
+    assert_eq!((code, out.as_str()), (0, ""));
+    assert!(err.contains("empty.png: nothing is written there"), "{err}");
+    let (code, out, err) = place.run(&["read", "none.png", "empty.png", "--json"]);
+    assert_eq!(code, 1);
+    assert!(out.contains("\"lines\":[]") && err.contains("none.png"), "{out} {err}");
+    // Odd shapes are no reason to fall over.
+    for (width, height) in [(1, 1), (1, 3000), (3000, 1), (2, 2), (9, 200)] {
+        let mut odd = GrayImage::from_pixel(width, height, Luma([255]));
+        odd.put_pixel(width / 2, height / 2, Luma([0]));
+        let _ = mnist_image::sheet::find(&odd);
+    }
+    assert!(mnist_image::sheet::find(&GrayImage::new(0, 0)).is_empty());
+}
+
+#[test]
+fn joined_up_writing_gives_few_pieces() {
+    // A wave more than five heights wide.
+    let wave = GrayImage::from_fn(500, 200, |x, y| {
+        let middle = 100. + 22. * (x as f32 / 4.).sin();
+        let ink = (100..390).contains(&x) && (y as f32 - middle).abs() < 4.;
+        Luma([if ink { 30 } else { 230 }])
+    });
+    let lines = mnist_image::sheet::find(&wave);
+    let pieces: usize = lines.iter().flatten().map(|blob| blob.pieces.len()).sum();
+    assert!((10..1000).contains(&pieces), "{pieces}");
+}
