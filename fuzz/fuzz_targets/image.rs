@@ -4,6 +4,7 @@
 use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
+use mnist_image::decode;
 use mnist_image::image;
 use mnist_image::sheet;
 
@@ -11,12 +12,12 @@ use mnist_image::sheet;
 const MOST: u32 = 128 * 128;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(picture) = image::from_reader(Cursor::new(bytes)) else { return };
+    let Ok(picture) = decode::from_reader(Cursor::new(bytes)) else { return };
     if picture.width() * picture.height() > MOST {
         return;
     }
-    let grey = image::grey(&picture);
-    assert_eq!(image::on_white(&picture).dimensions(), grey.dimensions());
+    let grey = decode::grey(&picture);
+    assert_eq!(decode::on_white(&picture).dimensions(), grey.dimensions());
     if let Ok(digit) = image::normalise(&grey) {
         assert!(digit.iter().any(|&ink| ink > 0));
     }

@@ -17,8 +17,8 @@ use crate::files::input;
 use crate::network::model::Prediction;
 use crate::output::plot::{self, Explanation};
 use crate::output::text;
-use mnist_image::image;
-use mnist_image::image::Digit;
+use mnist_image::decode;
+use mnist_image::image::{Digit, normalise};
 
 /// Pictures that are decoded, on all cores, and classified at a time.
 const BATCH: usize = 256;
@@ -127,8 +127,8 @@ impl Args {
         }
         let look = || {
             let picture = files_image::open(&path)?;
-            let digit = image::normalise(&image::grey(&picture))?;
-            Ok((digit, Some(image::on_white(&picture))))
+            let digit = normalise(&decode::grey(&picture))?;
+            Ok((digit, Some(decode::on_white(&picture))))
         };
         let (digit, input) = input::contained(look)
             .with_context(|| format!("cannot read the image {}", path.display()))?;

@@ -15,7 +15,7 @@ use crate::output::plot;
 use crate::output::text;
 use crate::reading::{self, Read};
 use crate::weights;
-use mnist_image::image as picture;
+use mnist_image::decode;
 
 /// Read the digits of a photograph or scan, line by line
 #[derive(Debug, clap::Args)]
@@ -55,7 +55,7 @@ impl Args {
         for path in &self.images {
             let read = input::contained(|| {
                 let picture = files::image::open(path)?;
-                let lines = reading::read(&model, &cutter, &picture::grey(&picture))?;
+                let lines = reading::read(&model, &cutter, &decode::grey(&picture))?;
                 Ok((picture, lines))
             });
             match read.with_context(|| format!("cannot read the image {}", path.display())) {
@@ -75,7 +75,7 @@ impl Args {
             note(&format!("{name}: nothing is written there"));
         }
         if let Some(output) = &self.annotate {
-            let drawn = plot::annotate(picture::on_white(picture), lines, self.min_confidence)?;
+            let drawn = plot::annotate(decode::on_white(picture), lines, self.min_confidence)?;
             // By way of memory: on a full disk, `save` leaves half a file and says nothing.
             let mut bytes = Cursor::new(Vec::new());
             drawn

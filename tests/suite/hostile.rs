@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Place, finish, gzip, idx, one};
 use image::{DynamicImage, ImageFormat};
-use mnist_image::image::{from_reader, grey, normalise};
+use mnist_image::decode::{from_reader, grey};
+use mnist_image::image::normalise;
 use mnist_image::sheet;
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt, SeedableRng};

@@ -240,8 +240,9 @@ fn transparent_parts_are_white_paper() {
     });
     picture.save(place.path("alpha.png")).unwrap();
     assert_one(&place.path("alpha.png"));
-    let grey =
-        mnist_image::image::grey(&tch_mnist::files::image::open(&place.path("alpha.png")).unwrap());
+    let grey = mnist_image::decode::grey(
+        &tch_mnist::files::image::open(&place.path("alpha.png")).unwrap(),
+    );
     assert_eq!((grey.get_pixel(0, 0).0[0], grey.get_pixel(30, 45).0[0]), (255, 0));
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::common::Place;
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, GrayImage, Luma};
-use mnist_image::image as picture;
+use mnist_image::decode;
 use mnist_image::sheet::Bounds;
 use serde_json::Value;
 use tch::{Device, Tensor};
@@ -72,7 +72,7 @@ fn our_own_sheets_are_read() {
     let mut strays = 0;
     for (name, truth) in &truth {
         let opened = tch_mnist::files::image::open(&folder().join(format!("{name}.jpg"))).unwrap();
-        let lines = reading::read(&model, &cutter, &picture::grey(&opened)).unwrap();
+        let lines = reading::read(&model, &cutter, &decode::grey(&opened)).unwrap();
         let written = written(truth);
         let (found, stray) = score(&written, &lines);
         if written.is_empty() {

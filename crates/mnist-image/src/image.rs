@@ -4,37 +4,19 @@
 //! with its aspect kept, anti-aliased, and its centre of mass is put at the centre of 28×28.
 
 use std::array;
-use std::io::{BufRead, Seek, SeekFrom};
-use std::sync::{Condvar, Mutex, PoisonError};
 
-use anyhow::{Context, Result, bail, ensure};
 use image::imageops::{self, FilterType};
-use image::metadata::Orientation;
-use image::{
-    DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Luma,
-    Rgb, RgbImage, Rgba,
-};
+use image::{GrayImage, ImageBuffer, Luma};
 use imageproc::contrast::{ThresholdType, otsu_level, threshold};
 use imageproc::distance_transform::{Norm, distance_transform};
 use imageproc::filter::gaussian_blur_f32;
 use imageproc::morphology::{Mask, dilate, grayscale_close, grayscale_dilate};
 use imageproc::region_labelling::{Connectivity, connected_components};
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::{PIXELS, SIDE};
-
-const ENDS_EARLY: &str = "it ends early; get the whole of it again";
+use crate::{Error, PIXELS, Result, SIDE};
 
 /// A digit as the network sees it: rows of 28 pixels, 0 for paper to 255 for full ink.
 pub type Digit = [u8; PIXELS];
-
-/// Pictures of more pixels are refused: decoded, they would take over 400 MB.
-pub const MAX_PIXELS: u64 = if cfg!(fuzzing) { 1 << 20 } else { 50_000_000 };
-/// So many pixels in 16-bit RGBA: files, and what decoders take, may not be larger.
-pub const MAX_BYTES: u64 = MAX_PIXELS * 8;
 
 /// Longest side, in pixels, at which a digit is looked for; larger pictures are shrunk to it.
 const WORKING_SIDE: u32 = 512;
@@ -43,206 +25,14 @@ const BOX: u32 = 20;
 /// Grey levels that ink must stand out from paper.
 const MIN_CONTRAST: f32 = 16.;
 
-const DAMAGED: &str =
-    "it is damaged, or of a rare kind; get it again, or save it in another format";
-const BLANK: &str = "it is blank: nothing stands out from the background";
-
-/// Decodes a picture, upright by its EXIF orientation. One that is not all there is refused.
-pub fn from_reader(reader: impl BufRead + Seek) -> Result<DynamicImage> {
-    Ok(from_reader_reserved(reader)?.0)
-}
-
-pub fn from_reader_reserved(reader: impl BufRead + Seek) -> Result<(DynamicImage, Reserved)> {
-    let reader = ImageReader::new(reader).with_guessed_format()?;
-    let (mut picture, orientation, reserved) = match reader.format() {
-        Some(ImageFormat::Jpeg) => jpeg(reader.into_inner())?,
-        Some(_) => other_than_jpeg(reader)?,
-        None => bail!("it is no PNG, JPEG, BMP, GIF, WebP, TIFF or PNM picture"),
-    };
-    picture.apply_orientation(orientation);
-    Ok((picture, reserved))
-}
-
-type Decoded = (DynamicImage, Orientation, Reserved);
-
-fn other_than_jpeg<R: BufRead + Seek>(mut reader: ImageReader<R>) -> Result<Decoded> {
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_BYTES);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().context(DAMAGED)?;
-    let pixels = check_size(decoder.dimensions())?;
-    let reserved = DECODED.reserve(pixels);
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    Ok((DynamicImage::from_decoder(decoder).context(DAMAGED)?, orientation, reserved))
-}
-
-/// The decoder of [`image`] fills up with grey what is missing of a JPEG.
-fn jpeg(mut reader: impl BufRead + Seek) -> Result<Decoded> {
-    let length = reader.seek(SeekFrom::End(0))?;
-    ensure!(length <= 2 * MAX_PIXELS, "it has {length} bytes, more than a JPEG needs");
-    let _reserved = BYTES.reserve(length.min(MAX_PIXELS));
-    reader.rewind()?;
-    let mut bytes = Vec::new();
-    reader.read_to_end(&mut bytes)?;
-    let (end, after) = end_of_jpeg(&bytes).context(ENDS_EARLY)?;
-    let after =
-        after.context("it keeps its colours apart, which is rare; save it again, as a PNG")?;
-    bytes.truncate(end);
-    bytes.extend(after);
-    // What surrounds the pixels may be odd, but not they.
-    let options = |strict: bool| {
-        let side = usize::from(u16::MAX);
-        let options = DecoderOptions::default().set_strict_mode(strict);
-        options.set_max_width(side).set_max_height(side)
-    };
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes[..]), options(false));
-    decoder.decode_headers().context(DAMAGED)?;
-    let (width, height) = decoder.dimensions().context("it has no size")?;
-    let (width, height) = (width as u32, height as u32);
-    let pixels = check_size((width, height))?;
-    let reserved = DECODED.reserve(pixels);
-    let color = match decoder.input_colorspace() {
-        Some(ColorSpace::Luma) => ColorSpace::Luma,
-        _ => ColorSpace::RGB,
-    };
-    decoder.set_options(options(true).jpeg_set_out_colorspace(color));
-    let pixels = decoder.decode().context(DAMAGED)?;
-    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
-    let picture = match color {
-        ColorSpace::Luma => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
-        _ => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
-    };
-    let picture = picture.context("it has not as many pixels as it says")?;
-    Ok((picture, orientation.unwrap_or(Orientation::NoTransforms), reserved))
-}
-
-/// Where in a JPEG its last scan ends, and what to put there for the decoder; nothing if
-/// something is missing, or the decoder would get the colours wrong.
-///
-/// The decoder takes the end of the file for that of the last scan, however early it comes. If there
-/// is none, or some marker that it does not know comes first, it notices; but it reads ahead by up to
-/// 8 bytes.
-///
-/// Format: <https://www.w3.org/Graphics/JPEG/itu-t81.pdf>, annex B.
-fn end_of_jpeg(bytes: &[u8]) -> Option<(usize, Option<&'static [u8]>)> {
-    let (mut at, mut end, mut in_scan, mut scans) = (2, 0, false, 0);
-    let (mut progressive, mut restarts) = (false, false);
-    // The components, and which coefficients of each are there to the last bit.
-    let (mut components, mut whole) = (Vec::new(), [0u64; 256]);
-    loop {
-        // Neither a pixel's FF, nor padding, nor a restart within a scan.
-        let is_marker =
-            |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 1 | 0xd0..=0xd8 | 0xff);
-        at += bytes.get(at..)?.windows(2).position(is_marker)?;
-        let marker = bytes[at + 1];
-        if in_scan {
-            end = at;
-        }
-        if marker == 0xd9 {
-            break;
-        }
-        in_scan = marker == 0xda;
-        let length = usize::from(u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]));
-        let segment = bytes.get(at + 4..at + 2 + length)?;
-        match marker {
-            0xc0..=0xc2 => {
-                progressive = marker == 0xc2;
-                components = segment.get(6..)?.iter().step_by(3).copied().collect();
-            }
-            0xdd => restarts = segment != [0, 0],
-            0xda => {
-                scans += 1;
-                let (ids, band) = segment.get(1..)?.split_last_chunk::<3>()?;
-                if let [first @ 0..64, last @ 0..64, bits] = *band
-                    && bits % 16 == 0
-                    && first <= last
-                {
-                    let coefficients = u64::MAX << first & u64::MAX >> (63 - last);
-                    ids.iter().step_by(2).for_each(|id| whole[usize::from(*id)] |= coefficients);
-                }
-            }
-            _ => {}
-        }
-        at += 2 + length;
-    }
-    let after = match (progressive, restarts) {
-        (false, _) => (scans == 1).then_some(&[0; 8][..]),
-        (true, false) => Some(&b"\0\0\0\0\0\0\0\0\xff\x02\0\x02\xff\xd9"[..]),
-        // Where a restart may be due, an unknown marker is none.
-        (true, true) => {
-            Some(&b"\0\0\0\0\0\0\0\0\xff\xd0\0\0\0\0\0\0\0\0\xff\x02\0\x02\xff\xd9"[..])
-        }
-    };
-    components.iter().all(|id| whole[usize::from(*id)] == u64::MAX).then_some((end, after))
-}
-
-/// The number of pixels, if they are not too many.
-fn check_size((width, height): (u32, u32)) -> Result<u64> {
-    let pixels = u64::from(width) * u64::from(height);
-    ensure!(
-        pixels <= MAX_PIXELS,
-        "it has {width}×{height} pixels, more than the {MAX_PIXELS} supported; make it smaller"
-    );
-    ensure!(pixels > 0, "it has no pixels");
-    Ok(pixels)
-}
-
-/// Of what all threads have at work: no more than `MAX_PIXELS`, so that memory does not depend on how
-/// many threads there are.
-struct InWork(Mutex<u64>, Condvar);
-
-/// Pixels that [`read`] has decoded.
-static DECODED: InWork = InWork(Mutex::new(0), Condvar::new());
-/// Bytes of JPEGs, which are held while they are decoded; whoever waits for these holds no pixels.
-static BYTES: InWork = InWork(Mutex::new(0), Condvar::new());
-
-pub struct Reserved(&'static InWork, u64);
-
-impl InWork {
-    /// Waits until there is room for so much more.
-    fn reserve(&'static self, amount: u64) -> Reserved {
-        let in_work = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = |in_work: &mut u64| *in_work + amount > MAX_PIXELS;
-        let mut in_work = self.1.wait_while(in_work, full).unwrap_or_else(PoisonError::into_inner);
-        *in_work += amount;
-        Reserved(self, amount)
-    }
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) -= self.1;
-        self.0.1.notify_all();
-    }
-}
-
-/// The picture in grey, with transparent parts white.
-pub fn grey(picture: &DynamicImage) -> GrayImage {
-    match picture.color().has_alpha() {
-        true => DynamicImage::from(on_white(picture)).into_luma8(),
-        false => picture.to_luma8(),
-    }
-}
-
-/// The picture in colour, with transparent parts white.
-pub fn on_white(picture: &DynamicImage) -> RgbImage {
-    if !picture.color().has_alpha() {
-        return picture.to_rgb8();
-    }
-    let picture = picture.to_rgba8();
-    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
-        let Rgba([r, g, b, alpha]) = *picture.get_pixel(x, y);
-        let mix = |color: u8| 255. + (f32::from(color) - 255.) * f32::from(alpha) / 255.;
-        Rgb([r, g, b].map(|color| mix(color).round() as u8))
-    })
-}
-
 /// Brings the digit in a grey picture into MNIST's form.
 ///
 /// Fails when nothing in the picture stands out from its background.
 pub fn normalise(grey: &GrayImage) -> Result<Digit> {
     let longest = grey.width().max(grey.height());
-    ensure!(longest > 0, "it has no pixels");
+    if longest == 0 {
+        return Err(Error::NoPixels);
+    }
     let ink = if longest > WORKING_SIDE {
         let side = |side: u32| {
             ((u64::from(side) * u64::from(WORKING_SIDE) / u64::from(longest)) as u32).max(1)
@@ -251,7 +41,7 @@ pub fn normalise(grey: &GrayImage) -> Result<Digit> {
     } else {
         ink(grey)?
     };
-    digit(&isolate(&ink)?).context(BLANK)
+    digit(&isolate(&ink)?).ok_or(Error::Blank)
 }
 
 /// MNIST's recipe for the ink of one digit; nothing where there is no ink.
@@ -262,7 +52,9 @@ pub(crate) fn digit(ink: &GrayImage) -> Option<Digit> {
 /// How much darker than the paper each pixel is, 0 to 255; light on dark is turned round first.
 fn ink(grey: &GrayImage) -> Result<GrayImage> {
     let (low, high) = grey.iter().fold((255, 0), |(low, high), &g| (g.min(low), g.max(high)));
-    ensure!(f32::from(high - low) >= MIN_CONTRAST, "{BLANK}");
+    if f32::from(high - low) < MIN_CONTRAST {
+        return Err(Error::Blank);
+    }
     let (width, height) = grey.dimensions();
     let mut edge: Vec<u8> = grey
         .enumerate_pixels()
@@ -415,7 +207,7 @@ fn isolate(ink: &GrayImage) -> Result<GrayImage> {
         .iter()
         .max_by(|a, b| score(a).total_cmp(&score(b)))
         .filter(|part| part.pixels > 0)
-        .context(BLANK)?;
+        .ok_or(Error::Blank)?;
     let belongs: Vec<bool> = parts
         .iter()
         .map(|part| {
@@ -449,7 +241,9 @@ fn isolate(ink: &GrayImage) -> Result<GrayImage> {
     let (mean, deviation) = mean_and_deviation(&grain);
     let floor = mean + 3. * deviation;
     let full = f32::from(strokes[(strokes.len() - 1) * 9 / 10]);
-    ensure!(full - floor >= MIN_CONTRAST / 2., "{BLANK}");
+    if full - floor < MIN_CONTRAST / 2. {
+        return Err(Error::Blank);
+    }
     let levels: [u8; 256] =
         array::from_fn(|ink| (255. * (ink as f32 - floor) / (full - floor)).round() as u8);
     let mut digit = smooth;
