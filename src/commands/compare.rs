@@ -12,8 +12,8 @@ use clap::ValueEnum;
 use rayon::iter::{ParallelBridge, ParallelIterator};
 use tch::Device;
 
+use super::console::{note, print_json};
 use super::training::{self, TrainingArgs, learning_rate};
-use super::{note, print_json};
 use crate::dataset::Data;
 use crate::experiments::comparison::compare;
 use crate::experiments::runs::{Configuration, Run, Runs};

@@ -8,7 +8,8 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use tch::{Device, utils};
 
-use super::{DEFAULT_WEIGHTS, WeightsArgs, print_json};
+use super::args::weights::{DEFAULT_WEIGHTS, WeightsArgs};
+use super::console::print_json;
 use crate::LIBTORCH;
 use crate::VERSION;
 use crate::dataset;
@@ -41,7 +42,7 @@ impl Args {
             ),
             Err(cause) => format!("not available: {cause}"),
         };
-        let weights = WeightsArgs { weights: None };
+        let weights = WeightsArgs::default();
         let rows = [
             ("program", format!("tch-mnist {VERSION}")),
             ("libtorch", LIBTORCH.to_string()),

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::{MachineArgs, WeightsArgs, print_json, start};
+use super::args::machine::MachineArgs;
+use super::args::weights::WeightsArgs;
+use super::console::print_json;
 use crate::dataset;
 use crate::output::text;
 use crate::training::evaluation;
@@ -30,7 +32,7 @@ pub struct Args {
 impl Args {
     /// Prints the measurements.
     pub fn run(&self) -> Result<ExitCode> {
-        let (model, name) = start(&self.machine, &self.weights)?;
+        let (model, name) = self.weights.start(&self.machine)?;
         let test = dataset::load(self.data.as_deref())?.test;
         let evaluation = evaluation::evaluate(&model, &test)?;
         let loss = evaluation.loss;

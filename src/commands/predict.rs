@@ -9,7 +9,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{MachineArgs, WeightsArgs, note, print_json, start};
+use super::args::machine::MachineArgs;
+use super::args::weights::WeightsArgs;
+use super::console::{note, print_json};
 use crate::CLASSES;
 use crate::files::atomic;
 use crate::files::image as files_image;
@@ -69,7 +71,7 @@ impl Args {
         // Unless --threads says otherwise: the cores are for decoding, and libtorch's threads would
         // spin on them.
         tch::set_num_threads(1);
-        let (model, _) = start(&self.machine, &self.weights)?;
+        let (model, _) = self.weights.start(&self.machine)?;
 
         let mut out = io::BufWriter::new(io::stdout().lock());
         let mut failed = false;

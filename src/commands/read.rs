@@ -8,7 +8,10 @@ use anyhow::{Context, Result, bail};
 use image::{DynamicImage, ImageFormat};
 use serde_json::json;
 
-use super::{MachineArgs, WeightsArgs, note, print_json, share, start};
+use super::args::machine::MachineArgs;
+use super::args::share;
+use super::args::weights::WeightsArgs;
+use super::console::{note, print_json};
 use crate::files::atomic;
 use crate::files::{self, input};
 use crate::output::plot;
@@ -49,7 +52,7 @@ impl Args {
             format(path)?;
             atomic::prepare_from(path, &self.images[0])?;
         }
-        let (model, _) = start(&self.machine, &self.weights)?;
+        let (model, _) = self.weights.start(&self.machine)?;
         let cutter = weights::cutter(model.device())?;
         let mut failed = false;
         for path in &self.images {

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use tch::Device;
 
-use super::{WeightsArgs, note};
+use super::args::weights::WeightsArgs;
+use super::console::note;
 use crate::SIDE;
 use crate::dataset;
 use crate::dataset::Samples;

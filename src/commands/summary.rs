@@ -7,7 +7,8 @@ use anyhow::Result;
 use serde_json::json;
 use tch::Device;
 
-use super::{WeightsArgs, note, print_json};
+use super::args::weights::WeightsArgs;
+use super::console::{note, print_json};
 use crate::output::text;
 
 /// Show the layers, their output shapes and numbers of parameters

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use indicatif::ProgressBar;
 
+use super::args::weights::DEFAULT_WEIGHTS;
+use super::console::print_json;
 use super::log::Log;
 use super::training::{self, TrainingArgs};
-use super::{DEFAULT_WEIGHTS, print_json};
 use crate::experiments::runs::Run;
 use crate::files::atomic;
 use crate::network::device;

@@ -14,7 +14,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use tch::Device;
 
-use super::{MachineArgs, share};
+use super::args::machine::MachineArgs;
+use super::args::share;
 use crate::dataset::augment::Augment;
 use crate::dataset::{self, Data, Samples, sha256_hex};
 use crate::experiments::runs::{Configuration, Test};

@@ -1,0 +1,48 @@
+//! Which weights to use.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use tch::Device;
+
+use super::machine::MachineArgs;
+use crate::commands::console::note;
+use crate::network::device;
+use crate::network::model::Model;
+use crate::weights;
+
+/// Where `mnist train` saves, and the other verbs look first.
+pub const DEFAULT_WEIGHTS: &str = "models/mnist.safetensors";
+
+/// Which weights to use.
+#[derive(Debug, Default, clap::Args)]
+pub struct WeightsArgs {
+    /// Weight file: .safetensors, .ot, Keras's .h5 or .keras, PyTorch's .pt [default:
+    /// models/mnist.safetensors in the current folder if it exists, else the released weights,
+    /// which are built in]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+}
+
+impl WeightsArgs {
+    /// Loads the weights, with a name for them.
+    pub fn load(&self, device: Device) -> Result<(Model, String)> {
+        let default = Path::new(DEFAULT_WEIGHTS);
+        match &self.weights {
+            Some(path) => Ok((weights::load(path, device)?, path.display().to_string())),
+            None if default.exists() => {
+                Ok((weights::load(default, device)?, DEFAULT_WEIGHTS.into()))
+            }
+            None => Ok((weights::released(device)?, "the released weights".into())),
+        }
+    }
+
+    /// Loads the weights onto the machine's device, and notes which weights and device these are.
+    /// Returns the weights' name as well.
+    pub fn start(&self, machine: &MachineArgs) -> Result<(Model, String)> {
+        let (device, reason) = machine.start()?;
+        let (model, name) = self.load(device)?;
+        note(&format!("Weights: {name}\nDevice: {} ({reason})", device::name(device)));
+        Ok((model, name))
+    }
+}
