@@ -11,9 +11,10 @@
 //!
 //! # Example
 //!
-//! Classify a picture with the released weights:
+//! Classify an image with the released weights:
 //!
 //! ```
+//! use mnist_image::decode::Budget;
 //! use tch::Device;
 //! use tch_mnist::{files, weights};
 //!
@@ -24,7 +25,8 @@
 //! # for y in 10..80 { for x in 27..33 { stroke.put_pixel(x, y, ::image::Luma([40])); } }
 //! # stroke.save(&path)?;
 //! let model = weights::released(Device::Cpu)?;
-//! let digit = files::image::read_digit(&path)?; // any size, dark on light or light on dark
+//! // Any size, dark on light or light on dark.
+//! let digit = files::image::read_digit(&path, &Budget::default())?;
 //! let prediction = &model.predict(&[digit])?[0];
 //! println!("{} ({:.1}%)", prediction.label, 100.0 * prediction.confidence);
 //! # assert_eq!(prediction.label, 1);

@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
-use mnist_image::decode;
+use mnist_image::decode::{self, Budget};
 use mnist_image::image;
 use mnist_image::sheet;
 
@@ -12,7 +12,9 @@ use mnist_image::sheet;
 const MOST: u32 = 128 * 128;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(picture) = decode::from_reader(Cursor::new(bytes)) else { return };
+    let budget = Budget::default();
+    let Ok(decoded) = decode::from_reader(Cursor::new(bytes), &budget) else { return };
+    let picture = decoded.image;
     if picture.width() * picture.height() > MOST {
         return;
     }

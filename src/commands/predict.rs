@@ -19,7 +19,7 @@ use crate::files::input;
 use crate::network::model::Prediction;
 use crate::output::plot::{self, Explanation};
 use crate::output::text;
-use mnist_image::decode;
+use mnist_image::decode::{self, Budget};
 use mnist_image::image::{Digit, normalise};
 
 /// Pictures that are decoded, on all cores, and classified at a time.
@@ -73,6 +73,7 @@ impl Args {
         tch::set_num_threads(1);
         let (model, _) = self.weights.start(&self.machine)?;
 
+        let budget = Budget::default();
         let mut out = io::BufWriter::new(io::stdout().lock());
         let mut failed = false;
         let mut paths =
@@ -89,7 +90,7 @@ impl Args {
             }
             let (mut read, mut digits) = (Vec::new(), Vec::new());
             let results: Vec<Result<_>> =
-                batch.into_par_iter().map(|path| self.look(path?)).collect();
+                batch.into_par_iter().map(|path| self.look(path?, &budget)).collect();
             for result in results {
                 match result {
                     Ok((path, digit, input)) => {
@@ -122,15 +123,15 @@ impl Args {
     }
 
     /// The digit in a picture, and if it is to be explained, the picture.
-    fn look(&self, path: PathBuf) -> Result<(PathBuf, Digit, Option<RgbImage>)> {
+    fn look(&self, path: PathBuf, budget: &Budget) -> Result<(PathBuf, Digit, Option<RgbImage>)> {
         if self.explain.is_none() {
-            let digit = files_image::read_digit(&path)?;
+            let digit = files_image::read_digit(&path, budget)?;
             return Ok((path, digit, None));
         }
         let look = || {
-            let picture = files_image::open(&path)?;
-            let digit = normalise(&decode::grey(&picture))?;
-            Ok((digit, Some(decode::on_white(&picture))))
+            let decoded = files_image::open(&path, budget)?;
+            let digit = normalise(&decode::grey(&decoded.image))?;
+            Ok((digit, Some(decode::on_white(&decoded.image))))
         };
         let (digit, input) = input::contained(look)
             .with_context(|| format!("cannot read the image {}", path.display()))?;

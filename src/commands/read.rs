@@ -18,7 +18,7 @@ use crate::output::plot;
 use crate::output::text;
 use crate::reading::{self, Read};
 use crate::weights;
-use mnist_image::decode;
+use mnist_image::decode::{self, Budget};
 
 /// Read the digits of a photograph or scan, line by line
 #[derive(Debug, clap::Args)]
@@ -54,15 +54,16 @@ impl Args {
         }
         let (model, _) = self.weights.start(&self.machine)?;
         let cutter = weights::cutter(model.device())?;
+        let budget = Budget::default();
         let mut failed = false;
         for path in &self.images {
             let read = input::contained(|| {
-                let picture = files::image::open(path)?;
-                let lines = reading::read(&model, &cutter, &decode::grey(&picture))?;
-                Ok((picture, lines))
+                let decoded = files::image::open(path, &budget)?;
+                let lines = reading::read(&model, &cutter, &decode::grey(&decoded.image))?;
+                Ok((decoded, lines))
             });
             match read.with_context(|| format!("cannot read the image {}", path.display())) {
-                Ok((picture, lines)) => self.show(path, &picture, &lines)?,
+                Ok((decoded, lines)) => self.show(path, &decoded.image, &lines)?,
                 Err(error) => {
                     failed = true;
                     note(&text::error(&error));

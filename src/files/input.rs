@@ -1,7 +1,6 @@
 //! Files from elsewhere, opened and read so that none can be without an end, keep the program waiting,
 //! or bring it down.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +30,7 @@ pub fn open(path: &Path, most: u64) -> Result<Box<dyn Source>> {
         return Ok(Box::new(BufReader::new(file)));
     }
     let mut bytes = Vec::new();
-    Patient(file).take(most + 1).read_to_end(&mut bytes)?;
+    Waiting(file).take(most + 1).read_to_end(&mut bytes)?;
     ensure!(bytes.len() as u64 <= most, too_large());
     Ok(Box::new(Cursor::new(bytes)))
 }
@@ -44,9 +43,9 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
 }
 
 /// Waits for what is still to come through a pipe.
-struct Patient(File);
+struct Waiting(File);
 
-impl Read for Patient {
+impl Read for Waiting {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.0.read(buffer) {
@@ -59,34 +58,26 @@ impl Read for Patient {
     }
 }
 
-thread_local! {
-    static CONTAINED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether a panic in this thread becomes an error, and need not be shown.
-pub fn is_contained() -> bool {
-    CONTAINED.get()
-}
-
-/// Does `work` on a file. A panic in it, as of a decoder that meets what it was not made for, becomes
+/// Does `work` on a file. A panic in it, as of a reader that meets what it was not made for, becomes
 /// an error, so that the other files can go on.
+///
+/// # Errors
+///
+/// Those of `work`, in one line.
 pub fn contained<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let outer = CONTAINED.replace(true);
-    let done = catch_unwind(AssertUnwindSafe(work));
-    CONTAINED.set(outer);
-    let done = done.unwrap_or_else(|panic| {
+    let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().map(String::as_str);
         let message = message.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
         Err(anyhow!("its reader failed ({message}): it is damaged, or of a rare kind"))
     });
-    done.map_err(|error| plain(&error))
+    done.map_err(|error| in_one_line(&error))
 }
 
 /// Why a file that is not all there cannot be read, and what to do.
 pub(crate) const ENDS_EARLY: &str = "it ends early; get the whole of it again";
 
 /// Libraries' errors say the same thing several times, go on with stack traces, and quote at length.
-fn plain(error: &Error) -> Error {
+fn in_one_line(error: &Error) -> Error {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
         let cause = cause.lines().next().unwrap_or_default();

@@ -1,14 +1,14 @@
 //! Whatever comes in may be written by an enemy: one error that names it, no panic, nothing lost.
 
 use std::fs;
-use std::io::{Cursor, Write};
+use std::io::{BufRead, Cursor, Seek, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::{Place, finish, gzip, idx, one};
 use image::{DynamicImage, ImageFormat};
-use mnist_image::decode::{from_reader, grey};
+use mnist_image::decode::{self, Budget, grey};
 use mnist_image::image::normalise;
 use mnist_image::sheet;
 use rand::rngs::ChaCha8Rng;
@@ -16,12 +16,16 @@ use rand::{Rng, RngExt, SeedableRng};
 use tch::Device;
 use tch_mnist::dataset::idx::{Content, parse};
 use tch_mnist::files::atomic;
-use tch_mnist::files::input::{contained, is_contained};
+use tch_mnist::files::input::contained;
 use tch_mnist::network::model::Model;
 use tch_mnist::weights;
 
+fn from_reader(reader: impl BufRead + Seek) -> anyhow::Result<DynamicImage> {
+    contained(|| Ok(decode::from_reader(reader, &Budget::default())?.image))
+}
+
 /// What is said of a panic that was contained. Here, none is to come: these files are ours.
-const PANIC: &str = "its reader failed";
+const PANIC: &str = " failed (";
 
 /// The bytes with some of them changed, left out, doubled or cut off.
 fn mutated(bytes: &[u8], rng: &mut impl Rng) -> Vec<u8> {
@@ -92,7 +96,7 @@ fn mutated_pictures_are_read_or_refused() {
         picture.write_to(&mut valid, format).unwrap();
         for _ in 0..150 {
             let mutated = mutated(valid.get_ref(), &mut rng);
-            match contained(|| from_reader(Cursor::new(mutated))) {
+            match from_reader(Cursor::new(mutated)) {
                 Ok(picture) if picture.width() * picture.height() < 100_000 => {
                     let grey = grey(&picture);
                     let _ = normalise(&grey);
@@ -231,7 +235,10 @@ fn decompression_bombs_are_refused_in_every_format() {
     ] {
         let path = place.path(name);
         fs::write(&path, bytes).unwrap();
-        let error = format!("{:#}", tch_mnist::files::image::read_digit(&path).unwrap_err());
+        let error = format!(
+            "{:#}",
+            tch_mnist::files::image::read_digit(&path, &Budget::default()).unwrap_err()
+        );
         assert!(error.contains(name), "{error}");
         assert!(error.contains("more than the 50000000 supported"), "{error}");
     }
@@ -262,7 +269,7 @@ fn a_jpeg_that_is_not_all_there_is_reported() {
     // One scan a colour, which the decoder gets wrong: each names its component.
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/image");
     let apart = fs::read(seeds.join("apart.jpeg")).unwrap();
-    assert!(error(&apart).contains("it keeps its colours apart"));
+    assert!(error(&apart).contains("it keeps its colours in separate scans"));
     // Progressive ones, where each scan adds to the same pixels, too, and those with restarts.
     for name in ["l_prog", "rgb_prog", "cmyk_prog", "rgb_prog_rst", "l_rst", "rgb_rst", "rgb_444"] {
         let bytes = fs::read(seeds.join(name).with_extension("jpeg")).unwrap();
@@ -504,7 +511,6 @@ fn odd_names_and_outputs_that_are_inputs() {
 fn a_panic_of_a_decoder_becomes_an_error() {
     let error = contained::<()>(|| panic!("at byte {}", 7)).unwrap_err();
     assert!(error.to_string().contains("its reader failed (at byte 7)"), "{error}");
-    assert!(!is_contained());
 }
 
 /// Files that the fuzz targets have found, and those they start from.

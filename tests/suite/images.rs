@@ -9,10 +9,10 @@ use crate::common::{Place, mnist_images, one};
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, GrayImage, ImageEncoder, ImageFormat, Luma, Rgba, RgbaImage};
+use mnist_image::decode::{Budget, grey};
 use mnist_image::image::{Digit, normalise};
 use tch::Device;
 use tch_mnist::dataset;
-use tch_mnist::files::image::read_digit as read;
 use tch_mnist::weights;
 
 /// The first digits of MNIST's test set that the released weights get right as they are, so that
@@ -222,6 +222,10 @@ fn every_format_is_told_by_its_content() {
     }
 }
 
+fn read(path: &Path) -> anyhow::Result<Digit> {
+    tch_mnist::files::image::read_digit(path, &Budget::default())
+}
+
 #[track_caller]
 fn assert_one(path: &Path) {
     let digit = read(path).unwrap_or_else(|error| panic!("{error:#}"));
@@ -240,9 +244,9 @@ fn transparent_parts_are_white_paper() {
     });
     picture.save(place.path("alpha.png")).unwrap();
     assert_one(&place.path("alpha.png"));
-    let grey = mnist_image::decode::grey(
-        &tch_mnist::files::image::open(&place.path("alpha.png")).unwrap(),
-    );
+    let budget = Budget::default();
+    let decoded = tch_mnist::files::image::open(&place.path("alpha.png"), &budget).unwrap();
+    let grey = grey(&decoded.image);
     assert_eq!((grey.get_pixel(0, 0).0[0], grey.get_pixel(30, 45).0[0]), (255, 0));
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::common::Place;
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, GrayImage, Luma};
-use mnist_image::decode;
+use mnist_image::decode::{self, Budget};
 use mnist_image::sheet::Bounds;
 use serde_json::Value;
 use tch::{Device, Tensor};
@@ -69,17 +69,18 @@ fn our_own_sheets_are_read() {
     let model = weights::released(Device::Cpu).unwrap();
     let cutter = weights::cutter(Device::Cpu).unwrap();
     let mut kinds: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
-    let mut strays = 0;
+    let (mut strays, budget) = (0, Budget::default());
     for (name, truth) in &truth {
-        let opened = tch_mnist::files::image::open(&folder().join(format!("{name}.jpg"))).unwrap();
-        let lines = reading::read(&model, &cutter, &decode::grey(&opened)).unwrap();
+        let path = folder().join(format!("{name}.jpg"));
+        let opened = tch_mnist::files::image::open(&path, &budget).unwrap();
+        let lines = reading::read(&model, &cutter, &decode::grey(&opened.image)).unwrap();
         let written = written(truth);
         let (found, stray) = score(&written, &lines);
         if written.is_empty() {
             assert!(lines.is_empty(), "{name}: nothing is written there");
         }
         let kind = kinds.entry(truth["trouble"].as_str().unwrap()).or_default();
-        let tutorial = as_the_tutorial_does(&model, &opened, &written);
+        let tutorial = as_the_tutorial_does(&model, &opened.image, &written);
         for (sum, count) in kind.iter_mut().zip([found, tutorial, written.len()]) {
             *sum += count;
         }

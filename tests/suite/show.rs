@@ -5,6 +5,7 @@ use std::fs;
 
 use crate::common::{Place, mnist_images, one};
 use image::{Rgb, RgbImage};
+use mnist_image::decode::Budget;
 use tch::Device;
 use tch_mnist::dataset;
 use tch_mnist::network::model::Model;
@@ -283,7 +284,8 @@ fn a_training_and_a_prediction_are_drawn_by_the_program() {
     let picture = open(&place, "why.png");
     let (corners, _) = frames(&picture);
     // The picture given is higher than wide, so that both frames begin at the same height.
-    let seen = tch_mnist::files::image::read_digit(&place.path("one.png")).unwrap();
+    let seen =
+        tch_mnist::files::image::read_digit(&place.path("one.png"), &Budget::default()).unwrap();
     assert_eq!(digit(&picture, corners[1], 28 * 18), seen);
     let paper = picture.get_pixel(corners[0].0 + 5, corners[0].1 + 5);
     let ink = picture.get_pixel(corners[0].0 + 168, corners[0].1 + 252);

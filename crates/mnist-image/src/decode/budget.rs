@@ -1,34 +1,141 @@
-//! How much is decoded at a time.
+//! How much memory the images take that are decoded at the same time.
 
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
-use super::MAX_PIXELS;
+use crate::{Error, Result};
 
-/// Of what all threads have at work: no more than `MAX_PIXELS`, so that memory does not depend on how
-/// many threads there are.
-pub(super) struct InWork(Mutex<u64>, Condvar);
+/// Bytes of a [`Budget`] unless told otherwise: four photographs of 12 megapixels at a time.
+const DEFAULT_BYTES: u64 = 300_000_000;
+/// How long a reservation waits while nothing is given back. Any image is decoded sooner.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Pixels that [`read`] has decoded.
-pub(super) static DECODED: InWork = InWork(Mutex::new(0), Condvar::new());
-/// Bytes of JPEGs, which are held while they are decoded; whoever waits for these holds no pixels.
-pub(super) static BYTES: InWork = InWork(Mutex::new(0), Condvar::new());
+/// Bytes that images may take while they are decoded and read, shared by threads, so that memory
+/// does not depend on how many threads there are.
+///
+/// An image larger than the whole budget is decoded alone. A reservation waits for others to be
+/// dropped, but not for ever.
+#[derive(Debug)]
+pub struct Budget {
+    bytes: u64,
+    patience: Duration,
+    held: Mutex<u64>,
+    released: Condvar,
+}
 
-pub struct Reserved(&'static InWork, u64);
+/// Bytes held of a [`Budget`]; dropped, it gives them back.
+#[derive(Debug)]
+#[must_use]
+pub struct Reservation<'b> {
+    budget: &'b Budget,
+    bytes: u64,
+}
 
-impl InWork {
-    /// Waits until there is room for so much more.
-    pub(super) fn reserve(&'static self, amount: u64) -> Reserved {
-        let in_work = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = |in_work: &mut u64| *in_work + amount > MAX_PIXELS;
-        let mut in_work = self.1.wait_while(in_work, full).unwrap_or_else(PoisonError::into_inner);
-        *in_work += amount;
-        Reserved(self, amount)
+impl Default for Budget {
+    /// One of 300 MB.
+    fn default() -> Self {
+        Self::new(DEFAULT_BYTES)
     }
 }
 
-impl Drop for Reserved {
+impl Budget {
+    /// One of this many bytes.
+    pub fn new(bytes: u64) -> Self {
+        Self { bytes, patience: PATIENCE, held: Mutex::new(0), released: Condvar::new() }
+    }
+
+    /// Takes this many bytes as soon as they are free, or all that there are as soon as nothing is
+    /// held.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfBudget`] if nothing is given back for a minute.
+    pub fn reserve(&self, bytes: u64) -> Result<Reservation<'_>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        while *held > 0 && held.saturating_add(bytes) > self.bytes {
+            let before = *held;
+            let (now, wait) = self
+                .released
+                .wait_timeout(held, self.patience)
+                .unwrap_or_else(PoisonError::into_inner);
+            held = now;
+            if wait.timed_out() && *held >= before {
+                return Err(Error::OutOfBudget);
+            }
+        }
+        *held = held.saturating_add(bytes);
+        Ok(Reservation { budget: self, bytes })
+    }
+}
+
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) -= self.1;
-        self.0.1.notify_all();
+        *self.budget.held.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        self.budget.released.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn never_more_than_the_budget_is_held() {
+        let budget = Budget::new(10);
+        let (now, most) = (AtomicU64::new(0), AtomicU64::new(0));
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let _held = budget.reserve(4).unwrap();
+                        most.fetch_max(now.fetch_add(4, Ordering::SeqCst) + 4, Ordering::SeqCst);
+                        thread::yield_now();
+                        now.fetch_sub(4, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(*budget.held.lock().unwrap(), 0);
+        assert!(most.into_inner() <= 8);
+    }
+
+    #[test]
+    fn what_is_larger_than_the_budget_goes_alone() {
+        let budget = Budget::new(10);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let _held = budget.reserve(u64::MAX).unwrap();
+                    assert_eq!(*budget.held.lock().unwrap(), u64::MAX);
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_holder_that_never_lets_go_is_not_waited_for() {
+        let budget = Budget { patience: Duration::from_millis(10), ..Budget::new(10) };
+        let held = budget.reserve(7).unwrap();
+        assert!(matches!(budget.reserve(4), Err(Error::OutOfBudget)));
+        let _small = budget.reserve(3).unwrap();
+        drop(held);
+        let _large = budget.reserve(7).unwrap();
+    }
+
+    #[test]
+    fn a_panic_gives_back_what_it_held() {
+        let budget = Budget::new(10);
+        let _ = thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    let _held = budget.reserve(10).unwrap();
+                    panic!("as decoders do");
+                })
+                .join()
+        });
+        assert_eq!(*budget.held.lock().unwrap(), 0);
     }
 }

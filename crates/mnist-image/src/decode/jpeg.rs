@@ -1,8 +1,9 @@
-//! JPEGs: what the decoder would fill up is noticed before.
+//! JPEGs, of which the decoder would fill up with grey what is missing.
+//!
+//! Format: <https://www.w3.org/Graphics/JPEG/itu-t81.pdf>, annex B.
 
-use std::io::{BufRead, Seek, SeekFrom};
+use std::io::{BufRead, ErrorKind, Seek, SeekFrom};
 
-use anyhow::{Context, Result, ensure};
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
 use zune_jpeg::JpegDecoder;
@@ -10,47 +11,117 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::budget::{BYTES, DECODED};
-use super::{DAMAGED, Decoded, ENDS_EARLY, MAX_PIXELS, check_size};
+use super::{Budget, COPIES, Decoded, check_size};
+use crate::{Error, Result};
 
-/// The decoder of [`image`] fills up with grey what is missing of a JPEG.
-pub(super) fn decode(mut reader: impl BufRead + Seek) -> Result<Decoded> {
-    let length = reader.seek(SeekFrom::End(0))?;
-    ensure!(length <= 2 * MAX_PIXELS, "it has {length} bytes, more than a JPEG needs");
-    let _reserved = BYTES.reserve(length.min(MAX_PIXELS));
+/// Decodes a JPEG of so many bytes. One that is not all there is refused.
+pub(super) fn decode(
+    mut reader: impl BufRead + Seek,
+    length: u64,
+    budget: &Budget,
+) -> Result<(Decoded<'_>, Orientation)> {
+    reader.rewind()?;
+    let frame = match frame(&mut reader) {
+        Err(Error::Io(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+            return Err(Error::EndsEarly);
+        }
+        frame => frame?,
+    };
+    check_size((frame.width, frame.height))?;
+    let reservation = budget.reserve(length + frame.memory())?;
     reader.rewind()?;
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes)?;
-    let (end, after) = end_of_jpeg(&bytes).context(ENDS_EARLY)?;
-    let after =
-        after.context("it keeps its colours apart, which is rare; save it again, as a PNG")?;
+    let (end, after) = end_of_last_scan(&bytes).ok_or(Error::EndsEarly)?;
     bytes.truncate(end);
-    bytes.extend(after);
+    bytes.extend(after.ok_or(Error::SeparateScans)?);
     // What surrounds the pixels may be odd, but not they.
     let options = |strict: bool| {
         let side = usize::from(u16::MAX);
         let options = DecoderOptions::default().set_strict_mode(strict);
         options.set_max_width(side).set_max_height(side)
     };
+    let damaged = |error: zune_jpeg::errors::DecodeErrors| Error::of_decoder(error.to_string());
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes[..]), options(false));
-    decoder.decode_headers().context(DAMAGED)?;
-    let (width, height) = decoder.dimensions().context("it has no size")?;
-    let (width, height) = (width as u32, height as u32);
-    let pixels = check_size((width, height))?;
-    let reserved = DECODED.reserve(pixels);
+    decoder.decode_headers().map_err(damaged)?;
+    // The decoder has to mean the same frame.
+    let dimensions = (frame.width as usize, frame.height as usize);
+    if decoder.dimensions() != Some(dimensions) {
+        return Err(Error::of_decoder("it has several sizes"));
+    }
     let color = match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => ColorSpace::Luma,
         _ => ColorSpace::RGB,
     };
     decoder.set_options(options(true).jpeg_set_out_colorspace(color));
-    let pixels = decoder.decode().context(DAMAGED)?;
+    let pixels = decoder.decode().map_err(damaged)?;
     let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
-    let picture = match color {
-        ColorSpace::Luma => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
-        _ => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+    let image = match color {
+        ColorSpace::Luma => {
+            GrayImage::from_raw(frame.width, frame.height, pixels).map(DynamicImage::from)
+        }
+        _ => RgbImage::from_raw(frame.width, frame.height, pixels).map(DynamicImage::from),
     };
-    let picture = picture.context("it has not as many pixels as it says")?;
-    Ok((picture, orientation.unwrap_or(Orientation::NoTransforms), reserved))
+    let image = image.ok_or_else(|| Error::of_decoder("it has not as many pixels as it says"))?;
+    Ok((
+        Decoded { image, _reservation: reservation },
+        orientation.unwrap_or(Orientation::NoTransforms),
+    ))
+}
+
+/// What a JPEG says of its pixels.
+#[derive(Debug, PartialEq)]
+struct Frame {
+    width: u32,
+    height: u32,
+    components: u8,
+    progressive: bool,
+}
+
+impl Frame {
+    /// Bytes that decoding takes; a progressive frame has all coefficients, of 2 bytes, besides.
+    fn memory(&self) -> u64 {
+        let samples = u64::from(self.width) * u64::from(self.height) * u64::from(self.components);
+        samples * if self.progressive { COPIES + 2 } else { COPIES }
+    }
+}
+
+/// The frame header, looked for without taking memory.
+fn frame(reader: &mut (impl BufRead + Seek)) -> Result<Frame> {
+    reader.seek(SeekFrom::Start(2))?;
+    let mut before = 0;
+    loop {
+        let mut byte = [0];
+        reader.read_exact(&mut byte)?;
+        let marker = [std::mem::replace(&mut before, byte[0]), byte[0]];
+        if !begins_segment(marker) {
+            continue;
+        }
+        before = 0;
+        let mut length = [0; 2];
+        reader.read_exact(&mut length)?;
+        match marker[1] {
+            0xc0..=0xc2 => {
+                let mut frame = [0; 6];
+                reader.read_exact(&mut frame)?;
+                let [_, h1, h0, w1, w0, components] = frame;
+                return Ok(Frame {
+                    width: u16::from_be_bytes([w1, w0]).into(),
+                    height: u16::from_be_bytes([h1, h0]).into(),
+                    components,
+                    progressive: marker[1] == 0xc2,
+                });
+            }
+            0xda => return Err(Error::of_decoder("its first scan comes before its size")),
+            0xd9 => return Err(Error::EndsEarly),
+            _ => reader.seek_relative(i64::from(u16::from_be_bytes(length)) - 2)?,
+        }
+    }
+}
+
+/// Whether these are neither a pixel's FF, nor padding, nor a restart within a scan.
+fn begins_segment(marker: [u8; 2]) -> bool {
+    marker[0] == 0xff && !matches!(marker[1], 0 | 1 | 0xd0..=0xd8 | 0xff)
 }
 
 /// Where in a JPEG its last scan ends, and what to put there for the decoder; nothing if
@@ -59,18 +130,13 @@ pub(super) fn decode(mut reader: impl BufRead + Seek) -> Result<Decoded> {
 /// The decoder takes the end of the file for that of the last scan, however early it comes. If there
 /// is none, or some marker that it does not know comes first, it notices; but it reads ahead by up to
 /// 8 bytes.
-///
-/// Format: <https://www.w3.org/Graphics/JPEG/itu-t81.pdf>, annex B.
-fn end_of_jpeg(bytes: &[u8]) -> Option<(usize, Option<&'static [u8]>)> {
+fn end_of_last_scan(bytes: &[u8]) -> Option<(usize, Option<&'static [u8]>)> {
     let (mut at, mut end, mut in_scan, mut scans) = (2, 0, false, 0);
     let (mut progressive, mut restarts) = (false, false);
     // The components, and which coefficients of each are there to the last bit.
     let (mut components, mut whole) = (Vec::new(), [0u64; 256]);
     loop {
-        // Neither a pixel's FF, nor padding, nor a restart within a scan.
-        let is_marker =
-            |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 1 | 0xd0..=0xd8 | 0xff);
-        at += bytes.get(at..)?.windows(2).position(is_marker)?;
+        at += bytes.get(at..)?.windows(2).position(|pair| begins_segment([pair[0], pair[1]]))?;
         let marker = bytes[at + 1];
         if in_scan {
             end = at;
