@@ -2,85 +2,59 @@
 //! a zip archive of such a file in another layout, with the model's configuration beside it. Both
 //! keep kernels as `[inputs, outputs]`.
 
-use std::collections::HashMap;
-use std::fs::File as DiskFile;
-use std::io::Write;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::io::{Cursor, Write};
 
-use anyhow::{Context, Result, bail, ensure};
-use hdf5_pure::{AttrValue, Dataset, Datatype, File, FileBuilder, GroupBuilder};
-use serde_json::{Value, json};
-use tch::Tensor;
+use anyhow::{Context, Result};
+use hdf5_pure::{AttrValue, FileBuilder, GroupBuilder};
+use serde_json::json;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use super::{Archive, Contents, LAYERS, MAX_BYTES, MAX_HEADER, entry};
-use crate::CLASSES;
-use crate::PIXELS;
+use super::archive::Archive;
+use super::arrays::{Arrays, Contents, LAYERS, MAX_BYTES, transposed};
+use super::format::MAX_TEXT;
+use super::{hdf5, keras_config};
 
-/// The most groups and arrays that a file may have; those of two layers and an optimizer are few.
-const MAX_OBJECTS: usize = 1000;
-/// The most bytes of the path to a group.
-const MAX_PATH: usize = 1000;
 /// The versions of Keras whose layouts are written.
 const H5_VERSION: &str = "2.15.0";
 const KERAS_VERSION: &str = "3.15.1";
 
+/// Groups of what is not the model's.
+const OTHERS: [&str; 3] = ["optimizer_weights/", "optimizer/", "metrics/"];
+
 /// Reads a `.h5`; one of weights alone says nothing of activations and is believed.
-pub fn read_h5(file: File) -> Result<Contents> {
-    if let Some(config) = file.root().attrs()?.get("model_config") {
-        check_config(config.as_str().context("its model_config is no text")?)?;
+pub fn read_h5(bytes: Vec<u8>) -> Result<Contents> {
+    let file = hdf5::Reader::open(bytes)?;
+    if let Some(config) = file.attribute("model_config")? {
+        keras_config::check(&config)?;
     }
-    contents(&file)
+    contents(file)
 }
 
 /// Reads a `.keras`.
 pub fn read_keras(mut archive: Archive) -> Result<Contents> {
-    let config = entry(&mut archive, "config.json", MAX_HEADER)?;
-    check_config(std::str::from_utf8(&config).context("its config.json is not UTF-8")?)?;
-    let weights = entry(&mut archive, "model.weights.h5", MAX_BYTES)?;
-    contents(&File::from_bytes(weights)?)
+    let config = archive.entry("config.json", MAX_TEXT)?;
+    keras_config::check(std::str::from_utf8(&config).context("its config.json is not UTF-8")?)?;
+    contents(hdf5::Reader::open(archive.entry("model.weights.h5", MAX_BYTES)?)?)
 }
 
-fn contents(file: &File) -> Result<Contents> {
-    let mut arrays = HashMap::new();
-    let mut groups = vec![(String::new(), file.root())];
-    let mut objects = 0;
-    while let Some((path, group)) = groups.pop() {
-        // What is not the model's.
-        if ["optimizer_weights/", "optimizer/", "metrics/"].contains(&&path[..]) {
-            continue;
-        }
-        for (name, dataset) in group.iter_datasets()? {
-            // Integers are a dropout's seeds, not weights.
-            if matches!(dataset.datatype()?, Datatype::FloatingPoint { .. }) {
-                arrays.insert(array_name(&path, &name), dataset);
-            }
-            objects += 1;
-        }
-        for (name, child) in group.iter_groups()? {
-            groups.push((format!("{path}{name}/"), child));
-            objects += 1;
-        }
-        // Groups may be in a circle.
-        ensure!(
-            objects <= MAX_OBJECTS && path.len() <= MAX_PATH,
-            "it holds more than {MAX_OBJECTS} groups and arrays, or nests them too deeply"
-        );
+fn contents(file: hdf5::Reader) -> Result<Contents> {
+    let (mut shapes, mut arrays) = (BTreeMap::new(), HashMap::new());
+    for (path, name, array) in file.arrays(&OTHERS)? {
+        let name = array_name(&path, &name);
+        let shape = array.shape()?.into_iter().map(|d| usize::try_from(d).unwrap_or(usize::MAX));
+        let shape: Vec<_> =
+            if name.ends_with(".weight") { shape.rev().collect() } else { shape.collect() };
+        arrays.insert(name.clone(), (array, shape.first().copied().unwrap_or_default()));
+        shapes.insert(name, shape);
     }
-    let shapes = arrays
-        .iter()
-        .map(|(name, dataset)| {
-            let shape = dataset.shape()?.into_iter().map(|d| i64::try_from(d).unwrap_or(i64::MAX));
-            let shape =
-                if name.ends_with(".weight") { shape.rev().collect() } else { shape.collect() };
-            Ok((name.clone(), shape))
-        })
-        .collect::<Result<_>>()?;
-    Ok(Contents {
-        shapes,
-        read: Box::new(move |name| values(&arrays[name], name.ends_with(".weight"))),
-    })
+    let read = move |name: &str| {
+        let (array, outputs) = &arrays[name];
+        let values = file.values(array)?;
+        Ok(if name.ends_with(".weight") { transposed(&values, *outputs) } else { values })
+    };
+    Ok(Contents { shapes, read: Box::new(read) })
 }
 
 /// The name, as [`Contents`] has it, of the array `name` in the group at `path`, in which Keras 2
@@ -94,137 +68,40 @@ fn array_name(path: &str, name: &str) -> String {
     }
 }
 
-fn values(dataset: &Dataset, transposed: bool) -> Result<Tensor> {
-    let values = dataset.read_f32()?; // converted, if of another precision
-    let shape: Vec<_> = dataset.shape()?.into_iter().map(|d| d as i64).collect();
-    let array = Tensor::from_slice(&values).f_view(&shape[..])?;
-    Ok(if transposed { array.f_tr()? } else { array })
-}
-
-/// Checks that a model's configuration, in JSON, is that of a network of ours.
-fn check_config(config: &str) -> Result<()> {
-    // In memory, JSON takes up to a hundred times its length.
-    ensure!(
-        config.len() as u64 <= MAX_HEADER,
-        "its configuration has {} bytes, more than the {MAX_HEADER} supported",
-        config.len()
-    );
-    let model: Value = serde_json::from_str(config).context("in its configuration")?;
-    // Keras before 2.2.3 has the list of layers itself in this place.
-    let config = &model["config"];
-    let layers = config.get("layers").unwrap_or(config).as_array();
-    let layers = layers.context("its configuration has no list of layers")?;
-    // The activations before, between and after the dense layers.
-    let mut stages = vec![Vec::new()];
-    for layer in layers {
-        let (class, config) = (layer["class_name"].as_str().unwrap_or_default(), &layer["config"]);
-        let plain = |keys: &[&str]| keys.iter().all(|key| config[key].as_f64().unwrap_or(0.) == 0.);
-        let activation = match class {
-            "Dense" | "Activation" => match &config["activation"] {
-                Value::String(name) => name.clone(),
-                Value::Null => "linear".into(),
-                other => other.to_string(),
-            },
-            "ReLU" if plain(&["max_value", "negative_slope", "threshold"]) => "relu".into(),
-            "Softmax" => "softmax".into(),
-            "InputLayer" | "Dropout" => continue,
-            "Flatten" if config["data_format"] != "channels_first" => continue,
-            _ => {
-                bail!("it has a layer {class:?}, {:?}, which this network has not", config["name"])
-            }
-        };
-        if class == "Dense" {
-            stages.push(Vec::new());
-        }
-        if activation != "linear" {
-            stages.last_mut().expect("there is a first").push(activation);
-        }
-    }
-    let [before, between, after] = &stages[..] else {
-        bail!("it has {} dense layers, expected 2", stages.len() - 1)
-    };
-    ensure!(before.is_empty(), "it applies {before:?} to the pictures");
-    ensure!(
-        !between.is_empty() && between.iter().all(|activation| activation == "relu"),
-        "the activation of its first dense layer is {:?}, expected relu",
-        if between.is_empty() { "linear".into() } else { between.join(" and ") }
-    );
-    ensure!(
-        after.is_empty() || after[..] == ["softmax"],
-        "the activation of its last dense layer is {:?}, expected softmax or linear",
-        after.join(" and ")
-    );
-    Ok(())
-}
-
-/// A model's configuration, in words that both Keras 2 and 3 know.
-fn config(hidden: i64) -> Value {
-    let dense = |name: &str, units, activation: &str, inputs| {
-        json!({
-            "module": "keras.layers",
-            "class_name": "Dense",
-            "config": {"name": name, "dtype": "float32", "units": units, "activation": activation},
-            "registered_name": null,
-            "build_config": {"input_shape": [null, inputs]},
-        })
-    };
-    json!({
-        "module": "keras",
-        "class_name": "Sequential",
-        "config": {
-            "name": "sequential",
-            "layers": [
-                {
-                    "module": "keras.layers",
-                    "class_name": "InputLayer",
-                    "config": {"name": "images", "dtype": "float32", "batch_input_shape": [null, PIXELS]},
-                    "registered_name": null,
-                },
-                dense(LAYERS[0], hidden, "relu", PIXELS as i64),
-                dense(LAYERS[1], CLASSES as i64, "softmax", hidden),
-            ],
-        },
-        "registered_name": null,
-        "build_config": {"input_shape": [null, PIXELS]},
-    })
-}
-
-/// Writes a `.h5` in the layout of Keras 2, which Keras 3 reads as well.
-pub fn write_h5(arrays: &[Tensor; 4], path: &Path) -> Result<()> {
+/// A `.h5` in the layout of Keras 2, which Keras 3 reads as well.
+pub fn h5(arrays: &Arrays) -> Result<Vec<u8>> {
     let text = |text: &str| AttrValue::VarLenString(text.into());
     let mut file = FileBuilder::new();
     file.set_attr("keras_version", text(H5_VERSION));
     file.set_attr("backend", text("tensorflow"));
-    file.set_attr("model_config", text(&config(arrays[1].size()[0]).to_string()));
+    file.set_attr("model_config", text(&keras_config::of(arrays.hidden).to_string()));
     let mut weights = file.create_group("model_weights");
     weights.set_attr("keras_version", text(H5_VERSION));
     weights.set_attr("backend", text("tensorflow"));
     let names = |names: &[String]| AttrValue::StringArray(names.to_vec());
     weights.set_attr("layer_names", names(&LAYERS.map(String::from)));
-    for (layer, [kernel, bias]) in LAYERS.iter().zip(arrays.as_chunks().0) {
+    for (at, layer) in LAYERS.iter().enumerate() {
         let mut group = weights.create_group(layer);
         let paths = ["kernel:0", "bias:0"].map(|name| format!("{layer}/{name}"));
         group.set_attr("weight_names", names(&paths));
         let mut inner = group.create_group(layer);
-        put(&mut inner, "kernel:0", &kernel.f_tr()?)?;
-        put(&mut inner, "bias:0", bias)?;
+        put(&mut inner, ["kernel:0", "bias:0"], arrays, at);
         group.add_group(inner.finish());
         weights.add_group(group.finish());
     }
     file.add_group(weights.finish());
-    Ok(file.write(path)?)
+    Ok(file.finish()?)
 }
 
-/// Writes a `.keras`.
-pub fn write_keras(arrays: &[Tensor; 4], path: &Path) -> Result<()> {
+/// A `.keras`.
+pub fn keras(arrays: &Arrays) -> Result<Vec<u8>> {
     let mut file = FileBuilder::new();
     let mut layers = file.create_group("layers");
     // Keras numbers the layers of a class, whatever their names.
-    for (layer, [kernel, bias]) in ["dense", "dense_1"].iter().zip(arrays.as_chunks().0) {
+    for (at, layer) in ["dense", "dense_1"].iter().enumerate() {
         let mut group = layers.create_group(layer);
         let mut vars = group.create_group("vars");
-        put(&mut vars, "0", &kernel.f_tr()?)?;
-        put(&mut vars, "1", bias)?;
+        put(&mut vars, ["0", "1"], arrays, at);
         group.add_group(vars.finish());
         layers.add_group(group.finish());
     }
@@ -232,23 +109,57 @@ pub fn write_keras(arrays: &[Tensor; 4], path: &Path) -> Result<()> {
     let vars = file.create_group("vars").finish(); // of the model itself: Keras 2 wants to see it
     file.add_group(vars);
 
-    let mut archive = ZipWriter::new(DiskFile::create(path)?);
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for (name, bytes) in [
         ("metadata.json", json!({"keras_version": KERAS_VERSION}).to_string().into_bytes()),
-        ("config.json", config(arrays[1].size()[0]).to_string().into_bytes()),
+        ("config.json", keras_config::of(arrays.hidden).to_string().into_bytes()),
         ("model.weights.h5", file.finish()?),
     ] {
         archive.start_file(name, stored)?;
         archive.write_all(&bytes)?;
     }
-    archive.finish()?;
-    Ok(())
+    Ok(archive.finish()?.into_inner())
 }
 
-fn put(group: &mut GroupBuilder, name: &str, array: &Tensor) -> Result<()> {
-    let values = Vec::<f32>::try_from(array.f_contiguous()?.f_view([-1])?)?;
-    let shape: Vec<_> = array.size().into_iter().map(|size| size as u64).collect();
-    group.create_dataset(name).with_f32_data(&values).with_shape(&shape);
-    Ok(())
+/// Puts the kernel and the bias of a layer, the first or the second, into a group.
+fn put(group: &mut GroupBuilder, [kernel, bias]: [&str; 2], arrays: &Arrays, layer: usize) {
+    let (values, shapes) = (&arrays.values[2 * layer..], &arrays.shapes()[2 * layer..]);
+    let [outputs, inputs] = shapes[0][..] else { unreachable!("kernels have two dimensions") };
+    let transposed = transposed(&values[0], inputs);
+    let shape = [inputs as u64, outputs as u64];
+    group.create_dataset(kernel).with_f32_data(&transposed).with_shape(&shape);
+    group.create_dataset(bias).with_f32_data(&values[1]).with_shape(&shape[1..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrays() -> Arrays {
+        let values = [3 * 784, 3, 30, 10].map(|count| (0..count).map(|at| at as f32).collect());
+        Arrays { hidden: 3, values }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let h5 = h5(&arrays()).unwrap();
+        let length = h5.len() as u64;
+        assert_eq!(read_h5(h5).unwrap().take(length).unwrap(), arrays());
+        let keras = keras(&arrays()).unwrap();
+        let length = keras.len() as u64;
+        let archive = Archive::open(keras).unwrap();
+        assert_eq!(read_keras(archive).unwrap().take(length).unwrap(), arrays());
+    }
+
+    #[test]
+    fn arrays_of_all_layouts_have_our_names() {
+        for (path, name, expected) in [
+            ("model_weights/a/a/", "kernel:0", "model_weights/a/a.weight"),
+            ("layers/dense/vars/", "1", "layers/dense/vars.bias"),
+            ("", "gamma", "gamma"),
+        ] {
+            assert_eq!(array_name(path, name), expected);
+        }
+    }
 }

@@ -3,14 +3,9 @@
 //! A file is a protocol buffer: <https://github.com/onnx/onnx/blob/v1.21.0/onnx/onnx.proto>. What is
 //! declared here is the part of it that this network needs.
 
-use std::fs;
-use std::path::Path;
-
-use anyhow::Result;
 use prost::{Message, Oneof};
-use tch::Tensor;
 
-use super::ARRAYS;
+use super::arrays::{Arrays, NAMES, bytes_of};
 use crate::CLASSES;
 use crate::PIXELS;
 use crate::VERSION;
@@ -134,26 +129,23 @@ enum Extent {
     Named(String),
 }
 
-/// Writes the network: `images [N, 784]`, from 0 to 1, to `logits` and `probabilities [N, 10]`.
-pub fn write(arrays: &[Tensor; 4], path: &Path) -> Result<()> {
-    let initializer = ARRAYS
-        .iter()
-        .zip(arrays)
-        .map(|(name, array)| {
-            let mut raw_data = vec![0; 4 * array.numel()]; // little-endian
-            array.f_copy_data_u8(&mut raw_data, array.numel())?;
-            Ok(Array { dims: array.size(), data_type: FLOAT, name: (*name).into(), raw_data })
-        })
-        .collect::<Result<_>>()?;
+/// A file of the network: `images [N, 784]`, from 0 to 1, to `logits` and `probabilities [N, 10]`.
+pub fn encode(arrays: &Arrays) -> Vec<u8> {
+    let initializer = arrays.named().map(|(name, shape, values)| Array {
+        dims: shape.into_iter().map(|side| side as i64).collect(),
+        data_type: FLOAT,
+        name: name.into(),
+        raw_data: bytes_of(values),
+    });
     let graph = Graph {
         node: vec![
-            dense(["images", ARRAYS[0], ARRAYS[1]], "hidden"),
+            dense(["images", NAMES[0], NAMES[1]], "hidden"),
             node("Relu", &["hidden"], "active", vec![]),
-            dense(["active", ARRAYS[2], ARRAYS[3]], "logits"),
+            dense(["active", NAMES[2], NAMES[3]], "logits"),
             node("Softmax", &["logits"], "probabilities", vec![integer("axis", -1)]),
         ],
         name: "mnist".into(),
-        initializer,
+        initializer: initializer.collect(),
         input: vec![value("images", PIXELS)],
         output: vec![value("logits", CLASSES), value("probabilities", CLASSES)],
     };
@@ -164,7 +156,7 @@ pub fn write(arrays: &[Tensor; 4], path: &Path) -> Result<()> {
         graph: Some(graph),
         opset_import: vec![OperatorSet { version: OPSET }],
     };
-    Ok(fs::write(path, model.encode_to_vec())?)
+    model.encode_to_vec()
 }
 
 fn dense(input: [&str; 3], output: &str) -> Node {
@@ -196,18 +188,17 @@ fn value(name: &str, width: usize) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind};
+    use tch::{Device, Kind, Tensor};
 
     use super::*;
+    use crate::weights::varstore;
 
     /// Computes what a file says, node by node; `make interop` has onnxruntime do it.
     #[test]
     fn a_file_computes_the_probabilities() {
         let model = crate::network::model::Model::new(5, 1, Device::Cpu).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.onnx");
-        crate::weights::save(&model, &path).unwrap();
-        let file = Model::decode(&fs::read(&path).unwrap()[..]).unwrap();
+        let file = encode(&varstore::to_arrays(&model).unwrap());
+        let file = Model::decode(&file[..]).unwrap();
         assert_eq!((file.ir_version, file.opset_import[0].version), (IR, OPSET));
         let graph = file.graph.unwrap();
         let images = Tensor::rand([3, PIXELS as i64], (Kind::Float, Device::Cpu));

@@ -6,6 +6,7 @@ use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::common::Place;
+use tch::nn::{self, Module};
 use tch::{Device, Kind, Tensor};
 use tch_mnist::dataset;
 use tch_mnist::network::model::Model;
@@ -74,6 +75,42 @@ fn weights_are_the_same_to_the_bit_after_any_conversion() {
             }
         }
     }
+}
+
+/// The network and its file as anyone has them who knows tch alone.
+#[test]
+fn tch_alone_reads_what_train_saved_and_predict_reads_what_tch_saved() {
+    let place = Place::new();
+    place.data_set("data", 100, 20);
+    let train = ["train", "--data", "data", "--hidden", "16", "--epochs", "1"];
+    assert_eq!(place.run(&train).0, 0);
+    let path = place.path("models/mnist.safetensors");
+
+    let mut vs = nn::VarStore::new(Device::Cpu);
+    let (first, last) = (vs.root() / "dense_1", vs.root() / "dense_2");
+    let net = nn::seq().add(nn::linear(first, 784, 16, Default::default())).add_fn(Tensor::relu);
+    let net = net.add(nn::linear(last, 16, 10, Default::default()));
+    vs.load(&path).unwrap();
+
+    let images = Tensor::rand([4, 784], (Kind::Float, Device::Cpu));
+    assert_eq!(net.forward(&images), load(&path).logits(&images));
+    let _ = tch::no_grad(|| (vs.root() / "dense_2").get("bias").unwrap().get(7).fill_(1e6)); // ever 7
+    vs.save(place.path("tch.safetensors")).unwrap();
+    crate::common::one(60, 90).save(place.path("1.png")).unwrap();
+    let (code, out, err) = place.run(&["predict", "--weights", "tch.safetensors", "1.png"]);
+    assert!(code == 0 && out.starts_with("1.png: 7"), "{out}{err}");
+}
+
+/// Where no private copy can be made, as on a read-only disk.
+#[cfg(unix)]
+#[test]
+fn own_weights_are_loaded_without_a_temporary_folder_too() {
+    let place = Place::new();
+    weights::save(&Model::new(3, 1, Device::Cpu).unwrap(), &place.path("a.safetensors")).unwrap();
+    let mut command = place.command(&["summary", "--weights", "a.safetensors"]);
+    let output = command.env("TMPDIR", place.path("nowhere")).output().unwrap();
+    let (code, out, err) = crate::common::finish(output);
+    assert!(code == 0 && out.contains("dense_1"), "{out}{err}");
 }
 
 #[test]
@@ -171,7 +208,7 @@ fn models_of_another_kind_are_refused_with_what_they_are() {
         (
             r#""class_name": "Flatten""#,
             r#""class_name": "ReLU""#,
-            "applies [\"relu\"] to the pictures",
+            "applies [\"relu\"] to the images",
         ),
         ("channels_last", "channels_first", "a layer \"Flatten\""),
         (r#""layers""#, r#""leyers""#, "no list of layers"),

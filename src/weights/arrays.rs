@@ -1,0 +1,210 @@
+//! The weights of a network as plain numbers, and the checks that arrays from elsewhere are such.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::network::model::MAX_HIDDEN;
+use crate::{CLASSES, PIXELS};
+
+/// The names of the two layers in our files.
+pub const LAYERS: [&str; 2] = ["dense_1", "dense_2"];
+/// The names of their arrays: each layer's kernel, then its bias.
+pub(super) const NAMES: [&str; 4] =
+    ["dense_1.weight", "dense_1.bias", "dense_2.weight", "dense_2.bias"];
+
+/// The most bytes that are taken into memory at once: the largest network's weights in float64.
+pub(super) const MAX_BYTES: u64 = 8 * (PIXELS + CLASSES + 2) as u64 * MAX_HIDDEN as u64;
+
+/// How many times smaller a file may be than what is in it. Weights hardly shrink when they are
+/// packed: what unpacks to far more is made to fill memory.
+pub(super) const MAX_PACKING: u64 = 16;
+
+/// Arrays that an error names at most.
+const NAMED: usize = 8;
+
+/// What is to be said of arrays that hold no floating-point numbers.
+pub(super) const NO_FLOAT: &str = "expected float32, or float64, float16 or bfloat16";
+
+/// The weights of a network, each array row by row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrays {
+    /// Number of hidden units.
+    pub hidden: usize,
+    /// The values of `dense_1.weight [hidden, 784]`, `dense_1.bias [hidden]`,
+    /// `dense_2.weight [10, hidden]` and `dense_2.bias [10]`.
+    pub values: [Vec<f32>; 4],
+}
+
+impl Arrays {
+    /// The shapes of the four arrays, of one or two dimensions.
+    pub fn shapes(&self) -> [Vec<usize>; 4] {
+        let hidden = self.hidden;
+        [vec![hidden, PIXELS], vec![hidden], vec![CLASSES, hidden], vec![CLASSES]]
+    }
+
+    /// The arrays, each with its name in our files and its shape.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&'static str, Vec<usize>, &[f32])> {
+        let values = self.values.iter().map(Vec::as_slice);
+        NAMES.into_iter().zip(self.shapes()).zip(values).map(|((n, s), v)| (n, s, v))
+    }
+
+    /// Makes sure that all values are numbers.
+    pub(super) fn check_finite(&self) -> Result<()> {
+        for (name, _, values) in self.named() {
+            check_finite(name, values)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_finite(name: &str, values: &[f32]) -> Result<()> {
+    let finite = values.iter().all(|value| value.is_finite());
+    ensure!(finite, "{name:?} has values that are infinite or not a number");
+    Ok(())
+}
+
+/// How floating-point numbers are stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Number {
+    F16,
+    Bf16,
+    F32,
+    F64,
+}
+
+impl Number {
+    /// The numbers in `bytes`, little-endian; what is left of half a number is ignored.
+    pub fn decode(self, bytes: &[u8]) -> Vec<f32> {
+        match self {
+            Number::F16 => convert(bytes, |b| half::f16::from_le_bytes(b).to_f32()),
+            Number::Bf16 => convert(bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
+            Number::F32 => convert(bytes, f32::from_le_bytes),
+            Number::F64 => convert(bytes, |b| f64::from_le_bytes(b) as f32),
+        }
+    }
+}
+
+fn convert<const SIZE: usize>(bytes: &[u8], number: impl Fn([u8; SIZE]) -> f32) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|bytes| number(*bytes)).collect()
+}
+
+/// The bytes of float32, little-endian.
+pub(super) fn bytes_of(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// The transpose of a matrix with `columns` columns.
+pub(super) fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|at| values.iter().skip(at).step_by(columns)).copied().collect()
+}
+
+/// Takes the values of the array of that name into memory, row by row.
+pub(super) type Read = Box<dyn FnMut(&str) -> Result<Vec<f32>>>;
+
+/// What a file holds, as `LAYER.weight [outputs, inputs]` and `LAYER.bias [outputs]`.
+pub(super) struct Contents {
+    pub shapes: BTreeMap<String, Vec<usize>>,
+    pub read: Read,
+}
+
+impl Contents {
+    /// The weights of a network of ours, if a file of `length` bytes holds that and no more.
+    pub fn take(self, length: u64) -> Result<Arrays> {
+        let Contents { shapes, mut read } = self;
+        let names = check(&shapes)?;
+        let hidden = shapes[names[0]][0];
+        ensure!(
+            (1..=MAX_HIDDEN as usize).contains(&hidden),
+            "it has {hidden} hidden units; 1 to {MAX_HIDDEN} are possible"
+        );
+        ensure!(
+            hidden as u64 <= MAX_PACKING * length / PIXELS as u64,
+            "it claims {hidden} hidden units in {length} bytes"
+        );
+        let mut arrays = Arrays { hidden, values: Default::default() };
+        let shapes = arrays.shapes();
+        for ((values, name), shape) in arrays.values.iter_mut().zip(names).zip(shapes) {
+            *values = read(name).with_context(|| format!("cannot read {name:?}"))?;
+            let count: usize = shape.iter().product();
+            ensure!(
+                values.len() == count,
+                "{name:?} has {} values, not the {count} of its shape",
+                values.len()
+            );
+            check_finite(name, values)?;
+        }
+        Ok(arrays)
+    }
+}
+
+/// Checks that arrays of these shapes are the weights of a network of ours, and returns the names
+/// of the first layer's kernel and bias, then the second's. Any two layers that fit one after the
+/// other are taken, whatever their names.
+fn check(shapes: &BTreeMap<String, Vec<usize>>) -> Result<[&str; 4]> {
+    let found = || {
+        let list: Vec<_> =
+            shapes.iter().take(NAMED).map(|(name, shape)| format!("{name:?} {shape:?}")).collect();
+        let more = if shapes.len() > NAMED { ", …" } else { "" };
+        format!(
+            "two dense layers are needed, {PIXELS} → hidden → {CLASSES}, each with a weight \
+             [outputs, inputs] and a bias [outputs]; found are: {}{more}",
+            list.join(", ")
+        )
+    };
+    let kernels: Vec<_> = shapes.iter().filter(|(name, _)| name.ends_with(".weight")).collect();
+    let &[a, b] = &kernels[..] else { bail!(found()) };
+    // The shapes leave no choice of which layer is the first.
+    let fits = |first: &[usize], second: &[usize]| match (first, second) {
+        (&[hidden, inputs], &[outputs, also]) => {
+            inputs == PIXELS && outputs == CLASSES && hidden == also
+        }
+        _ => false,
+    };
+    let layers = match (fits(a.1, b.1), fits(b.1, a.1)) {
+        (true, _) => [a, b],
+        (_, true) => [b, a],
+        _ => bail!(found()),
+    };
+    let mut names = Vec::new();
+    for (name, shape) in layers {
+        let bias = format!("{}bias", name.strip_suffix("weight").unwrap_or_default());
+        match shapes.get_key_value(&bias) {
+            Some((bias, found)) if found[..] == shape[..1] => names.extend([&name[..], bias]),
+            _ => bail!(found()),
+        }
+    }
+    ensure!(shapes.len() == names.len(), found());
+    Ok([names[0], names[1], names[2], names[3]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_is_decoded() {
+        assert_eq!(Number::F16.decode(&[0x00, 0x3e, 0xff]), [1.5]);
+        assert_eq!(Number::Bf16.decode(&[0xc0, 0x3f]), [1.5]);
+        assert_eq!(Number::F32.decode(&bytes_of(&[1.5, -0.25])), [1.5, -0.25]);
+        assert_eq!(Number::F64.decode(&1e300_f64.to_le_bytes()), [f32::INFINITY]);
+    }
+
+    #[test]
+    fn rows_become_columns() {
+        assert_eq!(transposed(&[1., 2., 3., 4., 5., 6.], 3), [1., 4., 2., 5., 3., 6.]);
+    }
+
+    #[test]
+    fn the_shapes_say_which_layer_is_the_first() {
+        let shapes = [
+            ("b.weight", vec![3, PIXELS]),
+            ("b.bias", vec![3]),
+            ("a.weight", vec![CLASSES, 3]),
+            ("a.bias", vec![CLASSES]),
+        ]
+        .map(|(name, shape)| (name.to_string(), shape));
+        let expected = ["b.weight", "b.bias", "a.weight", "a.bias"];
+        assert_eq!(check(&BTreeMap::from(shapes)).unwrap(), expected);
+    }
+}

@@ -1,0 +1,183 @@
+//! HDF5 files from elsewhere, read within bounds.
+//!
+//! What is read of a file passes through [`Bounded`], which counts it: structures that lead in a
+//! circle, share what they hold, or are many, end in an error, whatever the reader makes of them.
+//! An array is read only when what its pieces unpack to is in proportion to the file.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+use hdf5_pure::{
+    Dataset, Datatype, DatatypeByteOrder, File, FloatingPointLayout, FormatError, Layout, Source,
+};
+
+use super::arrays::{MAX_PACKING, NO_FLOAT, Number};
+use super::format::DAMAGED;
+
+/// The most groups and arrays that a file may have; those of two layers and an optimizer are few.
+const MAX_OBJECTS: usize = 1000;
+/// The most bytes of the path to a group.
+const MAX_PATH: usize = 1000;
+/// The most bytes that are read of the structure of a file, or of one array's, and what each
+/// reading counts for at least. Models of Keras have some 100 kB; a list of the 65,536 rows of
+/// the largest network, each a piece, has 3 MB.
+const MAX_STRUCTURE: u64 = 1 << 23;
+const MIN_READING: u64 = 64;
+/// The most pieces that an array may be stored in: a row each, of the largest network.
+const MAX_CHUNKS: u64 = 1 << 16;
+/// The filters that pieces may have passed through: deflate, shuffle, Fletcher's checksum, LZF.
+const FILTERS: [u16; 4] = [1, 2, 3, 32000];
+/// What float16 is, in HDF5's words.
+const FLOAT16: FloatingPointLayout = FloatingPointLayout {
+    bit_offset: 0,
+    bit_precision: 16,
+    exponent_location: 10,
+    exponent_size: 5,
+    mantissa_location: 0,
+    mantissa_size: 10,
+    exponent_bias: 15,
+};
+
+const TOO_MUCH: &str = "it holds more groups, arrays or pieces than the weights of a network need";
+
+/// A file in memory, of which only so much is read.
+struct Bounded {
+    bytes: Vec<u8>,
+    /// The bytes that may still be read.
+    left: Arc<AtomicU64>,
+}
+
+impl Source for Bounded {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FormatError> {
+        let cost = MIN_READING.max(buffer.len() as u64);
+        let pay = |left: u64| left.checked_sub(cost);
+        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay).is_err() {
+            self.left.store(0, Ordering::Relaxed); // what comes after fails as well
+            return Err(FormatError::Source(TOO_MUCH.into()));
+        }
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let found = start.checked_add(buffer.len()).and_then(|end| self.bytes.get(start..end));
+        let available = self.bytes.len();
+        buffer.copy_from_slice(found.ok_or(FormatError::UnexpectedEof {
+            expected: start.saturating_add(buffer.len()),
+            available,
+        })?);
+        Ok(())
+    }
+
+    fn read_metadata_at(&self, offset: u64, length: usize) -> Result<Vec<u8>, FormatError> {
+        let bytes = self.read_exact_at(offset, length)?;
+        // Messages that objects share may be of any length, and types in them nested as deeply as
+        // it takes to overflow the stack. Neither Keras nor h5py writes any.
+        if bytes.starts_with(b"SMTB") {
+            return Err(FormatError::Source("it shares messages between objects".into()));
+        }
+        Ok(bytes)
+    }
+}
+
+/// An HDF5 file.
+pub struct Reader {
+    file: File,
+    length: u64,
+    left: Arc<AtomicU64>,
+}
+
+impl Reader {
+    /// Opens what a file holds.
+    pub fn open(bytes: Vec<u8>) -> Result<Reader> {
+        let length = bytes.len() as u64;
+        let left = Arc::new(AtomicU64::new(MAX_STRUCTURE));
+        let source = Bounded { bytes, left: left.clone() };
+        Ok(Reader { file: File::from_source(source).context(DAMAGED)?, length, left })
+    }
+
+    /// The text of the attribute `name` of the file itself, if it has one.
+    pub fn attribute(&self, name: &str) -> Result<Option<String>> {
+        let root = self.file.root();
+        if !root.attr_datatypes()?.contains_key(name) {
+            return Ok(None);
+        }
+        let attributes = root.attrs()?;
+        // What cannot be read is left out there.
+        ensure!(self.left.load(Ordering::Relaxed) > 0, TOO_MUCH);
+        let text = attributes.get(name).and_then(|value| value.as_str());
+        Ok(Some(text.with_context(|| format!("its {name} is no text"))?.into()))
+    }
+
+    /// The arrays of floating-point numbers, each with the path of its group, that ends with `/`,
+    /// and its name; without those in the groups at the paths `skipped`.
+    pub fn arrays(&self, skipped: &[&str]) -> Result<Vec<(String, String, Dataset)>> {
+        let mut arrays = Vec::new();
+        let mut groups = vec![(String::new(), self.file.root())];
+        let mut objects = 0;
+        while let Some((path, group)) = groups.pop() {
+            if skipped.contains(&&path[..]) {
+                continue;
+            }
+            for (name, dataset) in group.iter_datasets()? {
+                // Integers are a dropout's seeds, not weights.
+                if matches!(dataset.datatype()?, Datatype::FloatingPoint { .. }) {
+                    arrays.push((path.clone(), name, dataset));
+                }
+                objects += 1;
+            }
+            for (name, child) in group.iter_groups()? {
+                groups.push((format!("{path}{name}/"), child));
+                objects += 1;
+            }
+            // Groups may be in a circle.
+            ensure!(objects <= MAX_OBJECTS && path.len() <= MAX_PATH, TOO_MUCH);
+        }
+        Ok(arrays)
+    }
+
+    /// The values of an array, row by row.
+    pub fn values(&self, dataset: &Dataset) -> Result<Vec<f32>> {
+        self.left.store(MAX_STRUCTURE, Ordering::Relaxed);
+        let most = self.check_size(dataset)?;
+        // Pieces that do not pack may be a little longer than what is in them.
+        self.left.fetch_add(2 * most, Ordering::Relaxed);
+        match dataset.datatype()? {
+            Datatype::FloatingPoint { size: 2, byte_order, layout } if layout == FLOAT16 => {
+                let mut bytes = dataset.read_raw()?;
+                if byte_order == DatatypeByteOrder::BigEndian {
+                    bytes.as_chunks_mut::<2>().0.iter_mut().for_each(|pair| pair.reverse());
+                }
+                Ok(Number::F16.decode(&bytes))
+            }
+            Datatype::FloatingPoint { size: 4 | 8, .. } => Ok(dataset.read_f32()?),
+            _ => bail!("its floating-point numbers are of a rare kind, {NO_FLOAT}"),
+        }
+    }
+
+    /// Makes sure that an array takes memory in proportion to the file, and its pieces are few;
+    /// returns the bytes that they unpack to.
+    fn check_size(&self, dataset: &Dataset) -> Result<u64> {
+        let product =
+            |sides: &[u64]| sides.iter().try_fold(1, |all: u64, side| all.checked_mul(*side));
+        let shape = dataset.shape()?;
+        let mut count = product(&shape);
+        if let Layout::Chunked { chunk_shape, .. } = dataset.layout()? {
+            ensure!(
+                chunk_shape.len() == shape.len() && !chunk_shape.contains(&0),
+                "its pieces have another shape than the array"
+            );
+            let grid: Vec<_> =
+                shape.iter().zip(&chunk_shape).map(|(side, chunk)| side.div_ceil(*chunk)).collect();
+            let chunks = product(&grid).filter(|chunks| *chunks <= MAX_CHUNKS).context(TOO_MUCH)?;
+            ensure!(dataset.filters().iter().all(|f| FILTERS.contains(f)), "its filter is unknown");
+            count = product(&chunk_shape).and_then(|size| size.checked_mul(chunks));
+            ensure!(dataset.chunks()?.len() as u64 <= chunks, TOO_MUCH);
+        }
+        let bytes = count.and_then(|count| count.checked_mul(dataset.element_size().ok()?));
+        let most = MAX_PACKING * self.length;
+        let bytes = bytes.filter(|bytes| *bytes <= most);
+        bytes.with_context(|| format!("it takes more than {MAX_PACKING} times the file's length"))
+    }
+}
