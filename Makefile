@@ -3,26 +3,28 @@
 .PHONY: help train test check bench libtorch tensorboard interop fuzz faults load audit
 # Cargo resolves its own dependencies; two recipes at once would only wait for its lock.
 .NOTPARALLEL:
+# In the workspace whose tch fits the libtorch that was found, see scripts/libtorch.sh.
+cargo = cd .libtorch/workspace && cargo
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
-libtorch: ## Find or install libtorch (CUDA=1: with CUDA, CUDA=0: without)
-	@CUDA="$(CUDA)" scripts/libtorch.sh
+libtorch: ## Find or install libtorch (CUDA=1: with CUDA, CUDA=0: without, TCH=0.24: for that tch)
+	@CUDA="$(CUDA)" TCH="$(TCH)" scripts/libtorch.sh
 
 train: libtorch ## Set up, build, train on MNIST, save, evaluate
-	cargo build --release
+	$(cargo) build --release
 	target/release/mnist train
 	target/release/mnist evaluate
 
 test: libtorch ## Set up and run every test
-	cargo test
+	$(cargo) test
 
 check: libtorch ## Formatting, lints and documentation, warnings denied; the tables of the benchmark
 	cargo fmt --check
 	cargo fmt --check --manifest-path bench/peers/candle/Cargo.toml
-	cargo clippy --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+	$(cargo) clippy --all-targets -- -D warnings
+	export RUSTDOCFLAGS="-D warnings"; $(cargo) doc --no-deps
 	python3 bench/run.py --check
 
 bench: libtorch ## Measure beside PyTorch, Keras, candle (ROUNDS=5 JOBS=a,b,c,d,f DEVICE=cpu KEEP=1)
@@ -30,7 +32,7 @@ bench: libtorch ## Measure beside PyTorch, Keras, candle (ROUNDS=5 JOBS=a,b,c,d,
 
 tensorboard: libtorch ## Check event files with TensorBoard's own reader
 	[ -e .tensorboard/tensorboard ] || python3 -m pip install --quiet --target .tensorboard -r scripts/tensorboard.txt
-	cargo build --release
+	$(cargo) build --release
 	rm -rf .tensorboard/log
 	target/release/mnist train --hidden 32 --epochs 3 --validation-split 0.1 --log-dir .tensorboard/log --output .tensorboard/log/mnist.ot
 	PYTHONPATH=.tensorboard python3 scripts/check_tensorboard.py .tensorboard/log .tensorboard/log/mnist.json
@@ -39,7 +41,7 @@ interop: libtorch ## Compare with Keras, PyTorch and onnxruntime over MNIST's te
 	cmp -s scripts/interop.txt .interop/installed || rm -rf .interop
 	[ -e .interop ] || python3 -m pip install --quiet --no-deps --target .interop -r scripts/interop.txt
 	cp scripts/interop.txt .interop/installed
-	cargo build --release --bin mnist --example probabilities
+	$(cargo) build --release --bin mnist --example probabilities
 	PYTHONPATH=.interop python3 scripts/interop.py .interop/files
 
 SECONDS ?= 1200
@@ -47,15 +49,15 @@ fuzz: libtorch ## Fuzz each reader for SECONDS=1200 (needs a nightly Rust)
 	cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz@0.13.2
 	for seeds in idx image "weights tests/fixtures/interop"; do \
 		set -- $$seeds && mkdir -p fuzz/corpus/$$1 && \
-		cargo +nightly fuzz run -s none $$1 fuzz/corpus/$$1 fuzz/seeds/$$seeds -- \
-			-max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 || exit 1; \
+		(cd .libtorch/workspace && cargo +nightly fuzz run -s none $$1 fuzz/corpus/$$1 fuzz/seeds/$$seeds -- \
+			-max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1) || exit 1; \
 	done
 
 faults: libtorch ## Kill the program 200 times, and let it run out of space
-	cargo test --release --test suite -- faults:: --include-ignored --nocapture
+	$(cargo) test --release --test suite -- faults:: --include-ignored --nocapture
 
 load: libtorch ## A million pictures, and ten thousand trainings in one process
-	cargo test --release --test suite -- load:: --include-ignored --nocapture --test-threads 1
+	$(cargo) test --release --test suite -- load:: --include-ignored --nocapture --test-threads 1
 
 audit: ## Check dependencies for licences and known holes (fetches RustSec's list)
 	cargo deny --version 2>/dev/null || cargo install --locked cargo-deny@0.20.2

@@ -52,7 +52,8 @@ def install():
         pip += ["--root-user-action", "ignore", "--no-deps", "--only-binary", ":all:"]
         run([*pip, "--target", WORK / "python", "--requirement", REQUIREMENTS])
         installed.write_text(wanted)
-    run(["cargo", "build", "--release", "--bin", "mnist", "--example", "bare"])
+    build = ["cargo", "build", "--release", "--bin", "mnist", "--example", "bare"]
+    run(build, cwd=ROOT / ".libtorch/workspace")
     target = ROOT / WORK / "candle"
     run(["cargo", "build", "--release", "--locked", "--target-dir", target], cwd=CANDLE)
     if not INPUTS.exists():
