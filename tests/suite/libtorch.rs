@@ -36,7 +36,8 @@ fn place(version: &str) -> Place {
 fn script(place: &Place, variables: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = Command::new("scripts/libtorch.sh");
     command.current_dir(place.path(""));
-    for name in ["LIBTORCH", "LIBTORCH_USE_PYTORCH", "LIBTORCH_BYPASS_VERSION_CHECK", "TCH", "CUDA"] {
+    for name in ["LIBTORCH", "LIBTORCH_USE_PYTORCH", "LIBTORCH_BYPASS_VERSION_CHECK", "TCH", "CUDA"]
+    {
         command.env_remove(name);
     }
     finish(command.envs(variables.iter().copied()).output().unwrap())
@@ -94,7 +95,10 @@ fn another_libtorch_is_refused_with_those_that_work() {
     let refusals = [
         (script(&place, &[("LIBTORCH", "given")]), "given is libtorch 2.10.1; these work: "),
         (script(&place, &[("LIBTORCH", "fuzz")]), "fuzz is no libtorch that works here: "),
-        (script(&place, &[("TCH", "0.9")]), "there is no libtorch for tch 0.9.0 here; these work: "),
+        (
+            script(&place, &[("TCH", "0.9")]),
+            "there is no libtorch for tch 0.9.0 here; these work: ",
+        ),
         (script(&place, &[("LIBTORCH", "nowhere")]), "which is no folder: correct it or unset it"),
     ];
     for (index, ((code, _, err), words)) in refusals.into_iter().enumerate() {
