@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use tch::{Device, utils};
 
+use super::args::machine::advised;
 use super::args::weights::{DEFAULT_WEIGHTS, WeightsArgs};
 use super::console::print_json;
 use crate::LIBTORCH;
@@ -40,7 +41,7 @@ impl Args {
                 utils::version_cudart(),
                 utils::version_cudnn()
             ),
-            Err(cause) => format!("not available: {cause}"),
+            Err(cause) => format!("not available: {}", advised(cause)),
         };
         let weights = WeightsArgs::default();
         let rows = [

@@ -32,7 +32,7 @@ pub struct Args {
 impl Args {
     /// Prints the measurements.
     pub fn run(&self) -> Result<ExitCode> {
-        let (model, name) = self.weights.start(&self.machine)?;
+        let (model, name) = self.weights.start(&self.machine, None)?;
         let test = dataset::load(self.data.as_deref())?.test;
         let evaluation = evaluation::evaluate(&model, &test)?;
         let loss = evaluation.loss;

@@ -68,10 +68,8 @@ impl Args {
             ensure!(one, "--explain draws one picture; give the path of one image");
             atomic::prepare_from(path, &self.images[0])?;
         }
-        // Unless --threads says otherwise: the cores are for decoding, and libtorch's threads would
-        // spin on them.
-        tch::set_num_threads(1);
-        let (model, _) = self.weights.start(&self.machine)?;
+        // One thread: the cores are for decoding, and libtorch's threads would spin on them.
+        let (model, _) = self.weights.start(&self.machine, Some(1))?;
 
         let budget = Budget::default();
         let mut out = io::BufWriter::new(io::stdout().lock());

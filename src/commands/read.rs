@@ -52,7 +52,7 @@ impl Args {
             format(path)?;
             atomic::prepare_from(path, &self.images[0])?;
         }
-        let (model, _) = self.weights.start(&self.machine)?;
+        let (model, _) = self.weights.start(&self.machine, None)?;
         let cutter = weights::cutter(model.device())?;
         let budget = Budget::default();
         let mut failed = false;

@@ -3,29 +3,34 @@
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use indicatif::ProgressBar;
+use image::RgbImage;
 
+use super::args::choices::{OPTIMIZERS, name, one_of};
+use super::args::training::TrainingArgs;
 use super::args::weights::DEFAULT_WEIGHTS;
 use super::console::print_json;
-use super::log::Log;
-use super::training::{self, TrainingArgs};
-use crate::experiments::runs::Run;
+use super::interrupt;
+use super::progress::Display;
+use crate::dataset::Data;
+use crate::experiments::run::{Run, Test};
 use crate::files::atomic;
 use crate::network::device;
+use crate::network::model::Model;
 use crate::output::plot;
+use crate::output::tensorboard::TrainingLog;
 use crate::output::text;
+use crate::training::evaluation::mistakes;
 use crate::training::optimizer::Optimizer;
-use crate::training::{Config, Event, Progress, fit};
+use crate::training::{Config, Event, fit};
 use crate::weights;
 
 /// Train the network, save its weights and measure them on the test set
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Optimizer, with Keras's constants
-    #[arg(long, value_enum, default_value_t = Config::default().optimizer)]
+    /// Optimizer, with Keras's constants but for SGD's momentum of 0.9
+    #[arg(long, value_parser = one_of(OPTIMIZERS), default_value = name(OPTIMIZERS, Config::default().optimizer))]
     optimizer: Optimizer,
     #[command(flatten)]
     training: TrainingArgs,
@@ -48,19 +53,19 @@ impl Args {
     /// Trains, saves and evaluates. Ctrl-C and SIGTERM end after the current batch, keep the last
     /// complete epoch's weights and give the exit codes 130 and 143.
     pub fn run(&self) -> Result<ExitCode> {
-        let stop = training::stop_on_signal()?;
+        let stop = interrupt::stop_on_signal()?;
         weights::check_output(&self.output)?;
         if let Some(path) = &self.plot {
             atomic::prepare(path)?;
         }
-        let (device, reason) = self.training.machine.start()?;
+        let (device, reason) = self.training.machine.start(None)?;
         let mut model = self.training.model(self.training.seed, device)?;
         let data = self.training.data()?;
         let config = self.training.config(self.optimizer, None, self.training.seed);
         let configuration = self.training.configuration(&model, &data, config.clone())?;
 
         let mut log = match &self.log_dir {
-            Some(folder) => Some(Log::create(folder, &config)?),
+            Some(folder) => Some(TrainingLog::create(folder, config.validation_split > 0.)?),
             None => None,
         };
 
@@ -68,24 +73,31 @@ impl Args {
         // What cannot be shown must not cost the training; it is reported at the end.
         let mut failure =
             display.line(&format!("Device: {} ({reason})", device::name(device))).err();
+        let mut step_losses = Vec::new();
         let history = fit(&mut model, &data.train, &config, &mut |event| {
             let logged = match (&mut log, &event) {
-                (Some(log), Event::Step(progress)) => log.step(progress),
-                (Some(log), Event::Epoch(epoch)) => log.epoch(epoch, &config),
-                (None, _) => Ok(()),
+                // The losses of an epoch's steps are computed together, at its last one.
+                (Some(_), Event::Step(progress)) if progress.step == progress.steps => {
+                    progress.step_losses().map(|losses| step_losses = losses)
+                }
+                (Some(log), Event::Epoch(epoch)) => {
+                    let rate = config.learning_rate_at(epoch.epoch as f64);
+                    log.epoch(epoch, rate, &step_losses)
+                }
+                _ => Ok(()),
             };
             if let Err(error) = logged.and(display.show(event)) {
                 failure.get_or_insert(error);
             }
-            training::flow(&stop)
+            interrupt::flow(&stop)
         })?;
         display.clear();
         if history.epochs.is_empty() {
             display.line("Interrupted before the first epoch was complete; nothing is saved")?;
-            return Ok(training::interrupted(&stop));
+            return Ok(interrupt::exit_code(&stop));
         }
 
-        let test = training::test(&model, &data.test)?;
+        let test = Test::of(&model, &data.test)?;
         let run = Run::new(configuration, history.epochs, test);
         let mut record = serde_json::to_value(&run)?;
         record["interrupted"] = history.interrupted.into();
@@ -94,7 +106,8 @@ impl Args {
             plot::save(&plot::training(&run.history), path)?;
         }
         if let Some(log) = &mut log {
-            log.mistakes(&model, &data, &config, run.history.len())?;
+            let image = mistakes_of(&model, &data, &config)?;
+            log.mistakes(run.history.len(), &image)?;
         }
         if let Some(error) = failure {
             return Err(error);
@@ -109,74 +122,16 @@ impl Args {
         if self.json {
             print_json(&mut io::stdout().lock(), &record)?;
         }
-        Ok(if history.interrupted { training::interrupted(&stop) } else { ExitCode::SUCCESS })
+        Ok(if history.interrupted { interrupt::exit_code(&stop) } else { ExitCode::SUCCESS })
     }
 }
 
-/// A line per epoch, and while it lasts, on a terminal, a bar.
-struct Display {
-    epochs: usize,
-    to_stderr: bool,
-    bar: ProgressBar,
-    drawn: Instant,
-}
-
-impl Display {
-    fn new(epochs: usize, to_stderr: bool) -> Display {
-        let bar = training::bar("{prefix} {pos:>5}/{len} [{wide_bar}] {msg}");
-        Display { epochs, to_stderr, bar, drawn: Instant::now() }
-    }
-
-    fn show(&mut self, event: Event<'_>) -> Result<()> {
-        match event {
-            Event::Step(progress) => {
-                if !self.bar.is_hidden() {
-                    self.step(progress);
-                }
-                Ok(())
-            }
-            Event::Epoch(epoch) => {
-                self.clear();
-                self.line(&format!(
-                    "Epoch {}/{} - {:.2}s - {}",
-                    epoch.epoch,
-                    self.epochs,
-                    epoch.seconds,
-                    text::epoch(epoch)
-                ))
-            }
-        }
-    }
-
-    fn step(&mut self, progress: &Progress) {
-        if progress.step == 1 {
-            self.bar.set_length(progress.steps as u64);
-            self.bar.reset();
-            self.bar.set_message("");
-            self.bar.set_prefix(format!("Epoch {}/{}", progress.epoch, self.epochs));
-        }
-        // Reading the figures waits for the device, so ten times a second at most.
-        if self.drawn.elapsed() < Duration::from_millis(100) {
-            return;
-        }
-        self.drawn = Instant::now();
-        if let Ok((loss, accuracy)) = progress.metrics() {
-            let milliseconds = 1e3 * self.bar.elapsed().as_secs_f64() / progress.step as f64;
-            self.bar.set_position(progress.step as u64);
-            self.bar.set_message(format!(
-                "{milliseconds:.1} ms/step - {}",
-                text::figures(loss, accuracy)
-            ));
-        }
-    }
-
-    fn clear(&self) {
-        if !self.bar.is_hidden() {
-            self.bar.finish_and_clear();
-        }
-    }
-
-    fn line(&self, text: &str) -> Result<()> {
-        training::line(self.to_stderr, text)
-    }
+/// What the network gets wrong, of the validation split, else of the test set.
+fn mistakes_of(model: &Model, data: &Data, config: &Config) -> Result<RgbImage> {
+    let (_, split) = data.train.split(config.validation_split);
+    let (samples, of) = match config.validation_split {
+        0. => (&data.test, "test set"),
+        _ => (&split, "validation split"),
+    };
+    plot::to_pixels(&plot::mistakes(&mistakes(model, samples)?, of))
 }

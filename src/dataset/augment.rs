@@ -1,11 +1,10 @@
-//! Changed copies of pictures to train on: as different as the same digits are from other hands.
+//! Changed copies of images to train on: as different as the same digits are from other hands.
 //!
-//! A picture is seen through a grid that is shifted, turned, stretched and bent (the affine and
+//! An image is seen through a grid that is shifted, turned, stretched and bent (the affine and
 //! elastic distortions of Simard, Steinkraus & Platt 2003, "Best practices for convolutional neural
 //! networks applied to visual document analysis"), and its strokes are made thicker or thinner. All
-//! of it is a few tensor operations over thousands of pictures, on whatever device they are.
+//! of it is a few tensor operations over thousands of images, on whatever device they are.
 
-use clap::ValueEnum;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -13,15 +12,15 @@ use tch::{Device, Kind, Tensor};
 use crate::PIXELS;
 use crate::SIDE;
 
-/// A way to change a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+/// A way to change an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Augment {
-    /// Shift, rotation, scale of either axis, and shear
+    /// Shift, rotation, scale of either axis, and shear.
     Affine,
-    /// A smooth displacement of every pixel (Simard 2003)
+    /// A smooth displacement of every pixel (Simard 2003).
     Elastic,
-    /// Thicker or thinner strokes
+    /// Thicker or thinner strokes.
     Stroke,
 }
 
@@ -32,7 +31,7 @@ const ROTATION: f32 = 12.;
 const SCALE: f32 = 0.15;
 /// Sideways shift of a row, as a share of its height above the centre.
 const SHEAR: f32 = 0.2;
-/// Shift along either axis in pixels: little, since pictures are centred by their mass.
+/// Shift along either axis in pixels: little, since images are centred by their mass.
 const SHIFT: f32 = 1.;
 /// How far strokes move towards their dilation or erosion, as a share.
 const STROKE: f32 = 0.3;
@@ -109,31 +108,31 @@ impl Augmenter {
             strokes.push(uniform(STROKE));
         }
         let tensor = |values: &[f32]| Tensor::from_slice(values).to_device(images.device());
-        let mut pictures = images.view([count, 1, SIDE as i64, SIDE as i64]);
+        let mut changed = images.view([count, 1, SIDE as i64, SIDE as i64]);
         if has(Augment::Affine) || has(Augment::Elastic) {
             let grid = tensor(&mixture).view([count * 2, -1]).matmul(&self.basis);
             let grid = grid.view([count, 2, SIDE as i64, SIDE as i64]).permute([0, 2, 3, 1]);
             let (bilinear, zeros_around) = (0, 0);
-            pictures = pictures.grid_sampler(&grid, bilinear, zeros_around, false);
+            changed = changed.grid_sampler(&grid, bilinear, zeros_around, false);
         }
         if has(Augment::Stroke) {
-            pictures = restroke(&pictures, &tensor(&strokes).view([count, 1, 1, 1]));
+            changed = restroke(&changed, &tensor(&strokes).view([count, 1, 1, 1]));
         }
-        pictures.view([count, PIXELS as i64])
+        changed.view([count, PIXELS as i64])
     }
 }
 
-/// Moves each picture towards its 3×3 dilation by a positive `strength`, or towards its erosion by
+/// Moves each image towards its 3×3 dilation by a positive `strength`, or towards its erosion by
 /// a negative one.
-fn restroke(pictures: &Tensor, strength: &Tensor) -> Tensor {
+fn restroke(images: &Tensor, strength: &Tensor) -> Tensor {
     let side = SIDE as i64;
     let sign = strength.sign();
-    let mut extreme = pictures * &sign; // the erosion is the negative's dilation
+    let mut extreme = images * &sign; // the erosion is the negative's dilation
     for axis in [2, 3] {
         let inner = extreme.narrow(axis, 0, side - 1).maximum(&extreme.narrow(axis, 1, side - 1));
         let (first, last) = (inner.narrow(axis, 0, 1), inner.narrow(axis, side - 2, 1));
         let middle = inner.narrow(axis, 0, side - 2).maximum(&inner.narrow(axis, 1, side - 2));
         extreme = Tensor::cat(&[first, middle, last], axis);
     }
-    pictures.lerp_tensor(&(extreme * sign), &strength.abs())
+    images.lerp_tensor(&(extreme * sign), &strength.abs())
 }

@@ -1,8 +1,7 @@
-//! Pictures that are no digit, made of pictures that are: what a wrong cut through touching digits
-//! leaves.
+//! Non-digits, made of images of digits: what a wrong cut through touching digits leaves.
 //!
 //! A network that has seen digits only is sure of whatever it is shown. Taught to be unsure of
-//! outliers (Hendrycks, Mazeika & Dietterich 2019, "Deep anomaly detection with outlier exposure"),
+//! them (Hendrycks, Mazeika & Dietterich 2019, "Deep anomaly detection with outlier exposure"),
 //! its confidence tells a whole digit from a half one or from two at once, and so which cut is right.
 
 use rand::{Rng, RngExt};
@@ -11,18 +10,31 @@ use tch::{Kind, Tensor};
 use crate::PIXELS;
 use crate::SIDE;
 
-/// The outliers' share of the loss, against 1 for the digits': Hendrycks's λ.
+/// Weight of the non-digits' loss, against 1 for the digits': Hendrycks's λ.
 pub const WEIGHT: f64 = 0.5;
 
-/// Ink from which on a pixel counts, from 0 to 1.
+/// Ink, from 0 to 1, above which a pixel counts as inked.
 const INKED: f64 = 0.25;
+// The limits below were chosen for the most digits read right on the project's own sheets.
+/// How far, in pixels, the two digits overlap at most.
+const MAX_OVERLAP: f32 = 5.;
+/// Where a cut goes through a digit, as a share of its width.
+const CUT: [f32; 2] = [0.25, 0.75];
+/// The slant of a cut in pixels to the right per row downwards, at most, to either side.
+const MAX_SLANT: f32 = 0.3;
+/// A part with this share of a digit's ink more than of the other's is too much like that digit.
+const MAX_ALONE: f64 = 0.65;
+/// A part whose width is a smaller share of its height may be a 1.
+const MIN_ASPECT: f64 = 0.35;
+/// A part whose height is a smaller share of an image's is too little to tell anything of.
+const MIN_HEIGHT: f64 = 1. / 3.;
 
-/// Makes an outlier of each of `images` `[count, 784]` and its neighbour: `[count, 784]`, and for
-/// each, `[count]`, 1, or 0 where what came of it may be taken for a digit.
+/// Makes a non-digit of each of `images` `[count, 784]` and its neighbour: `[count, 784]`, and for
+/// each, `[count]`, 1, or 0 where the result may pass for a digit.
 ///
 /// The two digits are put side by side so that they touch or overlap a little. Kept is all of both,
 /// or what is left or right of a slanted cut, or between two. The rest is brought into MNIST's form.
-pub fn outliers(images: &Tensor, rng: &mut impl Rng) -> (Tensor, Tensor) {
+pub fn generate(images: &Tensor, rng: &mut impl Rng) -> (Tensor, Tensor) {
     let (count, side) = (images.size()[0], SIDE as i64);
     let (device, wide) = (images.device(), 2 * side);
     let mut random = |low: f32, high: f32| {
@@ -37,7 +49,7 @@ pub fn outliers(images: &Tensor, rng: &mut impl Rng) -> (Tensor, Tensor) {
     let (right_start, right_end) = extent(&right, 1);
     // The left one ends at the middle of a canvas twice as wide, where the right one begins.
     let to_left = (side - 1) - &left_end;
-    let to_right = (side - random(0., 5.)).floor() - &right_start;
+    let to_right = (side - random(0., MAX_OVERLAP)).floor() - &right_start;
     let place = |digit: &Tensor, shift: &Tensor| {
         let padded = digit.constant_pad_nd([side, side]); // [count, 28, 84]
         let from = range(wide) + side - shift.unsqueeze(1);
@@ -49,14 +61,15 @@ pub fn outliers(images: &Tensor, rng: &mut impl Rng) -> (Tensor, Tensor) {
     let cut = |start: &Tensor, end: &Tensor, share: Tensor, shift: &Tensor| {
         start + (end - start) * share + shift
     };
-    let in_left = cut(&left_start, &left_end, random(0.25, 0.75), &to_left);
-    let in_right = cut(&right_start, &right_end, random(0.25, 0.75), &to_right);
+    let in_left = cut(&left_start, &left_end, random(CUT[0], CUT[1]), &to_left);
+    let in_right = cut(&right_start, &right_end, random(CUT[0], CUT[1]), &to_right);
     let (kind, beyond) = (random(0., 6.).floor(), in_left.full_like(2. * wide as f64));
     let any = |kinds: [f64; 2]| kind.eq(kinds[0]).logical_or(&kind.eq(kinds[1]));
     // Both; the left one and a part; a part and the right one; a part of either; two parts.
     let from = in_left.where_self(&any([2., 5.]), &in_right.where_self(&kind.eq(4.), &-&beyond));
     let to = in_right.where_self(&any([1., 5.]), &in_left.where_self(&kind.eq(3.), &beyond));
-    let slant = random(-0.3, 0.3).view([count, 1, 1]) * (range(side) - side / 2).view([1, side, 1]);
+    let slant = random(-MAX_SLANT, MAX_SLANT).view([count, 1, 1])
+        * (range(side) - side / 2).view([1, side, 1]);
     let column = range(wide).view([1, 1, wide]) + slant; // [count, 28, 56]
     let kept = column
         .ge_tensor(&from.view([count, 1, 1]))
@@ -71,11 +84,11 @@ pub fn outliers(images: &Tensor, rng: &mut impl Rng) -> (Tensor, Tensor) {
     let (width, height) = (last - first + 1., bottom - top + 1.);
     // A part that is little less than a digit is one; a narrow one may be a 1.
     let valid = alone
-        .lt(0.65)
-        .logical_and(&(&width / &height).gt(0.35))
-        .logical_and(&height.gt(side as f64 / 3.));
+        .lt(MAX_ALONE)
+        .logical_and(&(&width / &height).gt(MIN_ASPECT))
+        .logical_and(&height.gt(side as f64 * MIN_HEIGHT));
 
-    // As `image::digit` does: fitted into 20×20, the centre of mass at pixel (14, 14).
+    // As `mnist_image` does: fitted into 20×20, the centre of mass at pixel (14, 14).
     let stretch = width.maximum(&height) / 20.;
     let mass = sum(&ink).clamp_min(1e-6);
     let centre = |axis: i64, places: Tensor| {
@@ -98,8 +111,8 @@ pub fn outliers(images: &Tensor, rng: &mut impl Rng) -> (Tensor, Tensor) {
     let grid =
         Tensor::affine_grid_generator(&theta.view([count, 2, 3]), [count, 1, side, side], false);
     let (bilinear, zeros_around) = (0, 0);
-    let pictures = ink.unsqueeze(1).grid_sampler(&grid, bilinear, zeros_around, false);
-    (pictures.view([count, PIXELS as i64]), valid.to_kind(Kind::Float))
+    let images = ink.unsqueeze(1).grid_sampler(&grid, bilinear, zeros_around, false);
+    (images.view([count, PIXELS as i64]), valid.to_kind(Kind::Float))
 }
 
 /// The mean cross-entropy of `logits` `[count, 10]` with an even distribution, over the `valid` ones.
@@ -108,7 +121,7 @@ pub fn loss(logits: &Tensor, valid: &Tensor) -> Tensor {
     (each * valid).sum(Kind::Float) / valid.sum(Kind::Float).clamp_min(1.)
 }
 
-/// The first and the last column (`across` 1) or row (2) with ink of each picture `[count, rows,
+/// The first and the last column (`across` 1) or row (2) with ink of each image `[count, rows,
 /// columns]`, in float32.
 fn extent(ink: &Tensor, across: i64) -> (Tensor, Tensor) {
     let inked = ink.amax(across, false).gt(INKED); // [count, places]

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::experiments::runs::Run;
+use crate::experiments::run::Run;
+use crate::experiments::statistics::{Spread, correct_by_holm, paired_t_test};
 use crate::training::optimizer::Optimizer;
 use crate::training::{Config, Epoch};
 
@@ -12,17 +12,6 @@ use crate::training::{Config, Epoch};
 pub const GOALS: [f64; 2] = [0.97, 0.98];
 /// Differences less probable than this by chance are called real.
 pub const SIGNIFICANCE: f64 = 0.05;
-
-/// Mean and sample standard deviation over runs.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Spread {
-    /// The mean.
-    pub mean: f64,
-    /// The standard deviation, with n − 1; none of a single run.
-    pub deviation: Option<f64>,
-    /// Runs that it is over.
-    pub runs: usize,
-}
 
 /// How soon an accuracy is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -41,7 +30,7 @@ pub struct Point {
     pub epoch: usize,
     /// Mean cross-entropy in nats.
     pub loss: Spread,
-    /// Share of the samples that are classified right.
+    /// Share of the samples that are classified correctly.
     pub accuracy: Spread,
 }
 
@@ -95,17 +84,6 @@ pub struct Comparison {
     pub pairs: Vec<Pair>,
 }
 
-impl Spread {
-    /// Over these; none if there are none.
-    pub fn of(values: &[f64]) -> Option<Spread> {
-        let count = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / count;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        let deviation = (values.len() > 1).then(|| (squares / (count - 1.)).sqrt());
-        (!values.is_empty()).then_some(Spread { mean, deviation, runs: values.len() })
-    }
-}
-
 /// Compares optimizers, of each of which there are runs with the same seeds in the same order.
 pub fn compare(runs: &[Vec<Run>]) -> Result<Comparison> {
     let first = runs.first().context("there is nothing to compare")?;
@@ -130,7 +108,7 @@ pub fn compare(runs: &[Vec<Run>]) -> Result<Comparison> {
             });
         }
     }
-    holm(&mut pairs);
+    correct_by_holm(pairs.iter_mut().filter_map(|pair| pair.p.as_mut()).collect());
     for contender in &mut contenders {
         let mut own = pairs.iter().filter(|pair| pair.names.contains(&contender.name)).peekable();
         contender.best = own.peek().is_some()
@@ -184,31 +162,4 @@ fn contender(runs: &[Run], validated: bool) -> Option<Contender> {
             })
             .collect::<Option<Vec<_>>>()?,
     })
-}
-
-/// The probability, under no true difference, of one as large as is between `a` and `b`, which are
-/// paired: two-sided, by Student's t-test.
-///
-/// None for fewer than two pairs, and where the differences are all the same: the test has nothing
-/// to go by then.
-pub fn paired_t_test(a: &[f64], b: &[f64]) -> Option<f64> {
-    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-    let Spread { mean, deviation, runs } = Spread::of(&differences)?;
-    // What is left of differences that are all the same is rounding.
-    let deviation = deviation.filter(|deviation| *deviation > 1e-12)?;
-    let t = mean / (deviation / (runs as f64).sqrt());
-    let distribution = StudentsT::new(0., 1., runs as f64 - 1.).ok()?;
-    Some(2. * distribution.sf(t.abs()))
-}
-
-/// Corrects the p of pairs for their number (Holm 1979, "A simple sequentially rejective multiple
-/// test procedure"): which is best is asked after a look at all of them.
-fn holm(pairs: &mut [Pair]) {
-    let mut tested: Vec<&mut f64> = pairs.iter_mut().filter_map(|pair| pair.p.as_mut()).collect();
-    tested.sort_by(|a, b| a.total_cmp(b));
-    let (count, mut least) = (tested.len(), 0f64);
-    for (rank, p) in tested.into_iter().enumerate() {
-        least = least.max(*p * (count - rank) as f64).min(1.);
-        *p = least;
-    }
 }

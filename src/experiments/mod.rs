@@ -1,4 +1,7 @@
-//! Runs, kept and compared.
+//! Runs of training: recorded, kept, repeated with several optimizers, and compared.
 
 pub mod comparison;
-pub mod runs;
+pub mod journal;
+pub mod run;
+pub mod statistics;
+pub mod sweep;

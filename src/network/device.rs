@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use tch::{Cuda, Device, Kind, Tensor, utils};
 
 /// A choice of device, as given by `--device`.
@@ -20,15 +20,30 @@ pub enum Choice {
     Mps,
 }
 
-/// Finds the device of `choice`, with the reason for it in words.
+/// Why a device was selected.
+#[derive(Debug)]
+pub enum Reason {
+    /// It was asked for.
+    Asked,
+    /// It is the first of so many CUDA devices.
+    FirstOf(usize),
+    /// There is no CUDA, because of this.
+    NoCuda(Error),
+}
+
+/// libtorch's CUDA libraries are not there, or those that they need.
+#[derive(Debug)]
+pub struct CudaNotInstalled(String);
+
+/// Finds the device of `choice`, with the reason for it.
 ///
 /// A device that is asked for by name and cannot be had is an error that names the cause.
-pub fn select(choice: Choice) -> Result<(Device, String)> {
+pub fn select(choice: Choice) -> Result<(Device, Reason)> {
     match choice {
-        Choice::Cpu => Ok((Device::Cpu, "as asked".into())),
+        Choice::Cpu => Ok((Device::Cpu, Reason::Asked)),
         Choice::Auto => Ok(match cuda() {
-            Ok(count) => (Device::Cuda(0), format!("first of {count} CUDA device(s)")),
-            Err(cause) => (Device::Cpu, format!("no CUDA: {cause}")),
+            Ok(count) => (Device::Cuda(0), Reason::FirstOf(count)),
+            Err(cause) => (Device::Cpu, Reason::NoCuda(cause)),
         }),
         Choice::Cuda(index) => {
             let count = cuda().context("cannot use CUDA")?;
@@ -36,14 +51,14 @@ pub fn select(choice: Choice) -> Result<(Device, String)> {
                 index < count,
                 "there is no cuda:{index}; there are {count} CUDA device(s), from cuda:0 on"
             );
-            Ok((Device::Cuda(index), "as asked".into()))
+            Ok((Device::Cuda(index), Reason::Asked))
         }
         Choice::Mps => {
             ensure!(
                 utils::has_mps(),
                 "cannot use MPS: it needs macOS on Apple silicon and a libtorch with MPS"
             );
-            Ok((Device::Mps, "as asked".into()))
+            Ok((Device::Mps, Reason::Asked))
         }
     }
 }
@@ -58,14 +73,13 @@ pub(crate) fn check_bf16(device: Device) -> Result<()> {
     let processor = false;
     ensure!(
         processor || device != Device::Cpu,
-        "this processor has no bfloat16 products (AVX512-BF16, or bf16 on Arm); \
-         leave --precision bf16 away"
+        "this processor has no bfloat16 products (AVX512-BF16, or bf16 on Arm); train in float32"
     );
     let ones = || Tensor::f_ones([16, 16], (Kind::BFloat16, device));
     let product = || ones()?.f_matmul(&ones()?)?.f_to_device(Device::Cpu);
-    product().map(drop).with_context(|| {
-        format!("{} has no bfloat16 products; leave --precision bf16 away", name(device))
-    })
+    product()
+        .map(drop)
+        .with_context(|| format!("{} has no bfloat16 products; train in float32", name(device)))
 }
 
 /// Loads CUDA if it is there, and returns the number of its devices, never 0.
@@ -98,10 +112,7 @@ pub fn load_cuda() -> Result<()> {
     if cause.contains(&format!("{LIBTORCH_CUDA}: cannot open")) {
         bail!("this libtorch was built without CUDA ({cause}); build with one that has it");
     }
-    bail!(
-        "libtorch's CUDA libraries are not installed ({cause}); \
-         install them with `make libtorch CUDA=1`"
-    );
+    Err(CudaNotInstalled(cause).into())
 }
 
 /// Loads a library for good, its symbols visible to all.
@@ -119,6 +130,24 @@ fn load_global(name: &str) -> Result<()> {
     std::mem::forget(library);
     Ok(())
 }
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Asked => f.write_str("as asked"),
+            Reason::FirstOf(count) => write!(f, "first of {count} CUDA device(s)"),
+            Reason::NoCuda(cause) => write!(f, "no CUDA: {cause}"),
+        }
+    }
+}
+
+impl fmt::Display for CudaNotInstalled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "libtorch's CUDA libraries are not installed ({})", self.0)
+    }
+}
+
+impl std::error::Error for CudaNotInstalled {}
 
 impl FromStr for Choice {
     type Err = String;

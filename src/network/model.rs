@@ -17,10 +17,11 @@ use mnist_image::image;
 pub const MAX_HIDDEN: i64 = 1 << 16;
 
 /// The name of the weights that have a column for each pixel.
-const DENSE_1: &str = "dense_1.weight";
+pub(super) const DENSE_1: &str = "dense_1.weight";
 
-/// Pictures that are looked at at a time; bounds the memory that the hidden layer takes.
-pub(crate) const BATCH: usize = 1000;
+/// Images to classify at a time, which bounds the memory that the hidden layer takes: 262 MB with
+/// [`MAX_HIDDEN`] units.
+pub(crate) const CLASSIFIED_AT_ONCE: usize = 1000;
 
 /// The network and its weights.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ pub struct Layer {
     pub parameters: i64,
 }
 
-/// What the network makes of one picture.
+/// What the network makes of one image.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Prediction {
     /// The most probable digit.
@@ -80,7 +81,7 @@ impl Model {
     }
 
     /// A network of zero weights with `inputs` inputs, whose first layer multiplies in `kind`.
-    fn build(inputs: i64, hidden: i64, kind: Kind, device: Device) -> Result<Model> {
+    pub(super) fn build(inputs: i64, hidden: i64, kind: Kind, device: Device) -> Result<Model> {
         ensure!(
             (1..=MAX_HIDDEN).contains(&hidden),
             "{hidden} hidden units are not possible; choose from 1 to {MAX_HIDDEN}"
@@ -105,43 +106,15 @@ impl Model {
         Ok(Model { vs, net, hidden })
     }
 
-    /// A copy to train: of the inputs only `pixels`, int64 indices, and the large products in `kind`.
-    pub(crate) fn narrowed(&self, pixels: &Tensor, kind: Kind) -> Result<Model> {
-        let narrow = Model::build(pixels.size()[0], self.hidden, kind, self.device())?;
-        let own = self.vs.variables();
-        no_grad(|| {
-            for (name, mut variable) in narrow.vs.variables() {
-                match name.as_str() {
-                    DENSE_1 => variable.copy_(&own[&name].index_select(1, pixels)),
-                    _ => variable.copy_(&own[&name]),
-                }
-            }
-        });
-        Ok(narrow)
-    }
-
-    /// Takes the weights of `narrow`, a copy that was [`Model::narrowed`] to `pixels`.
-    pub(crate) fn take(&mut self, narrow: &Model, pixels: &Tensor) {
-        let new = narrow.vs.variables();
-        no_grad(|| {
-            for (name, mut variable) in self.vs.variables() {
-                match name.as_str() {
-                    DENSE_1 => drop(variable.index_copy_(1, pixels, &new[&name])),
-                    _ => variable.copy_(&new[&name]),
-                }
-            }
-        });
-    }
-
     /// The logits `[batch, 10]` of images `[batch, 784]` on the model's device.
     pub fn logits(&self, images: &Tensor) -> Tensor {
         self.net.forward(images)
     }
 
-    /// Classifies pictures, any number of them in bounded memory.
+    /// Classifies images, any number of them in bounded memory.
     pub fn predict(&self, digits: &[image::Digit]) -> Result<Vec<Prediction>> {
         let mut predictions = Vec::with_capacity(digits.len());
-        for batch in digits.chunks(BATCH) {
+        for batch in digits.chunks(CLASSIFIED_AT_ONCE) {
             let images = Tensor::from_slice(batch.as_flattened())
                 .view([-1, PIXELS as i64])
                 .to_device(self.device())
@@ -226,4 +199,47 @@ pub(crate) fn random(seed: u64, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(stream);
     rng
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn initial_weights_are_glorot_uniform_and_follow_the_seed() {
+        let variables = |seed| Model::new(512, seed, Device::Cpu).unwrap().variables();
+        let kernel = |seed| variables(seed)[DENSE_1].copy();
+        let limit = (6.0f64 / (784. + 512.)).sqrt();
+        let ours = kernel(0);
+        assert!(ours.abs().max().double_value(&[]) <= limit);
+        // The standard deviation of a uniform distribution of that width, over 401,408 draws.
+        let deviation = ours.std(true).double_value(&[]);
+        assert!((deviation / (limit / 3f64.sqrt()) - 1.).abs() < 0.01, "{deviation}");
+        assert!(ours.mean(Kind::Double).double_value(&[]).abs() < 1e-3);
+        assert_eq!(ours, kernel(0));
+        assert_ne!(ours, kernel(1));
+        let bias = variables(0)["dense_1.bias"].copy();
+        assert_eq!(bias, bias.zeros_like());
+    }
+
+    #[test]
+    fn the_most_probable_digits_come_first() {
+        let mut probabilities = [0.01; CLASSES];
+        (probabilities[7], probabilities[1]) = (0.8, 0.12);
+        let prediction = Prediction::new(probabilities);
+        assert_eq!((prediction.label, prediction.confidence), (7, 0.8));
+        assert_eq!(prediction.top(2), [(7, 0.8), (1, 0.12)]);
+        assert_eq!(prediction.top(20).len(), CLASSES);
+    }
+
+    #[test]
+    fn impossible_numbers_of_hidden_units_are_refused() {
+        for hidden in [-1, 0, MAX_HIDDEN + 1] {
+            let error = Model::zeros(hidden, Device::Cpu).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("{hidden} hidden units are not possible")),
+                "{error}"
+            );
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! little-endian (<https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details>).
 //! A message is a protocol buffer:
 //! <https://github.com/tensorflow/tensorboard/blob/2.20.0/tensorboard/compat/proto/event.proto>.
-//! What is written here is the part of it that scalars and pictures need: the crates that write
+//! What is written here is the part of it that scalars and images need: the crates that write
 //! such files want a compiler for protocol buffers on the machine, bring a web client and its
 //! cryptography into the build, or panic where they cannot write.
 
@@ -17,6 +17,8 @@ use anyhow::{Context, Result};
 use crc::{CRC_32_ISCSI, Crc};
 use image::{ImageFormat, RgbImage};
 use prost::{Message, Oneof};
+
+use crate::training::Epoch;
 
 /// An event.
 #[derive(Clone, PartialEq, Message)]
@@ -46,7 +48,7 @@ pub enum What {
 /// Values.
 #[derive(Clone, PartialEq, Message)]
 pub struct Summary {
-    /// They.
+    /// The values.
     #[prost(message, repeated, tag = "1")]
     pub values: Vec<Value>,
 }
@@ -62,18 +64,18 @@ pub struct Value {
     pub content: Option<Content>,
 }
 
-/// A number or a picture.
+/// A number or an image.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum Content {
     /// A number.
     #[prost(float, tag = "2")]
     Scalar(f32),
-    /// A picture.
+    /// An image.
     #[prost(message, tag = "4")]
     Image(Image),
 }
 
-/// A picture.
+/// An image.
 #[derive(Clone, PartialEq, Message)]
 pub struct Image {
     /// Height in pixels.
@@ -85,7 +87,7 @@ pub struct Image {
     /// Number of colours: 3 for RGB.
     #[prost(int32, tag = "3")]
     pub colorspace: i32,
-    /// The picture as a PNG file.
+    /// The image as a PNG file.
     #[prost(bytes = "vec", tag = "4")]
     pub encoded: Vec<u8>,
 }
@@ -125,13 +127,13 @@ impl Events {
         self.write(step, What::Summary(Summary { values: scalars.iter().map(value).collect() }))
     }
 
-    /// Adds a picture of a step.
-    pub fn picture(&mut self, step: usize, tag: &str, picture: &RgbImage) -> Result<()> {
+    /// Adds an image of a step.
+    pub fn image(&mut self, step: usize, tag: &str, pixels: &RgbImage) -> Result<()> {
         let mut png = Cursor::new(Vec::new());
-        picture.write_to(&mut png, ImageFormat::Png)?;
+        pixels.write_to(&mut png, ImageFormat::Png)?;
         let image = Image {
-            height: picture.height() as i32,
-            width: picture.width() as i32,
+            height: pixels.height() as i32,
+            width: pixels.width() as i32,
             colorspace: 3,
             encoded: png.into_inner(),
         };
@@ -148,6 +150,54 @@ impl Events {
         // At once, so that TensorBoard never sees half of it for long.
         let written = self.file.write_all(&record);
         written.with_context(|| format!("cannot write events into {}", self.path.display()))
+    }
+}
+
+/// The log of a training: two runs for TensorBoard, whose curves of the same name it puts into one
+/// chart, laid out and named as Keras's callback does
+/// (<https://keras.io/api/callbacks/tensorboard/>).
+#[derive(Debug)]
+pub struct TrainingLog {
+    train: Events,
+    validation: Option<Events>,
+}
+
+impl TrainingLog {
+    /// Begins event files in the folders `train` and, if there is a split, `validation`.
+    pub fn create(folder: &Path, validated: bool) -> Result<TrainingLog> {
+        let validation = validated.then(|| Events::create(&folder.join("validation")));
+        Ok(TrainingLog {
+            train: Events::create(&folder.join("train"))?,
+            validation: validation.transpose()?,
+        })
+    }
+
+    /// Adds an epoch, the learning rate at its end, and the mean loss of each of its steps.
+    pub fn epoch(&mut self, epoch: &Epoch, learning_rate: f64, step_losses: &[f32]) -> Result<()> {
+        for (at, loss) in step_losses.iter().enumerate() {
+            let step = (epoch.epoch - 1) * step_losses.len() + at;
+            self.train.scalars(step, &[("batch_loss", f64::from(*loss))])?;
+        }
+        self.train.scalars(
+            epoch.epoch,
+            &[
+                ("epoch_loss", epoch.loss),
+                ("epoch_accuracy", epoch.accuracy),
+                ("epoch_learning_rate", learning_rate),
+            ],
+        )?;
+        let validated = epoch.validation_loss.zip(epoch.validation_accuracy);
+        if let (Some(events), Some((loss, accuracy))) = (&mut self.validation, validated) {
+            let scalars = [("epoch_loss", loss), ("epoch_accuracy", accuracy)];
+            events.scalars(epoch.epoch, &scalars)?;
+        }
+        Ok(())
+    }
+
+    /// Adds an image of what the network gets wrong after so many epochs, to the run of the split
+    /// if there is one.
+    pub fn mistakes(&mut self, epochs: usize, image: &RgbImage) -> Result<()> {
+        self.validation.as_mut().unwrap_or(&mut self.train).image(epochs, "mistakes", image)
     }
 }
 

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use crate::CLASSES;
-use crate::experiments::comparison::{Comparison, Contender, Pair, SIGNIFICANCE, Spread};
-use crate::experiments::runs::Run;
+use crate::experiments::comparison::{Comparison, Contender, Pair, SIGNIFICANCE};
+use crate::experiments::run::Run;
+use crate::experiments::statistics::Spread;
 use crate::network::model::{Layer, Prediction};
 use crate::reading::Read;
 use crate::training::Epoch;

@@ -6,7 +6,7 @@ use tch::{Kind, Reduction, Tensor, no_grad};
 
 use crate::CLASSES;
 use crate::dataset::Samples;
-use crate::network::model::{self, Model, Prediction};
+use crate::network::model::{CLASSIFIED_AT_ONCE, Model, Prediction};
 use mnist_image::image::Digit;
 
 /// The result of an evaluation.
@@ -14,37 +14,38 @@ use mnist_image::image::Digit;
 pub struct Evaluation {
     /// Mean cross-entropy in nats.
     pub loss: f64,
-    /// Share of the samples that are classified right, from 0 to 1.
+    /// Share of the samples that are classified correctly, from 0 to 1.
     pub accuracy: f64,
-    /// `confusion[label][predicted]`: how many samples of a digit were taken for which.
+    /// `confusion[label][predicted]`: number of samples that show `label` and are classified as
+    /// `predicted`.
     pub confusion: [[u64; CLASSES]; CLASSES],
 }
 
 /// How well one digit is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Class {
-    /// Share of the samples taken for this digit that show it; 0 when none is taken for it.
+    /// Share of the samples classified as this digit that show it; 0 when there are none.
     pub precision: f64,
-    /// Share of the samples that show this digit that are taken for it; 0 when none shows it.
+    /// Share of the samples that show this digit that are classified as it; 0 when there are none.
     pub recall: f64,
     /// Number of samples that show this digit.
     pub support: u64,
 }
 
-/// A sample that is taken for another digit than it shows.
+/// A sample that is classified as another digit than it shows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mistake {
-    /// Its place among the samples, from 0.
+    /// Its index among the samples, from 0.
     pub index: usize,
-    /// The picture.
+    /// The image.
     pub digit: Digit,
     /// The digit it shows.
     pub label: usize,
-    /// What the network makes of it.
+    /// What the network predicts.
     pub prediction: Prediction,
 }
 
-/// The samples that `model` gets wrong, the surest mistakes first.
+/// The samples that `model` gets wrong, the most confident mistakes first.
 pub fn mistakes(model: &Model, samples: &Samples) -> Result<Vec<Mistake>> {
     let digits = samples.digits()?;
     let labels = Vec::<i64>::try_from(&samples.labels)?;
@@ -68,9 +69,9 @@ pub fn evaluate(model: &Model, samples: &Samples) -> Result<Evaluation> {
     let mut loss = 0.;
     let mut confusion = Tensor::zeros([cells], (Kind::Int64, model.device()));
     no_grad(|| {
-        for start in (0..count).step_by(model::BATCH) {
+        for start in (0..count).step_by(CLASSIFIED_AT_ONCE) {
             let batch = samples
-                .narrow(start, (model::BATCH as i64).min(count - start))
+                .narrow(start, (CLASSIFIED_AT_ONCE as i64).min(count - start))
                 .to_device(model.device());
             let logits = model.logits(&batch.images);
             loss += logits
@@ -99,5 +100,25 @@ impl Evaluation {
             let predicted = self.confusion.iter().map(|row| row[digit]).sum();
             Class { precision: ratio(right, predicted), recall: ratio(right, support), support }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the samples of 0, three are right and one is taken for 1; of 1, all two are right.
+    fn evaluation() -> Evaluation {
+        let mut confusion = [[0; CLASSES]; CLASSES];
+        (confusion[0][0], confusion[0][1], confusion[1][1]) = (3, 1, 2);
+        Evaluation { loss: 0., accuracy: 5. / 6., confusion }
+    }
+
+    #[test]
+    fn precision_and_recall_are_counted_by_column_and_row() {
+        let classes = evaluation().classes();
+        assert_eq!(classes[0], Class { precision: 1., recall: 0.75, support: 4 });
+        assert_eq!(classes[1], Class { precision: 2. / 3., recall: 1., support: 2 });
+        assert_eq!(classes[2], Class { precision: 0., recall: 0., support: 0 });
     }
 }

@@ -1,7 +1,6 @@
-//! Optimizers, with Keras's constants unless said otherwise.
+//! Optimizers with the constants of Keras, but for SGD, which has momentum.
 
 use anyhow::{Context, Result, ensure};
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tch::nn::{self, OptimizerConfig};
 
@@ -10,26 +9,25 @@ use crate::network::model::Model;
 /// An optimizer; [`Optimizer::build`] makes tch's own.
 ///
 /// With g the gradient, each updates the weights w as PyTorch does (torch.optim's pages).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[value(rename_all = "lowercase")]
 pub enum Optimizer {
-    /// Adam (Kingma & Ba 2014): rate 0.001, β₁ 0.9, β₂ 0.999, ε 1e-7
+    /// Adam (Kingma & Ba 2014): rate 0.001, β₁ 0.9, β₂ 0.999, ε 1e-7.
     ///
     /// Source: <https://keras.io/api/optimizers/adam/>; PyTorch and tch have ε 1e-8. Keras folds
     /// the bias correction into the rate and adds ε to the uncorrected √v; PyTorch, hence this,
     /// adds it to the corrected one. The two differ only in what 1e-7 does.
     Adam,
-    /// AdamW (Loshchilov & Hutter 2017): as Adam, with decoupled weight decay 0.004
+    /// AdamW (Loshchilov & Hutter 2017): as Adam, with decoupled weight decay 0.004.
     ///
     /// Source: <https://keras.io/api/optimizers/adamw/>; PyTorch and tch have a decay of 0.01.
     AdamW,
-    /// RMSprop (Hinton 2012): rate 0.001, ρ 0.9, ε 1e-7, no momentum, not centred
+    /// RMSprop (Hinton 2012): rate 0.001, ρ 0.9, ε 1e-7, no momentum, not centred.
     ///
     /// Source: <https://keras.io/api/optimizers/rmsprop/>; PyTorch and tch have α = ρ 0.99, ε 1e-8.
     /// ε is added to √v, as in PyTorch and in Keras 2.2.4 to 2.10; Keras 2.11 and 3 take √(v + ε).
     RmsProp,
-    /// Stochastic gradient descent: rate 0.01, momentum 0.9
+    /// Stochastic gradient descent: rate 0.01, momentum 0.9.
     ///
     /// Source of the rate: <https://keras.io/api/optimizers/sgd/>; Keras and PyTorch have no
     /// momentum unless told.
@@ -54,9 +52,13 @@ impl Optimizer {
         }
     }
 
-    /// Whether this is above 0 and finite, in float32 as well, which the weights are in.
-    pub fn takes_learning_rate(rate: f64) -> bool {
-        rate as f32 > 0. && (rate as f32).is_finite()
+    /// Fails unless this is above 0 and finite, in float32 as well, which the weights are in.
+    pub fn check_learning_rate(rate: f64) -> Result<()> {
+        ensure!(
+            rate as f32 > 0. && (rate as f32).is_finite(),
+            "a learning rate of {rate} is not possible; choose one above 0, usually well below 1"
+        );
+        Ok(())
     }
 
     /// Whether a weight changes even when its gradient is always 0.
@@ -66,10 +68,7 @@ impl Optimizer {
 
     /// The optimizer over all weights of `model`.
     pub fn build(self, model: &Model, learning_rate: f64) -> Result<nn::Optimizer> {
-        ensure!(
-            Optimizer::takes_learning_rate(learning_rate),
-            "a learning rate of {learning_rate} is not possible; choose one above 0"
-        );
+        Optimizer::check_learning_rate(learning_rate)?;
         let vs = &model.vs;
         match self {
             Optimizer::Adam => {
@@ -86,5 +85,42 @@ impl Optimizer {
             }
         }
         .context("cannot create the optimizer")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, no_grad};
+
+    #[test]
+    fn names_tell_the_learning_rate_where_it_is_not_the_default() {
+        assert_eq!(Optimizer::AdamW.name_at(1e-3), "adamw");
+        assert_eq!(Optimizer::Sgd.name_at(1e-3), "sgd:0.001");
+    }
+
+    #[test]
+    fn learning_rates_are_above_zero_and_finite_in_float32() {
+        for rate in [1e-3, 1e-40, 1., 1e30] {
+            assert!(Optimizer::check_learning_rate(rate).is_ok(), "{rate}");
+        }
+        for rate in [0., -1., 1e-60, 1e39, f64::INFINITY, f64::NAN] {
+            assert!(Optimizer::check_learning_rate(rate).is_err(), "{rate}");
+        }
+    }
+
+    #[test]
+    fn only_an_optimizer_that_decays_moves_a_weight_without_gradient() {
+        for optimizer in [Optimizer::Adam, Optimizer::AdamW, Optimizer::RmsProp, Optimizer::Sgd] {
+            let model = Model::new(4, 0, Device::Cpu).unwrap();
+            let before = model.variables()["dense_1.weight"].copy();
+            let mut steps = optimizer.build(&model, 0.1).unwrap();
+            let zero: tch::Tensor =
+                model.vs.trainable_variables().iter().map(|weights| (weights * 0.).sum(None)).sum();
+            steps.backward_step(&zero);
+            let after = &model.variables()["dense_1.weight"];
+            let moved = no_grad(|| (after - before).abs().max().double_value(&[]));
+            assert_eq!(moved > 0., optimizer.decays(), "{optimizer:?} {moved}");
+        }
     }
 }

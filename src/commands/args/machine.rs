@@ -1,9 +1,10 @@
-//! What to compute on.
+//! What to compute on. The only place that sets numbers of threads.
 
-use anyhow::Result;
+use anyhow::{Context, Error, Result, anyhow};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use tch::Device;
 
-use crate::network::device::{self, Choice};
+use crate::network::device::{self, Choice, CudaNotInstalled, Reason};
 
 /// What to compute on.
 #[derive(Debug, clap::Args)]
@@ -13,15 +14,45 @@ pub struct MachineArgs {
     device: Choice,
     /// Threads that libtorch uses on the CPU [default: one per core]
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=1024))]
-    pub threads: Option<i32>,
+    threads: Option<i32>,
 }
 
 impl MachineArgs {
-    /// Sets the number of threads and finds the device, with the reason for it.
-    pub fn start(&self) -> Result<(Device, String)> {
-        if let Some(threads) = self.threads {
+    /// Finds the device, with the reason for it, and sets the number of libtorch's threads: as told,
+    /// else on the CPU `default` if there is one, else one per core.
+    pub fn start(&self, default: Option<i32>) -> Result<(Device, String)> {
+        let (device, reason) = device::select(self.device).map_err(advised)?;
+        let default = default.filter(|_| device == Device::Cpu);
+        if let Some(threads) = self.threads.or(default) {
             tch::set_num_threads(threads);
         }
-        device::select(self.device)
+        let reason = match reason {
+            Reason::NoCuda(cause) => format!("no CUDA: {}", advised(cause)),
+            reason => reason.to_string(),
+        };
+        Ok((device, reason))
+    }
+}
+
+/// Threads for trainings side by side, as many as the cores of the CPU are enough for, in each of
+/// which libtorch has as many threads as in this one. One on any other device.
+pub fn side_by_side(device: Device) -> Result<ThreadPool> {
+    let threads = tch::get_num_threads();
+    let count = match device {
+        Device::Cpu => std::thread::available_parallelism()?.get() / threads as usize,
+        _ => 1,
+    };
+    ThreadPoolBuilder::new()
+        .num_threads(count.max(1))
+        .start_handler(move |_| tch::set_num_threads(threads)) // each has a number of its own
+        .build()
+        .context("cannot start the threads that train side by side")
+}
+
+/// An error with the command that mends its cause, where there is one.
+pub fn advised(error: Error) -> Error {
+    match error.is::<CudaNotInstalled>() {
+        true => anyhow!("{error:#}; install them with `make libtorch CUDA=1`"),
+        false => error,
     }
 }

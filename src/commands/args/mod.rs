@@ -1,6 +1,8 @@
 //! Options that several verbs share.
 
+pub mod choices;
 pub mod machine;
+pub mod training;
 pub mod weights;
 
 use std::str::FromStr;

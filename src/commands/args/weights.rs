@@ -38,9 +38,10 @@ impl WeightsArgs {
     }
 
     /// Loads the weights onto the machine's device, and notes which weights and device these are.
-    /// Returns the weights' name as well.
-    pub fn start(&self, machine: &MachineArgs) -> Result<(Model, String)> {
-        let (device, reason) = machine.start()?;
+    /// Returns the weights' name as well. Without `--threads`, libtorch has `threads` on the CPU, or
+    /// one per core.
+    pub fn start(&self, machine: &MachineArgs, threads: Option<i32>) -> Result<(Model, String)> {
+        let (device, reason) = machine.start(threads)?;
         let (model, name) = self.load(device)?;
         note(&format!("Weights: {name}\nDevice: {} ({reason})", device::name(device)));
         Ok((model, name))

@@ -7,7 +7,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
 use super::{Area, BLACK_ON_WHITE, Drawn, GREY, Picture, TEXT, TITLE, anchored, text};
-use crate::experiments::comparison::{Comparison, Point, Spread};
+use crate::experiments::comparison::{Comparison, Point};
+use crate::experiments::statistics::Spread;
 use crate::training::Epoch;
 
 /// Colours that stay apart for the colour-blind (Okabe & Ito 2002), each of its own lightness.

@@ -1,27 +1,19 @@
-//! What the verbs that train have in common.
+//! How to train: what `train` and `compare` share.
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
-use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 use tch::Device;
 
-use super::args::machine::MachineArgs;
-use super::args::share;
+use super::choices::{AUGMENTS, PRECISIONS, SCHEDULES, name, one_of};
+use super::machine::MachineArgs;
+use super::share;
 use crate::dataset::augment::Augment;
-use crate::dataset::{self, Data, Samples, sha256_hex};
-use crate::experiments::runs::{Configuration, Test};
+use crate::dataset::{self, Data, sha256_hex};
+use crate::experiments::run::Configuration;
 use crate::network::device;
 use crate::network::model::{MAX_HIDDEN, Model};
-use crate::training::evaluation::{self, Evaluation};
 use crate::training::optimizer::Optimizer;
 use crate::training::{Config, Precision, Schedule};
 use crate::weights;
@@ -42,16 +34,16 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "RATE", value_parser = learning_rate, allow_negative_numbers = true)]
     learning_rate: Option<f64>,
     /// How the learning rate changes
-    #[arg(long, value_enum, default_value_t = Schedule::Constant)]
+    #[arg(long, value_parser = one_of(SCHEDULES), default_value = name(SCHEDULES, Config::default().schedule))]
     schedule: Schedule,
-    /// Change the pictures anew in every epoch, in these ways or, without any named, in all
-    #[arg(long, value_enum, value_name = "WAY", num_args = 0.., value_delimiter = ',', default_missing_values = ["affine", "elastic", "stroke"])]
+    /// Change the images anew in every epoch, in these ways or, if none is named, in all
+    #[arg(long, value_parser = one_of(AUGMENTS), value_name = "WAY", num_args = 0.., value_delimiter = ',', default_missing_values = ["affine", "elastic", "stroke"])]
     augment: Vec<Augment>,
-    /// Show as well, as a share of the training set, pictures that are no digit, halves and pairs,
-    /// and teach the network to be unsure of them: 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0., value_parser = share::<f64>, allow_negative_numbers = true)]
-    outliers: f64,
-    /// Times to go through the training set
+    /// Show non-digits as well, halves and pairs of digits, as a share of the training set from 0 to
+    /// 1, and teach the network to be unsure of them
+    #[arg(long = "outliers", visible_alias = "non-digits", value_name = "SHARE", default_value_t = 0., value_parser = share::<f64>, allow_negative_numbers = true)]
+    non_digits: f64,
+    /// Passes over the training set
     #[arg(long, value_name = "N", default_value_t = Config::default().epochs as u32, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
     /// Samples in a step
@@ -61,7 +53,7 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "SHARE", default_value_t = Config::default().validation_split, value_parser = validation_split, allow_negative_numbers = true)]
     validation_split: f64,
     /// Numbers that the large matrix products are computed with
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = one_of(PRECISIONS), default_value = name(PRECISIONS, Config::default().precision))]
     precision: Precision,
     /// Determines initial weights and order of samples
     #[arg(long, default_value_t = Config::default().seed, allow_negative_numbers = true)]
@@ -76,7 +68,7 @@ pub struct TrainingArgs {
 /// A learning rate, from the command line.
 pub fn learning_rate(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(rate) if Optimizer::takes_learning_rate(rate) => Ok(rate),
+        Ok(rate) if Optimizer::check_learning_rate(rate).is_ok() => Ok(rate),
         _ => Err("choose a number above 0, usually well below 1".into()),
     }
 }
@@ -98,14 +90,14 @@ impl TrainingArgs {
                 let plain = path.is_file() || path.is_dir() || !path.exists();
                 ensure!(
                     plain,
-                    "--init {} is no plain file, but is read more than once; save it to one first",
+                    "--init {} is no regular file, but is read more than once; save it to a file first",
                     path.display()
                 );
                 weights::load(path, device)?
             }
         };
         if let Some(hidden) = self.hidden.filter(|hidden| *hidden != model.hidden()) {
-            bail!("--init has {} hidden units, not {hidden}; leave --hidden away", model.hidden());
+            bail!("--init has {} hidden units, not {hidden}; omit --hidden", model.hidden());
         }
         Ok(model)
     }
@@ -115,15 +107,19 @@ impl TrainingArgs {
         dataset::load(self.data.as_deref())
     }
 
-    /// How to train with `optimizer`, at `rate` if one is given.
-    pub fn config(&self, optimizer: Optimizer, rate: Option<f64>, seed: u64) -> Config {
-        let rate = rate.or(self.learning_rate);
+    /// The learning rate of `optimizer`: `own` if it has one, else as told for all.
+    pub fn learning_rate(&self, optimizer: Optimizer, own: Option<f64>) -> f64 {
+        own.or(self.learning_rate).unwrap_or(optimizer.default_learning_rate())
+    }
+
+    /// How to train with `optimizer`, at the rate `own` if it has one.
+    pub fn config(&self, optimizer: Optimizer, own: Option<f64>, seed: u64) -> Config {
         Config {
             optimizer,
-            learning_rate: rate.unwrap_or(optimizer.default_learning_rate()),
+            learning_rate: self.learning_rate(optimizer, own),
             schedule: self.schedule,
             augment: self.augment.clone(),
-            outliers: self.outliers,
+            non_digits: self.non_digits,
             epochs: self.epochs as usize,
             batch_size: self.batch_size,
             validation_split: self.validation_split,
@@ -157,62 +153,4 @@ impl TrainingArgs {
             threads: tch::get_num_threads(),
         })
     }
-}
-
-/// Becomes the number of the signal at the first Ctrl-C or SIGTERM; the second one ends the program at
-/// once. Nothing is torn down then, while libtorch is still computing on the main thread.
-pub fn stop_on_signal() -> Result<Arc<AtomicUsize>> {
-    let (stop, again) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, 128 + signal, again.clone())
-            .and_then(|_| flag::register(signal, again.clone()))
-            .and_then(|_| flag::register_usize(signal, stop.clone(), signal as usize))
-            .context("cannot listen for Ctrl-C")?;
-    }
-    Ok(stop)
-}
-
-/// Whether to go on with a training.
-pub fn flow(stop: &AtomicUsize) -> ControlFlow<()> {
-    match stop.load(Ordering::Relaxed) {
-        0 => ControlFlow::Continue(()),
-        _ => ControlFlow::Break(()),
-    }
-}
-
-/// The exit code of a program that was ended by the signal: 130 after Ctrl-C, 143 after SIGTERM.
-pub fn interrupted(stop: &AtomicUsize) -> ExitCode {
-    (128 + stop.load(Ordering::Relaxed) as u8).into()
-}
-
-/// Loss and accuracy of a trained network on the test set.
-pub fn test(model: &Model, samples: &Samples) -> Result<Test> {
-    let Evaluation { loss, accuracy, .. } = evaluation::evaluate(model, samples)?;
-    ensure!(
-        loss.is_finite(),
-        "the loss on the test set is {loss}: the training has diverged, nothing is saved; \
-         try a smaller --learning-rate"
-    );
-    Ok(Test { loss, accuracy })
-}
-
-/// A progress bar that looks like `template`, hidden where standard error is no terminal.
-pub fn bar(template: &str) -> ProgressBar {
-    let target = match io::stderr().is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
-    };
-    let bar = ProgressBar::with_draw_target(Some(0), target);
-    let style = ProgressStyle::with_template(template).expect("the template is valid");
-    bar.set_style(style.progress_chars("=>."));
-    bar
-}
-
-/// Writes a line on the progress of a training; to standard error where JSON goes to output.
-pub fn line(to_stderr: bool, text: &str) -> Result<()> {
-    match to_stderr {
-        true => writeln!(io::stderr(), "{text}")?,
-        false => writeln!(io::stdout(), "{text}")?,
-    }
-    Ok(())
 }

@@ -1,0 +1,103 @@
+//! Values that are chosen by name, with the help text of each.
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+use crate::dataset::augment::Augment;
+use crate::training::optimizer::Optimizer;
+use crate::training::{Precision, Schedule};
+
+/// A name, its help text and what it stands for.
+pub type Choice<T> = (&'static str, &'static str, T);
+
+/// Names of the optimizers.
+pub const OPTIMIZERS: &[Choice<Optimizer>] = &[
+    ("adam", "Adam (Kingma & Ba 2014): rate 0.001, β₁ 0.9, β₂ 0.999, ε 1e-7", Optimizer::Adam),
+    (
+        "adamw",
+        "AdamW (Loshchilov & Hutter 2017): as Adam, with decoupled weight decay 0.004",
+        Optimizer::AdamW,
+    ),
+    (
+        "rmsprop",
+        "RMSprop (Hinton 2012): rate 0.001, ρ 0.9, ε 1e-7, no momentum, not centred",
+        Optimizer::RmsProp,
+    ),
+    (
+        "sgd",
+        "Stochastic gradient descent: rate 0.01, momentum 0.9 (Keras's default is none)",
+        Optimizer::Sgd,
+    ),
+];
+
+/// Names of the schedules.
+pub const SCHEDULES: &[Choice<Schedule>] = &[
+    ("constant", "Not at all", Schedule::Constant),
+    (
+        "cosine",
+        "From the learning rate to 0 along half a cosine (Loshchilov & Hutter 2016, one cycle)",
+        Schedule::Cosine,
+    ),
+];
+
+/// Names of the ways to change images.
+pub const AUGMENTS: &[Choice<Augment>] = &[
+    ("affine", "Shift, rotation, scale of either axis, and shear", Augment::Affine),
+    ("elastic", "A smooth displacement of every pixel (Simard 2003)", Augment::Elastic),
+    ("stroke", "Thicker or thinner strokes", Augment::Stroke),
+];
+
+/// Names of the precisions.
+pub const PRECISIONS: &[Choice<Precision>] = &[
+    ("float32", "32 bits, as the weights", Precision::Float32),
+    (
+        "bf16",
+        "Bfloat16 for the first layer's products and their gradients (mixed precision, \
+         Micikevicius et al. 2017); weights, optimizer and all else stay float32",
+        Precision::Bf16,
+    ),
+];
+
+/// A parser of the names in `choices`.
+pub fn one_of<T>(choices: &'static [Choice<T>]) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(
+        choices.iter().map(|(name, help, _)| PossibleValue::new(*name).help(*help)),
+    )
+    .map(|name| value(choices, &name).expect("clap lets only the names of choices pass"))
+}
+
+/// What `name` stands for.
+pub fn value<T: Copy>(choices: &[Choice<T>], name: &str) -> Option<T> {
+    choices.iter().find(|choice| choice.0 == name).map(|choice| choice.2)
+}
+
+/// The name of `value`.
+pub fn name<T: PartialEq>(choices: &[Choice<T>], value: T) -> &'static str {
+    choices.iter().find(|choice| choice.2 == value).map_or("", |choice| choice.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Serialize;
+
+    /// Records and options call the same value by the same name, which a test holds since the
+    /// library knows no options.
+    fn check<T: Copy + Serialize + PartialEq>(choices: &[Choice<T>]) {
+        for &(name_of, _, of) in choices {
+            assert_eq!(serde_json::to_value(of).unwrap(), name_of);
+            assert!(value(choices, name_of) == Some(of) && name(choices, of) == name_of);
+        }
+        assert!(value(choices, "none").is_none());
+    }
+
+    #[test]
+    fn options_and_records_have_the_same_names() {
+        check(OPTIMIZERS);
+        check(SCHEDULES);
+        check(AUGMENTS);
+        check(PRECISIONS);
+    }
+}

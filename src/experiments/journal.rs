@@ -1,0 +1,94 @@
+//! The journal of a comparison: a file of runs, one a line.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Error, Result, ensure};
+use serde::Deserialize;
+
+use crate::experiments::run::{FORMAT, Run};
+use crate::files::{atomic, input};
+
+/// The most bytes of a journal, which are tens of thousands of runs.
+const MAX_BYTES: u64 = 1 << 28;
+
+/// A file of runs, a line of JSON each, that loses no finished run, whatever ends the program.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    /// The length of its whole lines.
+    length: u64,
+    /// What begins the next one.
+    start: &'static str,
+}
+
+impl Journal {
+    /// Opens the file `path`, made if missing, to add runs to those that are there already, and which
+    /// it returns.
+    pub fn open(path: &Path) -> Result<(Journal, Vec<Run>)> {
+        atomic::prepare(path)?;
+        let open = || -> Result<_> {
+            let file = OpenOptions::new().create(true).append(true).open(path)?;
+            // Until it is dropped. There may be no locks on this file system; then nothing is told.
+            ensure!(
+                !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
+                "another program is writing to it; wait for its end, or name another folder"
+            );
+            let text = input::read(path, MAX_BYTES)?;
+            let (runs, length) = parse(&text)?;
+            #[cfg(unix)]
+            File::open(path.parent().unwrap_or(path))?.sync_all()?; // its name, should it be new
+            let start =
+                if text[..length].last().is_none_or(|end| *end == b'\n') { "" } else { "\n" };
+            Ok((Journal { file, length: length as u64, start }, runs))
+        };
+        open().with_context(|| format!("cannot open the runs in {}", path.display()))
+    }
+
+    /// Adds a run; it is on disk when this returns.
+    pub fn add(&mut self, run: &Run) -> Result<()> {
+        // After what is torn, or, where an editor has left the last line without its end, on a new one.
+        let mut add = || -> Result<()> {
+            self.file.set_len(self.length)?;
+            let line = format!("{}{}\n", self.start, serde_json::to_string(run)?);
+            self.file.write_all(line.as_bytes())?;
+            self.file.sync_data()?;
+            (self.length, self.start) = (self.length + line.len() as u64, "");
+            Ok(())
+        };
+        add().context("cannot write a run down")
+    }
+}
+
+/// The runs in a file, and the length of the lines that hold them.
+fn parse(text: &[u8]) -> Result<(Vec<Run>, usize)> {
+    let (mut runs, mut length) = (Vec::new(), 0);
+    // After a power cut, what was not written yet may read as zeros.
+    let text = &text[..text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)];
+    for (at, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        match run(line) {
+            _ if line.trim_ascii().is_empty() => {}
+            Ok(run) => runs.push(run),
+            // It was being written when the program was ended.
+            Err(error) if !line.ends_with(b"\n") && is_torn(&error) => break,
+            Err(error) => return Err(error.context(format!("line {} is no run", at + 1))),
+        }
+        length += line.len();
+    }
+    Ok((runs, length))
+}
+
+fn is_torn(error: &Error) -> bool {
+    error.downcast_ref().is_some_and(serde_json::Error::is_eof)
+}
+
+fn run(line: &[u8]) -> Result<Run> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let Format { format } = serde_json::from_slice(line)?;
+    ensure!(format == FORMAT, "it has the format {format}; this program reads {FORMAT}");
+    Ok(serde_json::from_slice(line)?)
+}

@@ -1,0 +1,157 @@
+//! Several optimizers, each trained with every seed, several at a time.
+
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+
+use anyhow::{Context, Result, bail, ensure};
+use rayon::ThreadPool;
+use rayon::iter::{ParallelBridge, ParallelIterator};
+use tch::Device;
+
+use crate::dataset::Data;
+use crate::experiments::journal::Journal;
+use crate::experiments::run::{Configuration, Run, Test};
+use crate::network::model::Model;
+use crate::training::optimizer::Optimizer;
+use crate::training::{Config, Event, Progress, fit};
+
+/// The runs of a comparison: those that are planned, and those that are done.
+#[derive(Debug)]
+pub struct Sweep {
+    optimizers: usize,
+    plan: Vec<Configuration>,
+    done: Vec<Run>,
+    journal: Option<Journal>,
+}
+
+/// Whoever is told of a sweep while it lasts, by several threads.
+pub trait Observer: Sync {
+    /// A step is done in one of the runs; whether to go on.
+    fn step(&self, progress: &Progress) -> ControlFlow<()>;
+    /// A run is done, the `number`th of all.
+    fn run(&self, run: &Run, number: usize);
+    /// Whether to begin another run.
+    fn flow(&self) -> ControlFlow<()>;
+}
+
+impl Sweep {
+    /// Plans a run of each optimizer, at its learning rate, with each of `seeds`: seed after seed,
+    /// so that there is something of each optimizer early on. All else is as in `base`.
+    ///
+    /// Fails if two of the optimizers are the same at the same learning rate.
+    pub fn plan(
+        base: &Configuration,
+        optimizers: &[(Optimizer, f64)],
+        seeds: impl Iterator<Item = u64>,
+    ) -> Result<Sweep> {
+        for (at, (optimizer, learning_rate)) in optimizers.iter().enumerate() {
+            ensure!(
+                !optimizers[..at].contains(&(*optimizer, *learning_rate)),
+                "the same optimizer is to be compared twice: {}",
+                optimizer.name_at(*learning_rate)
+            );
+        }
+        let plan = seeds.flat_map(|seed| {
+            optimizers.iter().map(move |&(optimizer, learning_rate)| Configuration {
+                config: Config { optimizer, learning_rate, seed, ..base.config.clone() },
+                ..base.clone()
+            })
+        });
+        let plan = plan.collect();
+        Ok(Sweep { optimizers: optimizers.len(), plan, done: Vec::new(), journal: None })
+    }
+
+    /// Keeps every run that is done in `journal`, and counts those planned that are `kept` there.
+    ///
+    /// Fails if any there cannot be compared with those planned.
+    pub fn keep(&mut self, journal: Journal, mut kept: Vec<Run>) -> Result<()> {
+        for run in &kept {
+            if let Some(difference) = run.difference(&self.plan[0])? {
+                bail!("{difference}; give the options of the runs there, or name another folder");
+            }
+        }
+        // In the file may be more seeds and optimizers, or the same ones twice.
+        let planned = self.plan.iter().filter_map(|planned| {
+            Some(kept.swap_remove(kept.iter().position(|run| run.configuration == *planned)?))
+        });
+        self.done = planned.collect();
+        self.journal = Some(journal);
+        Ok(())
+    }
+
+    /// The runs that are planned, done or not.
+    pub fn planned(&self) -> &[Configuration] {
+        &self.plan
+    }
+
+    /// The runs that are done.
+    pub fn done(&self) -> &[Run] {
+        &self.done
+    }
+
+    /// Does the runs that are not done, as many side by side as `pool` has threads, each beginning
+    /// with what `model` makes for its seed. Those that are done stay so when one fails, or when
+    /// `observer` ends it.
+    pub fn run(
+        &mut self,
+        data: Data,
+        device: Device,
+        pool: &ThreadPool,
+        model: &(dyn Fn(u64) -> Result<Model> + Sync),
+        observer: &dyn Observer,
+    ) -> Result<()> {
+        let is_done =
+            |planned: &&Configuration| self.done.iter().any(|run| run.configuration == **planned);
+        let missing: Vec<_> =
+            self.plan.iter().filter(|planned| !is_done(planned)).cloned().collect();
+        let data = Mutex::new(data); // tensors are not to be seen from two threads
+        let results = Mutex::new((&mut self.done, &mut self.journal));
+        pool.install(|| {
+            missing.into_iter().par_bridge().try_for_each(|configuration| {
+                let samples = data.lock().expect("no thread panics").to_device(device);
+                let name = configuration.name();
+                let run = train(configuration, &samples, model, observer).with_context(|| name)?;
+                let Some(run) = run else { return Ok(()) };
+                let (done, journal) = &mut *results.lock().expect("no thread panics");
+                if let Some(journal) = journal {
+                    journal.add(&run)?;
+                }
+                observer.run(&run, done.len() + 1);
+                done.push(run);
+                Ok(())
+            })
+        })
+    }
+
+    /// The runs that are done by optimizer, in the order of the seeds.
+    pub fn by_optimizer(&self) -> Vec<Vec<Run>> {
+        let run = |planned: &Configuration| {
+            self.done.iter().find(|run| run.configuration == *planned).cloned()
+        };
+        let of = |at| self.plan.iter().skip(at).step_by(self.optimizers).filter_map(run).collect();
+        (0..self.optimizers).map(of).collect()
+    }
+}
+
+/// Trains and tests once; none if that was interrupted.
+fn train(
+    configuration: Configuration,
+    data: &Data,
+    model: &dyn Fn(u64) -> Result<Model>,
+    observer: &dyn Observer,
+) -> Result<Option<Run>> {
+    if observer.flow().is_break() {
+        return Ok(None);
+    }
+    let config = &configuration.config;
+    let mut model = model(config.seed)?;
+    let history = fit(&mut model, &data.train, config, &mut |event| match event {
+        Event::Step(progress) => observer.step(progress),
+        Event::Epoch(_) => observer.flow(),
+    })?;
+    if history.epochs.len() < config.epochs {
+        return Ok(None);
+    }
+    let test = Test::of(&model, &data.test)?;
+    Ok(Some(Run::new(configuration, history.epochs, test)))
+}

@@ -1,0 +1,197 @@
+//! How to train.
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind};
+
+use crate::dataset::Samples;
+use crate::dataset::augment::Augment;
+use crate::network::device;
+use crate::training::optimizer::Optimizer;
+use crate::training::schedule::Schedule;
+
+/// The numbers that the large matrix products are computed with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits, as the weights.
+    #[default]
+    Float32,
+    /// Bfloat16 for the first layer's products and their gradients (mixed precision, Micikevicius
+    /// et al. 2017); weights, optimizer and all else stay float32.
+    Bf16,
+}
+
+impl Precision {
+    /// The kind of tensor to multiply in; fails if `device` cannot.
+    pub fn kind(self, device: Device) -> Result<Kind> {
+        match self {
+            Precision::Float32 => Ok(Kind::Float),
+            Precision::Bf16 => device::check_bf16(device).map(|()| Kind::BFloat16),
+        }
+    }
+}
+
+/// How to train; the defaults are those of the Keras tutorial's larger model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// Its learning rate.
+    pub learning_rate: f64,
+    /// Number of passes over the training set.
+    pub epochs: usize,
+    /// How the learning rate changes from step to step.
+    pub schedule: Schedule,
+    /// How each training image is changed, anew in every epoch.
+    pub augment: Vec<Augment>,
+    /// Non-digits to show as well, as a share of the training set from 0 to 1; the network is
+    /// taught to be unsure of them, see [`crate::dataset::non_digits`].
+    #[serde(rename = "outliers")]
+    pub non_digits: f64,
+    /// Samples in one step; the last step of an epoch takes what is left.
+    pub batch_size: i64,
+    /// Share of the training set that is kept for validation, from 0 to below 1: its last samples,
+    /// before anything is shuffled, as in Keras (<https://keras.io/api/models/model_training_apis/>).
+    pub validation_split: f64,
+    /// The numbers that the large matrix products are computed with.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Determines the order of the samples in every epoch, augmentation and non-digits.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let optimizer = Optimizer::RmsProp;
+        Config {
+            optimizer,
+            learning_rate: optimizer.default_learning_rate(),
+            schedule: Schedule::Constant,
+            augment: Vec::new(),
+            non_digits: 0.,
+            epochs: 5,
+            batch_size: 128,
+            validation_split: 0.,
+            precision: Precision::Float32,
+            seed: 0,
+        }
+    }
+}
+
+impl Config {
+    /// Fails, naming the value, if one is out of its range.
+    pub fn check(&self) -> Result<()> {
+        Optimizer::check_learning_rate(self.learning_rate)?;
+        ensure!(self.epochs > 0, "0 epochs are no training; choose 1 or more");
+        ensure!(
+            self.batch_size > 0,
+            "a batch size of {} is not possible; choose 1 or more",
+            self.batch_size
+        );
+        ensure!(
+            (0. ..1.).contains(&self.validation_split),
+            "a validation split of {} is not possible; choose from 0 to below 1",
+            self.validation_split
+        );
+        ensure!(
+            (0. ..=1.).contains(&self.non_digits),
+            "a share of non-digits of {} is not possible; choose from 0 to 1",
+            self.non_digits
+        );
+        Ok(())
+    }
+
+    /// The learning rate when `done` epochs are done, of which the last may be a part.
+    pub fn learning_rate_at(&self, done: f64) -> f64 {
+        self.learning_rate * self.schedule.factor(done / self.epochs as f64)
+    }
+
+    /// Whether training sees each image as it is, in every epoch.
+    pub fn keeps_images(&self) -> bool {
+        self.augment.is_empty() && self.non_digits == 0.
+    }
+
+    /// Splits `samples` into those to train on and those to validate with; fails if the split
+    /// leaves one of the two without any.
+    pub fn split(&self, samples: &Samples) -> Result<(Samples, Samples)> {
+        let (training, validation) = samples.split(self.validation_split);
+        ensure!(
+            training.count() > 0,
+            "a validation split of {} leaves none of the {} samples to train on",
+            self.validation_split,
+            samples.count()
+        );
+        ensure!(
+            self.validation_split == 0. || validation.count() > 0,
+            "a validation split of {} takes none of the {} samples",
+            self.validation_split,
+            samples.count()
+        );
+        Ok((training, validation))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Tensor;
+
+    fn samples(count: i64) -> Samples {
+        let options = |kind| (kind, Device::Cpu);
+        Samples {
+            images: Tensor::zeros([count, 784], options(Kind::Float)),
+            labels: Tensor::arange(count, options(Kind::Int64)),
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_name() {
+        assert!(Config::default().check().is_ok());
+        let config = Config::default;
+        for (wrong, fault) in [
+            (Config { learning_rate: 0., ..config() }, "a learning rate of 0 "),
+            (Config { learning_rate: f64::NAN, ..config() }, "a learning rate of NaN "),
+            (Config { epochs: 0, ..config() }, "0 epochs"),
+            (Config { batch_size: 0, ..config() }, "a batch size of 0 "),
+            (Config { validation_split: 1., ..config() }, "a validation split of 1 "),
+            (Config { non_digits: 1.5, ..config() }, "a share of non-digits of 1.5 "),
+            (Config { non_digits: f64::NAN, ..config() }, "a share of non-digits of NaN "),
+        ] {
+            let error = wrong.check().unwrap_err().to_string();
+            assert!(error.starts_with(fault), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_split_takes_the_last_samples_and_leaves_neither_part_empty() {
+        let split = |share| Config { validation_split: share, ..Config::default() };
+        let (training, validation) = split(0.25).split(&samples(10)).unwrap();
+        assert_eq!(training.labels, Tensor::arange(7, (Kind::Int64, Device::Cpu)));
+        assert_eq!(validation.labels, Tensor::from_slice(&[7i64, 8, 9]));
+        assert_eq!(split(0.).split(&samples(1)).unwrap().1.count(), 0);
+        let error = |share, count| split(share).split(&samples(count)).unwrap_err().to_string();
+        assert!(error(0.9, 1).contains("leaves none of the 1 samples"));
+        assert!(error(1e-17, 1).contains("takes none of the 1 samples"));
+    }
+
+    #[test]
+    fn the_learning_rate_follows_the_schedule_over_all_epochs() {
+        let config = Config {
+            schedule: Schedule::Cosine,
+            epochs: 3,
+            learning_rate: 2.,
+            ..Config::default()
+        };
+        assert!((config.learning_rate_at(1.) - 1.5).abs() < 1e-12);
+        assert!((config.learning_rate_at(1.5) - 1.).abs() < 1e-12);
+        assert_eq!(Config { schedule: Schedule::Constant, ..config }.learning_rate_at(2.9), 2.);
+    }
+
+    #[test]
+    fn records_keep_the_name_that_non_digits_had() {
+        let json = serde_json::to_value(Config { non_digits: 0.5, ..Config::default() }).unwrap();
+        assert_eq!(json["outliers"], 0.5);
+        assert!(json.get("non_digits").is_none());
+    }
+}
