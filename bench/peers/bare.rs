@@ -4,13 +4,12 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use tch::nn::{self, Init, LinearConfig, Module, OptimizerConfig};
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
 use tch_mnist::dataset::{self, Data};
 use tch_mnist::network::device::{self, Choice};
-use tch_mnist::training::optimizer::Optimizer;
 
 #[derive(Parser)]
 struct Args {
@@ -30,6 +29,13 @@ struct Args {
     seed: i64,
     #[arg(long, default_value = "cpu")]
     device: Choice,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "lowercase")]
+enum Optimizer {
+    RmsProp,
+    Adam,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -76,7 +82,6 @@ fn train(args: &Args, data: &Data, device: Device) -> Result<()> {
             nn::RmsProp { alpha: 0.9, eps: 1e-7, ..Default::default() }.build(&vs, 1e-3)?
         }
         Optimizer::Adam => nn::Adam { eps: 1e-7, ..Default::default() }.build(&vs, 1e-3)?,
-        other => bail!("the bare loop has no {other:?}"),
     };
     let count = data.train.count();
     for _ in 0..args.epochs {
@@ -95,7 +100,7 @@ fn train(args: &Args, data: &Data, device: Device) -> Result<()> {
     Ok(())
 }
 
-/// The five products of every step, of both layers forward and backward (the pictures need no
+/// The five products of every step, of both layers forward and backward (the images need no
 /// gradient), into tensors that are there already.
 fn floor(args: &Args, data: &Data, device: Device) -> Result<()> {
     let options = (Kind::Float, device);

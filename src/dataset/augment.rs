@@ -136,3 +136,57 @@ fn restroke(images: &Tensor, strength: &Tensor) -> Tensor {
     }
     images.lerp_tensor(&(extreme * sign), &strength.abs())
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::ChaCha8Rng;
+
+    use super::*;
+    use crate::dataset;
+
+    #[test]
+    fn images_change_within_limits_and_by_the_seed() {
+        let images = dataset::load(None).unwrap().test.images.narrow(0, 0, 500);
+        let ways = [Augment::Affine, Augment::Elastic, Augment::Stroke];
+        let changed = |ways: &[Augment], seed| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            Augmenter::new(ways, Device::Cpu).apply(&images, &mut rng)
+        };
+        let far = |a: &Tensor, b: &Tensor| (a - b).abs().mean(Kind::Float).double_value(&[]);
+        // The mean ink of each picture, and its centre of mass in pixels.
+        let moments = |images: &Tensor| {
+            let weight = |dim: i64| {
+                let places = Tensor::arange(28, (Kind::Float, Device::Cpu));
+                let places =
+                    if dim == 1 { places.view([1, 28, 1]) } else { places.view([1, 1, 28]) };
+                (images.view([-1, 28, 28]) * places).sum_dim_intlist(
+                    &[1i64, 2][..],
+                    false,
+                    Kind::Float,
+                )
+            };
+            let ink = images.sum_dim_intlist(&[1i64][..], false, Kind::Float);
+            (weight(1) / &ink, weight(2) / &ink, ink)
+        };
+        for way in ways {
+            let one = changed(&[way], 1);
+            assert_eq!(one, changed(&[way], 1));
+            assert!(far(&one, &changed(&[way], 2)) > 1e-3, "{way:?}");
+            assert!(far(&one, &images) > 1e-3 && one.min().double_value(&[]) >= 0., "{way:?}");
+            assert!(one.max().double_value(&[]) <= 1. + 1e-6, "{way:?}");
+            let (before, after) = (moments(&images), moments(&one));
+            for (a, b) in [(&before.0, &after.0), (&before.1, &after.1)] {
+                let shift = (a - b).abs().max().double_value(&[]);
+                assert!(shift < 3., "{way:?}: the centre of mass moves by {shift}");
+            }
+            let ratio = (after.2.sum(Kind::Float) / before.2.sum(Kind::Float)).double_value(&[]);
+            assert!((0.9..1.15).contains(&ratio), "{way:?}: ink changes to {ratio}");
+        }
+        // Thicker and thinner about equally often, the shape staying where it is.
+        let strokes = changed(&[Augment::Stroke], 3);
+        let (before, after) = (moments(&images).2, moments(&strokes).2);
+        let thicker = after.gt_tensor(&before).sum(Kind::Int64).int64_value(&[]);
+        assert!((200..300).contains(&thicker), "{thicker}");
+    }
+}

@@ -20,7 +20,7 @@ const MAX_BYTES: u64 = 1_000_000_000;
 /// What an IDX file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// 28×28 grey pictures: magic number 2051, dimensions `[count, 28, 28]`.
+    /// 28×28 grey images: magic number 2051, dimensions `[count, 28, 28]`.
     Images,
     /// Labels from 0 to 9: magic number 2049, dimensions `[count]`.
     Labels,
@@ -29,7 +29,7 @@ pub enum Content {
 /// An IDX file that has passed every check.
 #[derive(Debug)]
 pub struct Idx {
-    /// Number of pictures or labels.
+    /// Number of images or labels.
     pub count: usize,
     /// The whole file, header included, unpacked.
     pub bytes: Vec<u8>,
@@ -73,7 +73,7 @@ fn unpacked(
     if content == Content::Images {
         ensure!(
             header[2..] == [SIDE as u32; 2],
-            "its pictures are {}×{}, expected {SIDE}×{SIDE}",
+            "its images are {}×{}, expected {SIDE}×{SIDE}",
             header[2],
             header[3]
         );
@@ -109,5 +109,41 @@ impl std::fmt::Display for Content {
             Content::Images => "images",
             Content::Labels => "labels",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(header: &[u32], items: &[u8]) -> Vec<u8> {
+        let header = header.iter().flat_map(|word| word.to_be_bytes());
+        header.chain(items.iter().copied()).collect()
+    }
+
+    #[test]
+    fn what_the_header_announces_is_read_and_nothing_else() {
+        let images = file(&[2051, 2, 28, 28], &[7; 2 * 784]);
+        let idx = parse(&images[..], Content::Images, Some(2)).unwrap();
+        assert_eq!((idx.count, idx.bytes, idx.gzipped), (2, images.clone(), false));
+        let labels = file(&[2049, 3], &[0, 9, 5]);
+        assert_eq!(parse(&labels[..], Content::Labels, None).unwrap().count, 3);
+
+        let fault = |bytes: &[u8], content, expected| {
+            format!("{:#}", parse(bytes, content, expected).unwrap_err())
+        };
+        let images_fault = |bytes: &[u8]| fault(bytes, Content::Images, None);
+        assert!(images_fault(&images[..9]).starts_with("the file ends within its header"));
+        assert!(images_fault(&labels).contains("ends within its header"));
+        let zeros = [0; 1000];
+        assert!(images_fault(&file(&[2049, 1, 28, 28], &zeros)).contains("magic number is 2049"));
+        assert!(images_fault(&file(&[2051, 1, 27, 28], &zeros)).contains("are 27×28"));
+        assert!(images_fault(&file(&[2051, 0, 28, 28], &[])).contains("it is empty"));
+        assert!(images_fault(&file(&[2051, 1 << 20, 28, 28], &[])).contains("claims 1048576"));
+        assert!(images_fault(&images[..1000]).contains("after 984 of the 1568 bytes"));
+        assert!(images_fault(&file(&[2051, 1, 28, 28], &zeros)).contains("goes on after"));
+        assert!(fault(&images, Content::Images, Some(3)).contains("its set has 3 labels"));
+        let ten = file(&[2049, 2], &[1, 10]);
+        assert!(fault(&ten, Content::Labels, None).contains("label 1 is 10, expected 0 to 9"));
     }
 }

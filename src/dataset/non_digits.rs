@@ -130,3 +130,55 @@ fn extent(ink: &Tensor, across: i64) -> (Tensor, Tensor) {
     let at = |other: f64| places.where_scalarother(&inked, other);
     (at(end as f64).amin(1, false), at(-1.).amax(1, false))
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::ChaCha8Rng;
+    use tch::Device;
+
+    use super::*;
+    use crate::dataset;
+
+    #[test]
+    fn non_digits_have_mnist_s_form_and_follow_the_seed() {
+        let digits = dataset::load(None).unwrap().test.images.narrow(0, 0, 500);
+        let make = |seed| generate(&digits, &mut ChaCha8Rng::seed_from_u64(seed));
+        let (images, valid) = make(1);
+        assert_eq!(images, make(1).0);
+        assert_ne!(images, make(2).0);
+        let kept = valid.mean(Kind::Float).double_value(&[]);
+        assert!((0.5..0.95).contains(&kept), "{kept} of them are surely no digit");
+
+        let valid = images.index_select(0, &valid.nonzero().view([-1]));
+        assert!(valid.min().double_value(&[]) >= 0. && valid.max().double_value(&[]) <= 1.);
+        // In MNIST's form, the centre of mass is at pixel (14, 14).
+        let sum =
+            |images: &Tensor, axis: i64| images.sum_dim_intlist(&[axis][..], false, Kind::Float);
+        let rows = sum(&valid.view([-1, 28, 28]), 2);
+        let places = Tensor::arange(28, (Kind::Float, Device::Cpu));
+        let off = (sum(&(&rows * places), 1) / sum(&rows, 1) - 14.).abs().mean(Kind::Float);
+        assert!(off.double_value(&[]) < 0.5, "{off} pixels off");
+    }
+
+    #[test]
+    fn the_loss_is_least_for_even_logits_and_counts_valid_images_only() {
+        // Of even logits, it is ln 10. Those that are not valid do not count.
+        let logits = Tensor::from_slice(&[0f32; 10]).view([1, 10]);
+        let logits =
+            Tensor::cat(&[&logits, &(&logits + Tensor::arange(10, (Kind::Float, Device::Cpu)))], 0);
+        let loss = loss(&logits, &Tensor::from_slice(&[1f32, 0.])).double_value(&[]);
+        assert!((loss - 10f64.ln()).abs() < 1e-5, "{loss}");
+    }
+
+    #[test]
+    fn the_extent_is_from_the_first_to_the_last_inked_line() {
+        let ink = Tensor::zeros([1, 28, 28], (Kind::Float, Device::Cpu));
+        let _ = ink.narrow(1, 5, 3).narrow(2, 9, 12).fill_(1.);
+        let extent = |across| {
+            let (first, last) = super::extent(&ink, across);
+            (first.double_value(&[0]), last.double_value(&[0]))
+        };
+        assert_eq!((extent(1), extent(2)), ((9., 20.), (5., 7.)));
+    }
+}

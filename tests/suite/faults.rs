@@ -14,7 +14,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use tch::Device;
-use tch_mnist::experiments::runs::Runs;
+use tch_mnist::experiments::journal::Journal;
 use tch_mnist::network::model::Model;
 use tch_mnist::weights;
 
@@ -281,7 +281,7 @@ fn two_hundred_kills() {
         place.command(&[&["compare", "--data", "data", "--hidden", "16"][..], &rest].concat())
     };
     let within = time(compare("whole"));
-    let runs = |folder: &str| Runs::open(&place.path(folder).join("runs.jsonl")).unwrap().1;
+    let runs = |folder: &str| Journal::open(&place.path(folder).join("runs.jsonl")).unwrap().1;
     let mut expected: Vec<_> =
         runs("whole").into_iter().map(|run| (run.configuration.name(), run.test)).collect();
     expected.sort_by(|a, b| a.0.cmp(&b.0));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::common::Place;
 use prost::Message;
-use tch_mnist::experiments::runs::Run;
+use tch_mnist::experiments::run::Run;
 use tch_mnist::output::tensorboard::{Content, Event, What};
 
 const SMALL: [&str; 10] = [
@@ -70,17 +70,17 @@ fn values(events: &[Event], tag: &str) -> Vec<(i64, Content)> {
 fn scalars(events: &[Event], tag: &str) -> Vec<(i64, f32)> {
     let scalar = |(step, content)| match content {
         Content::Scalar(value) => (step, value),
-        Content::Image(_) => panic!("a picture"),
+        Content::Image(_) => panic!("an image"),
     };
     values(events, tag).into_iter().map(scalar).collect()
 }
 
-fn picture(events: &[Event]) -> (i64, image::RgbImage) {
+fn image(events: &[Event]) -> (i64, image::RgbImage) {
     let [(step, Content::Image(found))] = &values(events, "mistakes")[..] else { panic!() };
-    let picture = image::load_from_memory(&found.encoded).unwrap().into_rgb8();
-    assert_eq!((found.width, found.height), (picture.width() as i32, picture.height() as i32));
+    let pixels = image::load_from_memory(&found.encoded).unwrap().into_rgb8();
+    assert_eq!((found.width, found.height), (pixels.width() as i32, pixels.height() as i32));
     assert_eq!(found.colorspace, 3);
-    (*step, picture)
+    (*step, pixels)
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn an_event_file_has_the_course_of_the_training() {
             steps.iter().zip([30., 30., 30., 10.]).map(|((_, loss), n)| loss * n / 100.).sum();
         assert!((f64::from(mean) - epoch.loss).abs() < 1e-5, "{mean} {}", epoch.loss);
     }
-    let (step, mistakes) = picture(&validation);
+    let (step, mistakes) = image(&validation);
     assert!(step == 3 && mistakes.pixels().any(|pixel| pixel.0[0] < 100));
     assert!(values(&train, "mistakes").is_empty());
 }
@@ -130,7 +130,7 @@ fn without_a_split_mistakes_are_of_the_test_set() {
     place.data_set("data", 60, 50);
     let (code, _, err) = place.run(&[&SMALL[..], &["--epochs", "1"]].concat());
     assert_eq!(code, 0, "{err}");
-    assert_eq!(picture(&events(&place.path("log/train"))).0, 1);
+    assert_eq!(image(&events(&place.path("log/train"))).0, 1);
     assert!(!place.path("log/validation").exists());
     fs::remove_dir_all(place.path("log")).unwrap();
     fs::write(place.path("log"), "").unwrap();
