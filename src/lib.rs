@@ -1,12 +1,13 @@
 //! Trains and applies a two-layer handwritten-digit network (784 → hidden → 10) on
 //! [libtorch](https://pytorch.org/cppdocs/), through the [`tch`] crate. The program `mnist` is a
-//! thin shell over this library, of which only [`cli`] and [`commands`] print.
+//! thin shell over this library, of which only [`commands`] prints.
 //!
-//! Data flows one way, and a module uses only those to its left:
+//! Data flows one way, and a module uses only those to its left (`tests/suite/layout.rs` holds it to
+//! that):
 //!
 //! ```text
-//! files ─► mnist_image ─► dataset ─► network ─► weights ─► training ─► experiments
-//!                                        └► reading               └► output ─► commands
+//! mnist_image ─► files ─► dataset ─► network ─► weights ─► training ─► experiments
+//!                                                  └► reading              └► output ─► commands
 //! ```
 //!
 //! # Example
@@ -34,7 +35,7 @@
 //! # }
 //! ```
 //!
-//! Train a network and keep it:
+//! Train a network and save it:
 //!
 //! ```no_run
 //! use std::ops::ControlFlow;

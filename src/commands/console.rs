@@ -1,12 +1,46 @@
-//! What the verbs print.
+//! What the verbs print: results to standard output, all else to standard error.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
+use clap::builder::Styles;
 
-/// Says something beside the results: to standard error, so that the results can be piped.
+use crate::output::text;
+
+/// The exit code of a program that panics, as Rust has it.
+const PANICKED: u8 = 101;
+
+/// Says something beside the results: to standard error, so that the results can be piped. Each line of
+/// `text` is printed on a line of its own.
 pub fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    for line in text.lines() {
+        let _ = writeln!(io::stderr(), "{}", text::escape(line));
+    }
+}
+
+/// Reports what went wrong, coloured as clap's own errors are.
+pub fn warn(error: &Error) {
+    let style = Styles::styled();
+    let style = style.get_error();
+    let _ = writeln!(anstream::stderr(), "{style}error:{style:#} {}", text::error(error));
+}
+
+/// Ends the program with the error that ended a verb. Whoever reads the output may have seen enough, as
+/// `mnist … | head` has: that is no error.
+pub fn failed(error: &Error) -> ExitCode {
+    let closed_pipe = |error: &io::Error| error.kind() == ErrorKind::BrokenPipe;
+    if error.downcast_ref().is_some_and(closed_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    warn(error);
+    ExitCode::FAILURE
+}
+
+/// Shows the panic that ended the program.
+pub fn panicked(panic: &str) -> ExitCode {
+    let _ = writeln!(io::stderr(), "{panic}");
+    ExitCode::from(PANICKED)
 }
 
 /// Writes a value as one line of JSON.

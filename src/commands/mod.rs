@@ -3,7 +3,7 @@
 mod args;
 pub mod cli;
 pub mod compare;
-mod console;
+pub mod console;
 pub mod convert;
 pub mod doctor;
 pub mod evaluate;

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::args::machine::MachineArgs;
 use super::args::weights::WeightsArgs;
-use super::console::{note, print_json};
+use super::console::{print_json, warn};
 use crate::CLASSES;
 use crate::files::atomic;
 use crate::files::image as files_image;
@@ -97,7 +97,7 @@ impl Args {
                     }
                     Err(error) => {
                         failed = true;
-                        note(&text::error(&error));
+                        warn(&error);
                     }
                 }
             }

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::args::machine::MachineArgs;
 use super::args::share;
 use super::args::weights::WeightsArgs;
-use super::console::{note, print_json};
+use super::console::{note, print_json, warn};
 use crate::files::atomic;
 use crate::files::{self, input};
 use crate::output::plot;
@@ -66,7 +66,7 @@ impl Args {
                 Ok((decoded, lines)) => self.show(path, &decoded.image, &lines)?,
                 Err(error) => {
                     failed = true;
-                    note(&text::error(&error));
+                    warn(&error);
                 }
             }
         }

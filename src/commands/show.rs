@@ -1,4 +1,4 @@
-//! `mnist show`: digits, mistakes and weights as pictures.
+//! `mnist show`: digits, mistakes, confusion and weights as figures.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -14,15 +14,14 @@ use crate::dataset;
 use crate::dataset::Samples;
 use crate::files::atomic;
 use crate::network::model::Model;
-use crate::output::plot::{self, Confusion, Digits, Palette, Picture, Tile, terminal};
+use crate::output::plot::{self, Confusion, Digits, Figure, Palette, Tile, terminal};
 use crate::training::evaluation;
 use mnist_image::image::Digit;
 
 /// Show digits of the test set, mistakes, the confusion matrix or the first layer's weights
 ///
-/// Without an option that says what, the first digit of the test set. On a terminal the picture
-/// is made of coloured half blocks (not with NO_COLOR set), elsewhere of plain characters; --output
-/// draws it into a file.
+/// By default, shows the first digit of the test set. On a terminal it is drawn in coloured half blocks
+/// (unless NO_COLOR is set), elsewhere in plain characters; --output writes it to a file.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -32,7 +31,7 @@ pub struct Args {
     data: Option<PathBuf>,
     #[command(flatten)]
     weights: WeightsArgs,
-    /// Draw into this file, whose extension names the format, .png or .svg
+    /// Write the figure to this file; its extension chooses the format: .png or .svg
     #[arg(long, value_name = "FILE", value_parser = plot::file_name)]
     output: Option<PathBuf>,
 }
@@ -43,16 +42,16 @@ struct What {
     /// Digits of the test set by number, from 0
     #[arg(long, value_name = "I", num_args = 1.., value_delimiter = ',')]
     index: Vec<usize>,
-    /// The first digits of the test set, in so many rows and columns [default: 10x10]
+    /// The first digits of the test set, in this many rows and columns [default: 10x10]
     #[arg(long, value_name = "ROWSxCOLUMNS", num_args = 0..=1, default_missing_value = "10x10", value_parser = grid)]
     grid: Option<(usize, usize)>,
-    /// Digits of the test set that the weights get wrong, the surest mistakes first
+    /// Digits of the test set that the weights get wrong, the most confident mistakes first
     #[arg(long)]
     errors: bool,
-    /// Which digits of the test set are taken for which
+    /// The confusion matrix on the test set
     #[arg(long)]
     confusion: bool,
-    /// Weights of the first layer, the units with the largest first
+    /// Weights of the first layer, the units with the largest weights first
     #[arg(long)]
     weights_map: bool,
 }
@@ -65,7 +64,7 @@ fn grid(text: &str) -> Result<(usize, usize), String> {
 }
 
 impl Args {
-    /// Shows the picture, or writes it into a file.
+    /// Shows the figure, or writes it to a file.
     pub fn run(&self) -> Result<ExitCode> {
         if let Some(path) = &self.output {
             atomic::prepare(path)?;
@@ -180,13 +179,13 @@ impl Args {
 
     fn finish(
         &self,
-        picture: &impl Picture,
+        figure: &impl Figure,
         characters: impl FnOnce(bool, usize) -> String,
     ) -> Result<ExitCode> {
         let mut out = io::stdout().lock();
         match &self.output {
             Some(path) => {
-                plot::save(picture, path)?;
+                plot::save(figure, path)?;
                 writeln!(out, "Saved: {}", path.display())?;
             }
             None => {

@@ -1,49 +1,54 @@
-//! The confusion matrix in colours.
+//! The confusion matrix in colour.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::{Area, BLACK_ON_WHITE, Drawn, GREY, Picture, TEXT, TITLE, anchored, bar};
+use super::{Area, BLACK_ON_WHITE, Drawn, Figure, GREY, TEXT, TITLE, anchored, bar};
 use crate::CLASSES;
 
+/// Side of a cell, the matrix' left and top, and its side, in pixels.
 const CELL: i32 = 96;
 const LEFT: i32 = 120;
 const TOP: i32 = 100;
 const SIZE: i32 = CLASSES as i32 * CELL;
 
-/// Which digits are taken for which.
+/// A root rather than the share itself, since mistakes are few but what one looks for: one sample in
+/// 1,000 gets 6% of the darkest colour.
+const SHADE_EXPONENT: f64 = 0.4;
+
+/// How often each digit is taken for each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Confusion {
-    /// What stands above.
+    /// The title.
     pub title: String,
     /// `counts[label][predicted]`.
     pub counts: [[u64; CLASSES]; CLASSES],
 }
 
 impl Confusion {
-    /// How many of a label's samples are taken for this digit, as a share.
+    /// The share of a label's samples that are taken for `predicted`.
     fn share(&self, label: usize, predicted: usize) -> f64 {
         let all: u64 = self.counts[label].iter().sum();
         self.counts[label][predicted] as f64 / all.max(1) as f64
     }
 
-    /// The background of a cell, and whether writing on it is to be white.
+    /// The background of a cell, and whether it is so dark that text on it should be white.
     pub fn color(&self, label: usize, predicted: usize) -> ([u8; 3], bool) {
         let shade = shade(self.share(label, predicted));
         (color(shade), shade > 0.5)
     }
 }
 
-/// How dark a share is: mistakes are few, and are what one looks for.
+/// How dark a share is drawn, from 0 to 1.
 fn shade(share: f64) -> f64 {
-    share.powf(0.4)
+    share.powf(SHADE_EXPONENT)
 }
 
 fn color(shade: f64) -> [u8; 3] {
     [8., 48., 107.].map(|full| (255. + (full - 255.) * shade).round() as u8)
 }
 
-impl Picture for Confusion {
+impl Figure for Confusion {
     fn size(&self) -> (u32, u32) {
         ((LEFT + SIZE + 320) as u32, (TOP + SIZE + 130) as u32)
     }

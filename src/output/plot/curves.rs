@@ -6,12 +6,12 @@ use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::{Area, BLACK_ON_WHITE, Drawn, GREY, Picture, TEXT, TITLE, anchored, text};
+use super::{Area, BLACK_ON_WHITE, Drawn, Figure, GREY, TEXT, TITLE, anchored, text};
 use crate::experiments::comparison::{Comparison, Point};
 use crate::experiments::statistics::Spread;
 use crate::training::Epoch;
 
-/// Colours that stay apart for the colour-blind (Okabe & Ito 2002), each of its own lightness.
+/// Colours that the colour-blind can tell apart (Okabe & Ito 2002), each of a different lightness.
 const COLORS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -20,7 +20,7 @@ const COLORS: [RGBColor; 6] = [
     RGBColor(0, 158, 115),
     RGBColor(230, 159, 0),
 ];
-/// Lengths of dash and gap in turn, in pixels; none for a line without gaps.
+/// Lengths of dashes and gaps in turn, in pixels; none for a solid line.
 const DASHES: [&[f64]; 4] = [&[], &[26., 12.], &[5., 9.], &[26., 9., 5., 9.]];
 const LINE: u32 = 4;
 const LEGEND: u32 = 330;
@@ -30,16 +30,16 @@ const ACCURACY: &str = "accuracy (%)";
 /// A line by epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// Its name in the legend.
+    /// The name in the legend.
     pub name: String,
-    /// Epoch, value, and how far it spreads to either side.
+    /// Epoch, value, and standard deviation (0 where there is none).
     pub points: Vec<(usize, f64, f64)>,
 }
 
 /// A panel of lines.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
-    /// What its lines show, with the unit.
+    /// What the lines show, with the unit.
     pub label: &'static str,
     /// Its lines: the same ones in each panel, in the same order.
     pub lines: Vec<Line>,
@@ -48,13 +48,13 @@ pub struct Panel {
 /// Panels side by side, with one legend.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curves {
-    /// What stands above.
+    /// The title.
     pub title: String,
     /// The panels, from left to right.
     pub panels: Vec<Panel>,
 }
 
-/// The course of a training.
+/// The curves of one training.
 pub fn training(history: &[Epoch]) -> Curves {
     type Figure = fn(&Epoch) -> Option<f64>;
     let line = |name: &str, figure: Figure| Line {
@@ -81,7 +81,7 @@ pub fn training(history: &[Epoch]) -> Curves {
     }
 }
 
-/// The courses of optimizers: mean, and standard deviation as a band.
+/// The curves of a comparison: means, with the standard deviation as a band.
 pub fn comparison(comparison: &Comparison) -> Curves {
     let of = if comparison.validated { "Validation" } else { "Training" };
     let panel = |label, figure: fn(&Point) -> Spread, scale: f64| Panel {
@@ -116,7 +116,7 @@ pub fn comparison(comparison: &Comparison) -> Curves {
     }
 }
 
-impl Picture for Curves {
+impl Figure for Curves {
     fn size(&self) -> (u32, u32) {
         (1800, 720)
     }
@@ -198,7 +198,7 @@ impl Panel {
     }
 }
 
-/// The axis of epochs, up to this one: whole numbers, not too many.
+/// The axis of epochs, up to this one: ticks at whole numbers, ten or so at most.
 struct Epochs(usize);
 
 impl Ranged for Epochs {

@@ -1,28 +1,28 @@
-//! Digits, and whatever else has 28×28 pixels: one large, or many beside each other.
+//! Digits, and whatever else has 28×28 pixels: one large, or many in rows.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::{Area, BLACK_ON_WHITE, Drawn, GREY, Picture, TEXT, TITLE, anchored, bar};
+use super::{Area, BLACK_ON_WHITE, Drawn, Figure, GREY, TEXT, TITLE, anchored, bar};
 use crate::PIXELS;
 use crate::SIDE;
 use crate::training::evaluation::Mistake;
 use mnist_image::image::Digit;
 
-/// Tiles that are shown at most where nobody has said how many.
+/// The most tiles that are shown where the user has not said how many.
 pub const MOST: usize = 100;
-/// Width that many tiles have together, about, and the least width of a picture.
+/// Width in pixels of a row of tiles, about, and the least width of a figure.
 const WIDTH: i32 = 1640;
 const LEAST_WIDTH: i32 = 900;
-/// Room between tiles.
+/// Space between tiles, in pixels.
 const GAP: i32 = 18;
 const CAPTION: i32 = 24;
-/// Side of a pixel where a digit stands alone.
+/// Side of a digit's pixel where it stands alone.
 const LARGE: i32 = 24;
-/// Height of title and note, and room around the tiles.
+/// Height of title and note, and the margin around the tiles.
 const TOP: i32 = 130;
 const MARGIN: i32 = 30;
-/// Width of the bar that explains colours.
+/// Width of the colour bar.
 const BAR: i32 = 220;
 
 /// What pixels mean.
@@ -39,14 +39,14 @@ pub enum Palette {
 pub struct Tile {
     /// Rows of 28 pixels.
     pub pixels: [f32; PIXELS],
-    /// What stands below it.
+    /// The caption below it.
     pub caption: String,
 }
 
 /// Tiles in rows, and what they are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Digits {
-    /// What stands above.
+    /// The title.
     pub title: String,
     /// What captions and colours mean.
     pub note: String,
@@ -83,7 +83,7 @@ impl Tile {
     }
 }
 
-/// The first mistakes, no more than [`MOST`], with what they show and what they are taken for.
+/// The first mistakes, [`MOST`] at most, with their labels and predictions.
 pub fn mistakes(mistakes: &[Mistake], of: &str) -> Digits {
     let tile = |mistake: &Mistake| {
         let Mistake { index, label, prediction, .. } = mistake;
@@ -122,14 +122,14 @@ impl Digits {
     }
 }
 
-impl Picture for Digits {
+impl Figure for Digits {
     fn size(&self) -> (u32, u32) {
         let (across, down) = self.steps();
         let (columns, rows) = match self.tiles.len() {
             1 => (1, 1),
             count => (self.columns as i32, count.div_ceil(self.columns) as i32),
         };
-        // Ticks and the axis' label take room.
+        // Space for ticks and axis labels.
         let axes = if self.tiles.len() == 1 { 2 * TEXT } else { 0 };
         let width = (columns * across - GAP).max(LEAST_WIDTH) + 2 * MARGIN + self.bar();
         (width as u32, (TOP + rows * down - GAP + MARGIN + axes) as u32)

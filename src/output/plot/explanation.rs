@@ -1,4 +1,4 @@
-//! Why a picture is read as it is.
+//! Why an image is taken for the digit it is taken for.
 
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
@@ -6,13 +6,13 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
 use super::digits::{Palette, Tile, draw_pixels};
-use super::{Area, Drawn, GREY, Picture, TEXT, TITLE, anchored};
+use super::{Area, Drawn, Figure, GREY, TEXT, TITLE, anchored};
 use crate::SIDE;
 use crate::network::model::Prediction;
 use mnist_image::image::Digit;
 
 const TOP: i32 = 160;
-/// Side of the pictures, and of a pixel of the small one.
+/// Side of a pixel of the 28×28 image, and of both images, in pixels.
 const PIXEL: i32 = 18;
 const PANEL: i32 = SIDE as i32 * PIXEL;
 const MARGIN: i32 = 60;
@@ -21,12 +21,12 @@ const BAR: i32 = 420;
 const COLOR: RGBColor = RGBColor(0, 114, 178);
 const LIGHT: RGBColor = RGBColor(120, 180, 220);
 
-/// A picture, what the network saw of it, and what it made of that.
+/// An image, what the network saw of it, and what it made of that.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
-    /// What stands above.
+    /// The title.
     pub title: String,
-    /// The picture as it was given.
+    /// The image given.
     pub input: RgbImage,
     /// What the network saw.
     pub digit: Digit,
@@ -34,7 +34,7 @@ pub struct Explanation {
     pub prediction: Prediction,
 }
 
-impl Picture for Explanation {
+impl Figure for Explanation {
     fn size(&self) -> (u32, u32) {
         ((BARS + BAR + 150) as u32, (TOP + PANEL + 90) as u32)
     }
@@ -44,7 +44,7 @@ impl Picture for Explanation {
         let (width, _) = self.size();
         area.draw(&Text::new(self.title.clone(), (width as i32 / 2, TITLE), center(TITLE)))?;
         let panels = [
-            (MARGIN + PANEL / 2, "the picture given".to_string()),
+            (MARGIN + PANEL / 2, "the image given".to_string()),
             (2 * MARGIN + PANEL + PANEL / 2, format!("the {SIDE}×{SIDE} pixels the network saw")),
             (BARS + BAR / 2, "what it made of them".to_string()),
         ];
@@ -55,7 +55,7 @@ impl Picture for Explanation {
         let (wide, high) = self.input.dimensions();
         let scale = f64::from(PANEL) / f64::from(wide.max(high));
         let side = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
-        // A small picture stays one of crisp pixels.
+        // A small image keeps its crisp pixels.
         let filter = if scale > 2. { FilterType::Nearest } else { FilterType::Triangle };
         let input = resize(&self.input, side(wide), side(high), filter);
         let corner = (

@@ -1,4 +1,4 @@
-//! Plain records → pictures.
+//! Records → figures: plots, digits in rows, annotated pages; as PNG, SVG or, for a terminal, text.
 
 mod annotate;
 mod confusion;
@@ -27,31 +27,31 @@ pub use explanation::Explanation;
 
 use crate::files::atomic;
 
-/// Where a picture is drawn on, and how that can fail.
+/// What a figure is drawn on, and how that can fail.
 type Area<B> = DrawingArea<B, Shift>;
 type Drawn<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
 
 type BitMapBackendError = <BitMapBackend<'static> as DrawingBackend>::ErrorType;
 type Outcome = Result<(), DrawingErrorKind<BitMapBackendError>>;
 
-/// The font: what is registered for bitmaps, and what an SVG's reader has under that name.
+/// The font: for pixels the one registered under this name, in an SVG the reader's own.
 const FONT: &str = "sans-serif";
 const BLACK_ON_WHITE: RGBColor = RGBColor(20, 20, 20);
 const GREY: RGBColor = RGBColor(205, 205, 205);
-// Sizes of letters, in pixels; a picture is made for being shown at half its size.
+// Font sizes in pixels; a figure is made to be shown at half its size.
 const TITLE: i32 = 40;
 const TEXT: i32 = 30;
 
-/// A picture that can be drawn as pixels and as lines. Twice as large as it is meant to be seen, so
-/// that it is sharp on any screen.
-pub trait Picture {
+/// What can be drawn as pixels and as vectors. Twice as large as it is meant to be seen, so that it
+/// is sharp on any screen.
+pub trait Figure {
     /// Its width and height in pixels.
     fn size(&self) -> (u32, u32);
     /// Draws it on a white ground of that size.
     fn draw<B: DrawingBackend>(&self, area: &Area<B>) -> Drawn<B>;
 }
 
-/// The path that `name` stands for, if pictures can be written under such a name.
+/// The path that `name` stands for, if its extension is that of a format of figures.
 pub fn file_name(name: &str) -> Result<PathBuf> {
     is_svg(name.as_ref())?;
     Ok(name.into())
@@ -61,15 +61,15 @@ fn is_svg(path: &Path) -> Result<bool> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("png") => Ok(false),
         Some("svg") => Ok(true),
-        _ => bail!("the name of the picture {} must end in .png or .svg", path.display()),
+        _ => bail!("cannot write {}: end the name in .png or .svg", path.display()),
     }
 }
 
-/// Writes a picture, atomically, as PNG or SVG, whichever its name says.
-pub fn save(picture: &impl Picture, path: &Path) -> Result<()> {
+/// Writes a figure, whole or not at all, as PNG or SVG, whichever its name says.
+pub fn save(figure: &impl Figure, path: &Path) -> Result<()> {
     // By way of memory: a buffered file would say nothing of a full disk.
     let bytes = match is_svg(path)? {
-        true => to_svg(picture)?.into_bytes(),
+        true => to_svg(figure)?.into_bytes(),
         false => {
             let mut bytes = Vec::new();
             let png = PngEncoder::new_with_quality(
@@ -77,24 +77,23 @@ pub fn save(picture: &impl Picture, path: &Path) -> Result<()> {
                 CompressionType::Best,
                 FilterType::NoFilter,
             );
-            to_pixels(picture)?.write_with_encoder(png)?;
+            to_pixels(figure)?.write_with_encoder(png)?;
             bytes
         }
     };
     atomic::write_bytes(path, bytes)
 }
 
-/// Draws a picture as pixels.
-pub fn to_pixels(picture: &impl Picture) -> Result<RgbImage> {
-    let (width, height) = picture.size();
+/// Draws a figure as pixels.
+pub fn to_pixels(figure: &impl Figure) -> Result<RgbImage> {
+    let (width, height) = figure.size();
     let mut pixels = RgbImage::new(width, height);
     let backend = BitMapBackend::with_buffer(pixels.as_mut(), (width, height));
-    draw(picture, Pixels(backend))?;
+    draw(figure, Pixels(backend))?;
     Ok(pixels)
 }
 
-/// Pixels as plotters draws them, but for text: it puts that too high for its anchor by a fifth of
-/// its size.
+/// Pixels as plotters draws them, but for text, which it puts above its anchor by a fifth of its size.
 struct Pixels<'a>(BitMapBackend<'a>);
 
 impl DrawingBackend for Pixels<'_> {
@@ -141,21 +140,21 @@ impl DrawingBackend for Pixels<'_> {
     }
 }
 
-fn to_svg(picture: &impl Picture) -> Result<String> {
+fn to_svg(figure: &impl Figure) -> Result<String> {
     let mut text = String::new();
-    draw(picture, SVGBackend::with_string(&mut text, picture.size()))?;
+    draw(figure, SVGBackend::with_string(&mut text, figure.size()))?;
     Ok(text)
 }
 
-fn draw<B: DrawingBackend>(picture: &impl Picture, backend: B) -> Result<()>
+fn draw<B: DrawingBackend>(figure: &impl Figure, backend: B) -> Result<()>
 where
     B::ErrorType: 'static,
 {
     let registered = plotters::style::register_font(FONT, FontStyle::Normal, UBUNTU_LIGHT);
     ensure!(registered.is_ok(), "the font is damaged");
     let area = backend.into_drawing_area();
-    let drawn = area.fill(&WHITE).and_then(|()| picture.draw(&area)).and_then(|()| area.present());
-    drawn.context("cannot draw the picture")
+    let drawn = area.fill(&WHITE).and_then(|()| figure.draw(&area)).and_then(|()| area.present());
+    drawn.context("cannot draw the figure")
 }
 
 /// The style of text of this size.
@@ -163,13 +162,13 @@ fn text(size: i32) -> TextStyle<'static> {
     (FONT, size).into_font().color(&BLACK_ON_WHITE)
 }
 
-/// The same, anchored elsewhere than at its upper left corner.
+/// Text of this size, anchored elsewhere than at its upper left corner.
 fn anchored(size: i32, across: HPos, down: VPos) -> TextStyle<'static> {
     text(size).pos(Pos::new(across, down))
 }
 
-/// Draws a bar that tells what colours mean, by its share from the bottom, with a name above:
-/// from left and top, so high.
+/// Draws a colour bar of this left, top and height, with its name above; `color` is given the share
+/// of the height from the bottom.
 fn bar<B: DrawingBackend>(
     area: &Area<B>,
     (left, top, height): (i32, i32, i32),

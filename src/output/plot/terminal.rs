@@ -1,4 +1,4 @@
-//! Pictures made of characters.
+//! Figures made of characters: true-colour half blocks, or ASCII.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use crate::CLASSES;
 use crate::SIDE;
 use crate::output::text;
 
-/// Characters from paper to ink, and for values below and above 0.
+/// Characters from background to ink, and for values below and above 0.
 const INK: &[u8] = b" .:-=+*#%@";
 const BELOW: &[u8] = b" .-=";
 const ABOVE: &[u8] = b" .+#";
@@ -17,7 +17,7 @@ const GAP: usize = 2;
 
 /// The tiles in lines of at most `width` characters: true-colour half blocks, or plain characters.
 pub fn digits(digits: &Digits, color: bool, width: usize) -> String {
-    // Halved where as many as wanted do not fit beside each other otherwise.
+    // Half as large where otherwise a row would not fit.
     let fit = |side: usize| (width + GAP) / (side + GAP);
     let side = if fit(SIDE) < digits.columns { SIDE / 2 } else { SIDE };
     let mut text = format!("{}\n", digits.title);
@@ -44,7 +44,7 @@ fn trimmed(line: &str, color: bool) -> String {
     (if color { line } else { line.trim_end() }).into()
 }
 
-/// The tile in lines, of which each shows two rows of pixels.
+/// The tile in lines, each of which shows two rows of pixels.
 fn lines(tile: &Tile, palette: Palette, side: usize, color: bool) -> Vec<String> {
     let block = SIDE / side;
     let pixel = |row: usize, column: usize| {
@@ -79,7 +79,7 @@ fn character(palette: Palette, value: f32) -> char {
     characters[((share * characters.len() as f32) as usize).min(last)].into()
 }
 
-/// The matrix, with cells in colour or without.
+/// The matrix, with coloured cells or without.
 pub fn confusion(confusion: &Confusion, color: bool) -> String {
     let mut text = format!("{}\n\n", confusion.title);
     if !color {

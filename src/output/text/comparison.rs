@@ -1,120 +1,12 @@
-//! Plain records → text for people.
+//! A comparison of optimizers as a table, with what can be concluded from it, and as CSV.
 
 use std::fmt::Write;
 
-use crate::CLASSES;
+use comfy_table::CellAlignment;
+
+use super::table;
 use crate::experiments::comparison::{Comparison, Contender, Pair, SIGNIFICANCE};
-use crate::experiments::run::Run;
 use crate::experiments::statistics::Spread;
-use crate::network::model::{Layer, Prediction};
-use crate::reading::Read;
-use crate::training::Epoch;
-use crate::training::evaluation::Evaluation;
-
-/// An error as one line of bounded length: it may quote a file of an enemy's.
-pub fn error(error: &anyhow::Error) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
-    let text = format!("error: {error:#}");
-    text.chars().take(4000).map(escaped).collect()
-}
-
-/// The table that Keras's `model.summary()` prints.
-pub fn summary(layers: &[Layer]) -> String {
-    let rule = |line: &str| format!("{}\n", line.repeat(65));
-    let row = |a: &str, b: &str, c: &str| {
-        format!(" {a:<27} {b:<25} {c:<10}").trim_end().to_string() + "\n"
-    };
-    let mut text = String::from("Model: \"sequential\"\n");
-    text += &rule("_");
-    text += &row("Layer (type)", "Output Shape", "Param #");
-    text += &rule("=");
-    for layer in layers {
-        text += &row(
-            &format!("{} ({})", layer.name, layer.kind),
-            &format!("(None, {})", layer.outputs),
-            &layer.parameters.to_string(),
-        );
-    }
-    text += &rule("=");
-    let total = thousands(layers.iter().map(|layer| layer.parameters).sum());
-    let _ =
-        writeln!(text, "Total params: {total}\nTrainable params: {total}\nNon-trainable params: 0");
-    text + &rule("_")
-}
-
-/// Loss, accuracy, the table of digits and the confusion matrix.
-pub fn evaluation(evaluation: &Evaluation) -> String {
-    let mut text =
-        format!("loss: {:.4}  accuracy: {:.4}\n\n", evaluation.loss, evaluation.accuracy);
-    text += "digit  precision  recall  support\n";
-    for (digit, class) in evaluation.classes().iter().enumerate() {
-        let (precision, recall, support) = (class.precision, class.recall, class.support);
-        let _ = writeln!(text, "{digit:>5}  {precision:>9.4}  {recall:>6.4}  {support:>7}");
-    }
-    text + "\n" + &confusion(&evaluation.confusion)
-}
-
-/// The confusion matrix.
-pub fn confusion(confusion: &[[u64; CLASSES]; CLASSES]) -> String {
-    let mut text = String::from("label ↓ predicted →\n     ");
-    for digit in 0..CLASSES {
-        let _ = write!(text, " {digit:>6}");
-    }
-    for (label, row) in confusion.iter().enumerate() {
-        let _ = write!(text, "\n{label:>5}");
-        for count in row {
-            let _ = write!(text, " {count:>6}");
-        }
-    }
-    text + "\n"
-}
-
-/// The figures of an epoch, in Keras's words.
-pub fn epoch(epoch: &Epoch) -> String {
-    let mut text = figures(epoch.loss, epoch.accuracy);
-    if let (Some(loss), Some(accuracy)) = (epoch.validation_loss, epoch.validation_accuracy) {
-        let _ = write!(text, " - val_loss: {loss:.4} - val_accuracy: {accuracy:.4}");
-    }
-    text
-}
-
-/// A loss and an accuracy, in Keras's words.
-pub fn figures(loss: f64, accuracy: f64) -> String {
-    format!("loss: {loss:.4} - accuracy: {accuracy:.4}")
-}
-
-/// The `top` most probable digits with their probabilities: `7 (99.8%), 1 (0.1%)`.
-pub fn prediction(prediction: &Prediction, top: usize) -> String {
-    let shown: Vec<_> = prediction
-        .top(top)
-        .iter()
-        .map(|(digit, probability)| format!("{digit} ({:.1}%)", 100. * probability))
-        .collect();
-    shown.join(", ")
-}
-
-/// A line of digits, with spaces where gaps are wide, and `?` for what is less sure than `least`.
-pub fn line(digits: &[Read], least: f32) -> String {
-    let mut text = String::new();
-    for digit in digits {
-        if digit.space {
-            text.push(' ');
-        }
-        text.push(digit.label(least));
-    }
-    text
-}
-
-/// A run of a comparison.
-pub fn run(run: &Run) -> String {
-    let seconds = run.history.iter().map(|epoch| epoch.seconds).sum::<f64>();
-    format!(
-        "{} - {:.2} s/epoch - test {}",
-        run.configuration.name(),
-        seconds / run.history.len() as f64,
-        figures(run.test.loss, run.test.accuracy)
-    )
-}
 
 /// The table of optimizers, and what the differences in it are worth.
 pub fn comparison(comparison: &Comparison) -> String {
@@ -146,7 +38,7 @@ pub fn comparison(comparison: &Comparison) -> String {
             goal(1),
         ]);
     }
-    let mut text = table(&rows);
+    let mut text = table(&[CellAlignment::Left, CellAlignment::Right], rows);
     let of = if comparison.validated { "validation" } else { "training" };
     let plural = if runs == 1 { "" } else { "s" };
     let _ = writeln!(
@@ -237,27 +129,4 @@ fn spread(spread: Spread, decimals: usize) -> String {
 
 fn probability(p: f64) -> String {
     if p < 0.0001 { "p < 0.0001".into() } else { format!("p = {p:.4}") }
-}
-
-/// Cells in columns, the first one flush left, the others flush right.
-fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: [usize; COLUMNS] = std::array::from_fn(|column| width(column).unwrap_or(0));
-    let mut text = String::new();
-    for row in rows {
-        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-            let _ = match column {
-                0 => write!(text, "{cell:<width$}"),
-                _ => write!(text, "  {cell:>width$}"),
-            };
-        }
-        text.push('\n');
-    }
-    text
-}
-
-fn thousands(number: i64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
-    groups.join(",")
 }

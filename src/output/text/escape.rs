@@ -1,0 +1,72 @@
+//! Text from elsewhere (names of files, what files hold) made safe for a terminal.
+
+/// Characters of one cause of an error that are kept; a path may be longer than all else.
+const MAX_CAUSE: usize = 1000;
+/// Characters of an error that are kept.
+const MAX_ERROR: usize = 4000;
+
+/// The text on one line, with nothing in it that a terminal obeys or that reorders what is shown:
+/// control characters, line separators and marks of writing direction are escaped as in Rust.
+///
+/// Whatever may hold the name or the content of a file goes through here on its way to a terminal
+/// or into a text format; JSON has an escape of its own and stays exact.
+pub fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
+                safe.extend(c.escape_unicode());
+            }
+            c if c.is_control() => safe.extend(c.escape_default()),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// An error and its causes as one line of bounded length, without a prefix.
+pub fn error(error: &anyhow::Error) -> String {
+    let causes: Vec<_> =
+        error.chain().map(|cause| shorten(&cause.to_string(), MAX_CAUSE)).collect();
+    escape(&shorten(&causes.join(": "), MAX_ERROR))
+}
+
+/// Cuts out of the middle what is more than `most` characters: a message says what it is about at
+/// its beginning, and the cause at its end.
+fn shorten(text: &str, most: usize) -> String {
+    let count = text.chars().count();
+    if count <= most {
+        return text.into();
+    }
+    let head: String = text.chars().take(most / 2).collect();
+    let tail: String = text.chars().skip(count - most / 2).collect();
+    format!("{head}…{tail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_left() {
+        assert_eq!(escape("a\x1b[2J\nb\r\u{9b}31m\u{7f}"), r"a\u{1b}[2J\nb\r\u{9b}31m\u{7f}");
+        assert_eq!(escape("\u{202e}gnp.exe\u{2028}"), r"\u{202e}gnp.exe\u{2028}");
+        assert_eq!(escape("Zürich 数字 ▀ ´"), "Zürich 数字 ▀ ´");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_after_a_very_long_path() {
+        let path = "a/".repeat(50_000);
+        let fault = anyhow!("File name too long").context(format!("cannot read the image {path}"));
+        let text = error(&fault);
+        assert!(text.starts_with("cannot read the image a/a/"), "{text}");
+        assert!(text.ends_with(": File name too long"), "{text}");
+        assert!(text.chars().count() < 1100, "{}", text.chars().count());
+    }
+}
