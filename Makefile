@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 
-.PHONY: help train test check bench libtorch tensorboard interop fuzz faults load audit
+.PHONY: help train test check docs bench libtorch tensorboard interop fuzz faults load audit
 # Cargo resolves its own dependencies; two recipes at once would only wait for its lock.
 .NOTPARALLEL:
 # In the workspace whose tch fits the libtorch that was found, see scripts/libtorch.sh.
@@ -20,12 +20,17 @@ train: libtorch ## Set up, build, train on MNIST, save, evaluate
 test: libtorch ## Set up and run every test
 	$(cargo) test
 
-check: libtorch ## Formatting, lints and documentation, warnings denied; the tables of the benchmark
-	cargo fmt --check
+check: libtorch ## Formatting, lints, rustdoc, and the documentation's examples and links
+	cargo fmt --all --check
 	cargo fmt --check --manifest-path bench/peers/candle/Cargo.toml
-	$(cargo) clippy --all-targets -- -D warnings
-	export RUSTDOCFLAGS="-D warnings"; $(cargo) doc --no-deps
-	python3 bench/run.py --check
+	$(cargo) clippy --workspace --all-targets -- -D warnings
+	export RUSTDOCFLAGS="-D warnings"; $(cargo) doc --no-deps --workspace
+	$(cargo) build
+	python3 scripts/docs.py --check
+
+docs: libtorch ## Run the examples in the documentation and update what they print
+	$(cargo) build
+	python3 scripts/docs.py
 
 bench: libtorch ## Measure beside PyTorch, Keras, candle (ROUNDS=5 JOBS=a,b,c,d,f DEVICE=cpu KEEP=1)
 	python3 bench/run.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(JOBS),--jobs $(JOBS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(KEEP),--keep)

@@ -1,11 +1,10 @@
-"""Runs the program and its peers in turn, keeps what they took, and makes tables of it.
+"""Runs the program and its peers in turn, and keeps what they took.
 
 usage: run.py [--jobs a,b,c,d,f] [--rounds N] [--device cpu|cuda] [--keep]
-       run.py --tables | --check
 
-The figures go to .bench/NAME.json; with --keep to bench/results as well, and from there into the
-tables of README.md and docs/benchmarks.md, which says what is measured. --tables makes those anew;
---check fails if they are not what bench/results says.
+The figures go to .bench/NAME.json; with --keep to bench/results as well, from where tables.py makes
+the tables of README.md and docs/. Figures of a git tree with uncommitted changes are not kept.
+docs/benchmarks.md says what is measured and how.
 """
 
 import argparse
@@ -20,7 +19,8 @@ import sys
 import time
 from itertools import groupby
 from pathlib import Path
-from statistics import median
+
+from tables import BF16, CENTERED, FLOOR, KERAS, LOADER, LOOP, OURS, PYTORCH, RUST, details, value
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK, INPUTS, RESULTS = Path(".bench"), Path(".bench/inputs"), Path("bench/results")
@@ -29,10 +29,6 @@ WEIGHTS = "models/released.safetensors"
 THREADS = len(os.sched_getaffinity(0))
 EPOCHS = 5
 
-# The contenders, by the names that they have in the tables.
-OURS, BF16, FLOOR, LOOP = "mnist", "mnist, bf16", "floor", "bare tch loop"
-PYTORCH, LOADER, CENTERED = "PyTorch", "PyTorch, DataLoader", "PyTorch, MNIST's form"
-KERAS, RUST = "Keras on TensorFlow", "candle"
 MNIST = ["target/release/mnist"]
 BARE = ["target/release/examples/bare"]
 COMMANDS = {
@@ -119,19 +115,19 @@ def tasks(device, seed):
     yield from train("b", "128 hidden, Adam, batch 32", all_, **small)
 
     if device == "cpu":
-        pictures = sorted((INPUTS / "pictures").iterdir())
+        images = sorted((INPUTS / "images").iterdir())
         ours = [*MNIST, "predict", "--json", "--weights", WEIGHTS]
         pytorch = [*COMMANDS[PYTORCH], "resize", WEIGHTS]
         centered = [*COMMANDS[PYTORCH], "center", WEIGHTS]
-        yield "c", "one picture", OURS, [*ours, pictures[0]], THREADS
-        yield "c", "one picture", FLOOR, [*BARE, "tensor"], THREADS
-        yield "c", "one picture", PYTORCH, [*pytorch, pictures[0]], THREADS
-        yield "c", "one picture", CENTERED, [*centered, pictures[0]], THREADS
-        keras = [*COMMANDS[KERAS], "classify", INPUTS / "released.keras", pictures[0]]
-        yield "c", "one picture", KERAS, keras, THREADS
-        yield "c", "one picture", RUST, [*COMMANDS[RUST], "classify", WEIGHTS, pictures[0]], THREADS
+        yield "c", "one image", OURS, [*ours, images[0]], THREADS
+        yield "c", "one image", FLOOR, [*BARE, "tensor"], THREADS
+        yield "c", "one image", PYTORCH, [*pytorch, images[0]], THREADS
+        yield "c", "one image", CENTERED, [*centered, images[0]], THREADS
+        keras = [*COMMANDS[KERAS], "classify", INPUTS / "released.keras", images[0]]
+        yield "c", "one image", KERAS, keras, THREADS
+        yield "c", "one image", RUST, [*COMMANDS[RUST], "classify", WEIGHTS, images[0]], THREADS
         for name, command in {OURS: ours, PYTORCH: pytorch, CENTERED: centered}.items():
-            yield "d", "10,000 pictures", name, [*command, *pictures], THREADS
+            yield "d", "10,000 images", name, [*command, *images], THREADS
         sheet = [*MNIST, "read", "--json", INPUTS / "sheet.jpg"]
         yield "d", "a sheet of 12 megapixels", OURS, sheet, THREADS
 
@@ -153,7 +149,7 @@ def tasks(device, seed):
     yield from growth("--augment", [OURS], extra=["--augment"])
 
 
-def measure(job, case, contender, command, threads, device):
+def measure(job, case, contender, command, threads, device, seed):
     """Runs one contender to its end; the system says what memory that very process took."""
     command = [str(part) for part in command]
     start = time.perf_counter()
@@ -167,7 +163,7 @@ def measure(job, case, contender, command, threads, device):
         if process.returncode != 0:
             errors.seek(0)
             sys.exit(f"error: {' '.join(command[:20])} failed:\n{errors.read()}")
-    figures = {"job": job, "case": case, "contender": contender, "wall": wall}
+    figures = {"job": job, "case": case, "contender": contender, "seed": seed, "wall": wall}
     figures["peak_kib"] = usage.ru_maxrss
     records = [json.loads(line) for line in lines if line.startswith("{")]
     if job in "abf":
@@ -199,7 +195,7 @@ def machine(device):
         "system": f"{platform.freedesktop_os_release()['PRETTY_NAME']}, Linux {platform.release()}",
         "load_at_start": os.getloadavg()[0],
         "versions": {
-            "mnist": output(["git", "describe", "--always", "--dirty", "--tags"]),
+            "mnist": version(),
             "rustc": output(["rustc", "--version"]).split()[1],
             "Python": platform.python_version(),
             **dict(re.findall(named, REQUIREMENTS.read_text(), re.M)),
@@ -208,112 +204,12 @@ def machine(device):
     }
 
 
+def version():
+    return output(["git", "describe", "--always", "--dirty", "--tags"])
+
+
 def output(command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def value(run):
-    """What counts: of epochs their median, else the time from start to end."""
-    return median(run["seconds"]) if "seconds" in run else run["wall"]
-
-
-def seconds(runs):
-    return median(map(value, runs))
-
-
-def ratio(runs, name, other):
-    """How many times as long `name` took as `other`: the median over rounds, in words."""
-    if name not in runs or other not in runs:
-        return ""
-    return f"{median(value(a) / value(b) for a, b in zip(runs[name], runs[other])):.2f}×"
-
-
-def accuracy(runs):
-    found = [run["accuracy"] for run in runs if "accuracy" in run]
-    return f"{median(found):.4f}" if found else ""
-
-
-def peak(runs):
-    return f"{median(run['peak_kib'] for run in runs) / 1024:.0f}"
-
-
-def by_case(result):
-    """Runs by job and case, then by contender, each in the order of the rounds."""
-    cases = {}
-    for run in result["runs"]:
-        runs = cases.setdefault((run["job"], run["case"]), {})
-        runs.setdefault(run["contender"], []).append(run)
-    return cases
-
-
-def describe(result):
-    machine = result["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    return (
-        f"{machine['gpu'] or machine['processor']}, {machine['threads']} threads"
-        f" ({', '.join(machine['extensions'])}), {machine['memory_gib']} GiB, {machine['system']};"
-        f" {result['date']}; {versions}; rounds: {result['rounds']}.\n\n"
-    )
-
-
-def table(head, rows):
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
-def details(result):
-    """A table for each case, and one for all of growth."""
-    cases, text, growth = by_case(result), describe(result), []
-    for (job, case), runs in cases.items():
-        if job == "f":
-            floor = f"{seconds(runs[FLOOR]):.3f}" if FLOOR in runs else ""
-            row = [case, f"{seconds(runs[OURS]):.3f}", floor, ratio(runs, OURS, FLOOR)]
-            growth.append([*row, peak(runs[OURS])])
-            continue
-        rows = []
-        for name, of in sorted(runs.items(), key=lambda item: seconds(item[1])):
-            span = f"{min(map(value, of)):.3f}–{max(map(value, of)):.3f}"
-            ratios = [ratio(runs, name, OURS), ratio(runs, name, FLOOR)]
-            rows.append([name, f"{seconds(of):.3f}", span, *ratios, accuracy(of), peak(of)])
-        unit = "s/epoch" if job in "ab" else "s"
-        head = ["", unit, "least–most", "÷ mnist", "÷ floor", "accuracy", "peak MiB"]
-        text += f"({job}) {case}\n\n{table(head, rows)}\n"
-    if growth:
-        head = ["", "mnist s/epoch", "floor s/epoch", "mnist ÷ floor", "mnist peak MiB"]
-        text += f"(f) growth\n\n{table(head, growth)}\n"
-    return text
-
-
-def summary(result):
-    """A row for each contender, with the ratio to ours in each case."""
-    cases = by_case(result)
-    cases = {key: cases[key] for key in cases if key[0] in "abc" or key[1] == "10,000 pictures"}
-    rows = []
-    for name in dict.fromkeys(name for runs in cases.values() for name in runs):
-        row = [name]
-        for runs in cases.values():
-            cell = f"{seconds(runs[name]):.2f} s, {ratio(runs, name, OURS)}" if name in runs else ""
-            row.append(cell)
-        first = next(iter(cases.values())).get(name)
-        rows.append([*row, *([accuracy(first), peak(first)] if first else ["", ""])])
-    head = ["", *(f"({job}) {case}" for job, case in cases), "accuracy (a)", "peak MiB (a)"]
-    return f"{table(head, rows)}\n{describe(result)}"
-
-
-def tables(check):
-    """Puts the tables between their markers, or fails if others are there."""
-    kept = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
-    for path, make in [(Path("README.md"), summary), (Path("docs/benchmarks.md"), details)]:
-        text = path.read_text()
-        made = "<!-- bench -->\n\n" + "".join(map(make, kept)) + "<!-- /bench -->"
-        if check and made not in text:
-            sys.exit(
-                f"error: the tables in {path} are not those of bench/results; "
-                "run: python3 bench/run.py --tables"
-            )
-        if not check:
-            new = re.sub("<!-- bench -->.*<!-- /bench -->", lambda _: made, text, flags=re.S)
-            path.write_text(new)
 
 
 def main():
@@ -322,12 +218,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="turns that each gets [5]")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--keep", action="store_true", help="keep the figures in bench/results")
-    parser.add_argument("--tables", action="store_true", help="only make the tables anew")
-    parser.add_argument("--check", action="store_true", help="only check the tables")
     args = parser.parse_args()
     os.chdir(ROOT)
-    if args.tables or args.check:
-        return tables(args.check)
+    if args.keep and version().endswith("-dirty"):
+        sys.exit(
+            "error: --keep: the git tree has uncommitted changes; commit them first, so that the"
+            " figures name the code that they are of"
+        )
 
     WORK.mkdir(exist_ok=True)
     install()
@@ -343,7 +240,7 @@ def main():
             group = list(group)
             turn = seed % len(group)  # so that none is always first, or after the same one
             for task in group[turn:] + group[:turn]:
-                run = measure(*task, args.device)
+                run = measure(*task, args.device, seed)
                 result["runs"].append(run)
                 print(f"{seed}: ({job}) {case}: {task[2]}: {value(run):.3f} s", file=sys.stderr)
         result["rounds"] += 1
@@ -353,7 +250,7 @@ def main():
     if args.keep:
         RESULTS.mkdir(exist_ok=True)
         shutil.copy(file, RESULTS)
-        tables(check=False)
+        print("Kept in bench/results; `make docs` puts them into the tables", file=sys.stderr)
 
 
 main()

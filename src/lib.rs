@@ -57,7 +57,8 @@
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
-struct Readme;
+#[doc = include_str!("../docs/install.md")]
+struct Documentation;
 
 pub mod commands;
 pub mod dataset;

@@ -15,12 +15,12 @@ import idx
 
 folder = Path(sys.argv[1])
 
-# The test set as pictures: black on white, 64×64; the digit is in the file's name.
-(folder / "pictures").mkdir()
-_, _, images, labels = idx.load("data")
-for number, (image, label) in enumerate(zip(images, labels)):
-    picture = ImageOps.invert(Image.fromarray(image.reshape(28, 28))).resize((64, 64))
-    picture.save(folder / f"pictures/{number:05}-{label}.png")
+# The test set as images: black on white, 64×64; the digit is in the file's name.
+(folder / "images").mkdir()
+_, _, digits, labels = idx.load("data")
+for number, (digit, label) in enumerate(zip(digits, labels)):
+    image = ImageOps.invert(Image.fromarray(digit.reshape(28, 28))).resize((64, 64))
+    image.save(folder / f"images/{number:05}-{label}.png")
 
 # A photographed sheet of 12 megapixels.
 Image.open("tests/sheets/light_0.jpg").resize((4000, 3000)).save(folder / "sheet.jpg")

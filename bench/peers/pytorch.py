@@ -1,7 +1,7 @@
 """Training and classifying in PyTorch, with the options of `mnist train`.
 
 usage: pytorch.py loader|memory [OPTIONS]              train by way of a DataLoader, or from memory
-       pytorch.py resize|center WEIGHTS PICTURE...     classify pictures that are resized only, or
+       pytorch.py resize|center WEIGHTS IMAGE...       classify images that are resized only, or
                                                        brought into MNIST's form
 """
 
@@ -14,7 +14,7 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-BATCH = 1000  # pictures that are classified at a time
+BATCH = 1000  # images that are classified at a time
 
 
 def network(hidden):
@@ -80,9 +80,9 @@ def classify(way, weights, paths):
         mass = np.asarray(digit, float)
         x = mass.sum(0) @ np.arange(mass.shape[1]) / mass.sum()
         y = mass.sum(1) @ np.arange(mass.shape[0]) / mass.sum()
-        picture = Image.new("L", (28, 28))
-        picture.paste(digit, (round(14 - x), round(14 - y)))
-        return picture
+        image = Image.new("L", (28, 28))
+        image.paste(digit, (round(14 - x), round(14 - y)))
+        return image
 
     form = {"resize": resize, "center": center}[way]
     state = load_file(weights)
@@ -90,8 +90,8 @@ def classify(way, weights, paths):
     model.load_state_dict(state)
     for start in range(0, len(paths), BATCH):
         batch = paths[start : start + BATCH]
-        pictures = [form(ImageOps.invert(Image.open(path).convert("L"))) for path in batch]
-        images = torch.from_numpy(np.stack(pictures)).view(-1, 784).float() / 255
+        images = [form(ImageOps.invert(Image.open(path).convert("L"))) for path in batch]
+        images = torch.from_numpy(np.stack(images)).view(-1, 784).float() / 255
         with torch.no_grad():
             probabilities = model(images).softmax(1)
         for path, label in zip(batch, probabilities.argmax(1).tolist()):
