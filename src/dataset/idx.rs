@@ -40,7 +40,7 @@ pub struct Idx {
 /// Reads and checks the file `path`: magic number, dimensions, exact length, and the labels' range;
 /// and if there is an `expected` one, the number of samples.
 pub fn read(path: &Path, content: Content, expected: Option<usize>) -> Result<Idx> {
-    input::open(path, MAX_BYTES)
+    input::open_regular(path, MAX_BYTES)
         .and_then(|file| parse(file, content, expected))
         .with_context(|| format!("cannot read {} as MNIST {content}", path.display()))
 }

@@ -35,7 +35,7 @@ impl Journal {
                 !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
                 "another program is writing to it; wait for its end, or name another folder"
             );
-            let text = input::read(path, MAX_BYTES)?;
+            let text = input::read_regular(path, MAX_BYTES)?;
             let (runs, length) = parse(&text)?;
             #[cfg(unix)]
             File::open(path.parent().unwrap_or(path))?.sync_all()?; // its name, should it be new

@@ -1,58 +1,184 @@
 //! Files from elsewhere, opened and read so that none can be without an end, keep the program waiting,
 //! or bring it down.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read, Seek};
+use std::fs::{self, File, FileType};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use anyhow::{Error, Result, anyhow, ensure};
+use anyhow::{Error, Result, anyhow, bail, ensure};
+
+/// How long a pipe may be silent. Programs that compute what they write answer sooner; a pipe that
+/// is forgotten never does.
+const MAX_SILENCE: Duration = Duration::from_secs(10);
+/// How long all of a pipe may take.
+const MAX_WAIT: Duration = Duration::from_secs(300);
+/// How often a silent pipe is asked again.
+const POLL: Duration = Duration::from_millis(5);
+/// Bytes of a pipe that are kept in memory; more go to a temporary file.
+const MAX_IN_MEMORY: usize = 4_000_000;
 
 /// What can be read from any place.
 pub trait Source: BufRead + Seek {}
 
 impl<T: BufRead + Seek> Source for T {}
 
-/// Opens the file `path`, of at most `most` bytes. What is no plain file, as `/dev/stdin` or a
-/// shell's `<(…)`, is read into memory; a named pipe that nobody writes to counts as empty.
+/// Opens the file `path`, of at most `most` bytes: a regular file, or a pipe as `/dev/stdin` or a
+/// shell's `<(…)`, which is read here to its end. A named pipe that nobody writes to is empty.
+///
+/// # Errors
+///
+/// If it is a folder, a device or too large, or a pipe that is silent for ten seconds.
 pub fn open(path: &Path, most: u64) -> Result<Box<dyn Source>> {
-    let mut options = File::options();
-    options.read(true);
-    #[cfg(unix)] // or a named pipe would wait for someone who writes to it
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
-    let file = options.open(path)?;
-    let metadata = file.metadata()?;
-    ensure!(!metadata.is_dir(), "it is a folder; name a file");
-    let too_large = || format!("it has more than the {} MB supported", most / 1_000_000);
-    if metadata.is_file() {
-        ensure!(metadata.len() <= most, too_large());
-        return Ok(Box::new(BufReader::new(file)));
-    }
-    let mut bytes = Vec::new();
-    Waiting(file).take(most + 1).read_to_end(&mut bytes)?;
-    ensure!(bytes.len() as u64 <= most, too_large());
-    Ok(Box::new(Cursor::new(bytes)))
+    open_within(path, most, MAX_SILENCE)
 }
 
-/// Reads the file `path`, of at most `most` bytes.
+fn open_within(path: &Path, most: u64, silence: Duration) -> Result<Box<dyn Source>> {
+    let file = open_unless(path, |kind| !kind.is_file() && !is_pipe(kind), "a device")?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        return Ok(Box::new(BufReader::new(Bounded::new(file, metadata.len(), most)?)));
+    }
+    let mut copy = tempfile::spooled_tempfile(MAX_IN_MEMORY);
+    let now = Instant::now();
+    let pipe = Waiting { pipe: file, silence, heard: now, until: now + MAX_WAIT };
+    let length = io::copy(&mut pipe.take(most + 1), &mut copy)?;
+    ensure!(length <= most, too_large(most));
+    copy.rewind()?;
+    Ok(Box::new(BufReader::new(copy)))
+}
+
+/// Opens the file `path`, of at most `most` bytes, which is to be a regular one. What it leads to
+/// otherwise is not opened: that alone may have effects.
+///
+/// # Errors
+///
+/// If it is no regular file, or too large.
+pub fn open_regular(path: &Path, most: u64) -> Result<Box<dyn Source>> {
+    let file = open_unless(path, |kind| !kind.is_file(), "no regular file")?;
+    let length = file.metadata()?.len();
+    Ok(Box::new(BufReader::new(Bounded::new(file, length, most)?)))
+}
+
+/// Reads the file `path` as [`open`] opens it.
+///
+/// # Errors
+///
+/// Those of [`open`], and of reading.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path, most)?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Waits for what is still to come through a pipe.
-struct Waiting(File);
+/// Reads the file `path` as [`open_regular`] opens it.
+///
+/// # Errors
+///
+/// Those of [`open_regular`], and of reading.
+pub fn read_regular(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path, most)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Opens `path` unless what it leads to is of a kind that is not wanted.
+fn open_unless(path: &Path, unwanted: impl Fn(FileType) -> bool, what: &str) -> Result<File> {
+    let check = |kind: FileType| {
+        if kind.is_dir() {
+            bail!("it is a folder; name a file");
+        }
+        ensure!(!unwanted(kind), "it is {what}; name a file");
+        Ok(())
+    };
+    check(fs::metadata(path)?.file_type())?;
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)] // or a named pipe would wait for someone who writes to it
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        libc::O_NONBLOCK | libc::O_NOCTTY,
+    );
+    let file = options.open(path)?;
+    check(file.metadata()?.file_type())?; // another may have been put there in between
+    Ok(file)
+}
+
+#[cfg(unix)]
+fn is_pipe(kind: FileType) -> bool {
+    std::os::unix::fs::FileTypeExt::is_fifo(&kind)
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: FileType) -> bool {
+    false
+}
+
+fn too_large(most: u64) -> String {
+    format!("it has more than the {} MB supported", most / 1_000_000)
+}
+
+/// A file as long as it was when it was opened: some grow, and some of the system's have no end.
+struct Bounded {
+    file: File,
+    at: u64,
+    length: u64,
+}
+
+impl Bounded {
+    fn new(file: File, length: u64, most: u64) -> Result<Self> {
+        ensure!(length <= most, too_large(most));
+        Ok(Self { file, at: 0, length })
+    }
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = (&mut self.file).take(self.length.saturating_sub(self.at)).read(buffer)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for Bounded {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let to = match to {
+            SeekFrom::End(offset) => self.length.checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.at.checked_add_signed(offset),
+            SeekFrom::Start(at) => Some(at),
+        };
+        let to = to.ok_or(io::Error::from(ErrorKind::InvalidInput))?;
+        self.at = self.file.seek(SeekFrom::Start(to))?;
+        Ok(self.at)
+    }
+}
+
+/// Waits for what is still to come through a pipe, but not for ever.
+struct Waiting {
+    pipe: File,
+    silence: Duration,
+    heard: Instant,
+    until: Instant,
+}
 
 impl Read for Waiting {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            match self.0.read(buffer) {
+            match self.pipe.read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    std::thread::sleep(Duration::from_millis(5));
+                    let now = Instant::now();
+                    if now > self.until || now - self.heard > self.silence {
+                        let text = "it is a pipe to which nothing more is written";
+                        return Err(io::Error::new(ErrorKind::TimedOut, text));
+                    }
+                    sleep(POLL);
                 }
-                read => return read,
+                read => {
+                    self.heard = Instant::now();
+                    return read;
+                }
             }
         }
     }
@@ -95,5 +221,74 @@ fn in_one_line(error: &Error) -> Error {
     match text.char_indices().nth(600) {
         Some((end, _)) => anyhow!("{}…", &text[..end]),
         None => anyhow!(text),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::symlink;
+    use std::process::Command;
+
+    use super::*;
+
+    fn error<T>(result: Result<T>) -> String {
+        format!("{:#}", result.err().unwrap())
+    }
+
+    #[test]
+    fn a_file_ends_where_it_ended_when_it_was_opened() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        assert_eq!(error(open(file.path(), 9)), "it has more than the 0 MB supported");
+        let mut opened = open(file.path(), 10).unwrap();
+        file.write_all(b"more").unwrap();
+        assert_eq!(opened.seek(SeekFrom::End(-3)).unwrap(), 7);
+        let mut rest = String::new();
+        opened.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "789");
+        opened.seek(SeekFrom::Start(12)).unwrap();
+        assert_eq!(opened.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn links_to_what_is_no_regular_file_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        symlink("/dev/zero", at("device")).unwrap();
+        assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+        symlink("pipe", at("to_pipe")).unwrap();
+        fs::write(at("file"), "content").unwrap();
+        symlink("file", at("to_file")).unwrap();
+        for name in ["device", "pipe", "to_pipe"] {
+            assert_eq!(error(read_regular(&at(name), 9)), "it is no regular file; name a file");
+        }
+        assert_eq!(read_regular(&at("to_file"), 9).unwrap(), b"content");
+        assert_eq!(error(read(&at("device"), 9)), "it is a device; name a file");
+        assert_eq!(read(&at("pipe"), 9).unwrap(), b"", "nobody writes to it");
+        assert_eq!(error(read(folder.path(), 9)), "it is a folder; name a file");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_of_the_system_without_an_end_has_none_to_read() {
+        let folder = tempfile::tempdir().unwrap();
+        symlink("/proc/self/pagemap", folder.path().join("a.json")).unwrap();
+        assert_eq!(read_regular(&folder.path().join("a.json"), 1000).unwrap(), b"");
+    }
+
+    #[cfg(target_os = "linux")] // elsewhere a pipe cannot be opened to read and write
+    #[test]
+    fn a_silent_pipe_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let mut writer = File::options().read(true).write(true).open(&path).unwrap();
+        writer.write_all(b"some").unwrap();
+        let silence = Duration::from_millis(20);
+        let given_up = error(open_within(&path, 9, silence));
+        assert!(given_up.contains("it is a pipe to which nothing more is written"), "{given_up}");
+        writer.write_all(b"far too much").unwrap();
+        assert!(error(open_within(&path, 9, silence)).contains("it has more than"));
     }
 }

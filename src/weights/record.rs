@@ -40,7 +40,7 @@ pub fn name_of(path: &Path) -> Option<Cow<'_, str>> {
 
 /// What the record beside the weights at `path` says of them. Any other file may lie there.
 fn recorded(path: &Path) -> Option<Weights> {
-    let text = input::read(&path_of(path), MAX_BYTES).ok()?;
+    let text = input::read_regular(&path_of(path), MAX_BYTES).ok()?;
     let Record { weights } = serde_json::from_slice(&text).ok()?;
     (name_of(path)? == weights.file).then_some(weights)
 }

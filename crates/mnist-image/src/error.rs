@@ -12,6 +12,9 @@ pub enum Error {
     /// Its content is that of no known image format.
     #[error("it is no PNG, JPEG, BMP, GIF, WebP, TIFF or PNM image")]
     UnknownFormat,
+    /// It is of a format, or a kind of its format, that is not read.
+    #[error("{0} is not supported: convert it to PNG or JPEG")]
+    NotSupported(String),
     /// It is the end that is missing.
     #[error("it ends early; get the whole of it again")]
     EndsEarly,

@@ -5,13 +5,12 @@
 use std::io::{BufRead, ErrorKind, Seek, SeekFrom};
 
 use image::metadata::Orientation;
-use image::{DynamicImage, GrayImage, RgbImage};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::{Budget, COPIES, Decoded, check_size};
+use super::{Budget, COPIES, Decoded, Samples, assemble, check_size, ifd};
 use crate::{Error, Result};
 
 /// Decodes a JPEG of so many bytes. One that is not all there is refused.
@@ -55,25 +54,18 @@ pub(super) fn decode(
     };
     decoder.set_options(options(true).jpeg_set_out_colorspace(color));
     let pixels = decoder.decode().map_err(damaged)?;
-    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
-    let image = match color {
-        ColorSpace::Luma => {
-            GrayImage::from_raw(frame.width, frame.height, pixels).map(DynamicImage::from)
-        }
-        _ => RgbImage::from_raw(frame.width, frame.height, pixels).map(DynamicImage::from),
-    };
-    let image = image.ok_or_else(|| Error::of_decoder("it has not as many pixels as it says"))?;
-    Ok((
-        Decoded { image, _reservation: reservation },
-        orientation.unwrap_or(Orientation::NoTransforms),
-    ))
+    let orientation =
+        decoder.exif().map_or(Orientation::NoTransforms, |exif| ifd::orientation(exif));
+    let channels = if color == ColorSpace::Luma { 1 } else { 3 };
+    let image = assemble(frame.width, frame.height, channels, Samples::Eight(pixels))?;
+    Ok((Decoded { image, _reservation: reservation }, orientation))
 }
 
 /// What a JPEG says of its pixels.
 #[derive(Debug, PartialEq)]
-struct Frame {
-    width: u32,
-    height: u32,
+pub(super) struct Frame {
+    pub width: u32,
+    pub height: u32,
     components: u8,
     progressive: bool,
 }
@@ -86,10 +78,10 @@ impl Frame {
     }
 }
 
-/// The frame header, looked for without taking memory.
-fn frame(reader: &mut (impl BufRead + Seek)) -> Result<Frame> {
+/// The only frame header, looked for without taking memory.
+pub(super) fn frame(reader: &mut (impl BufRead + Seek)) -> Result<Frame> {
     reader.seek(SeekFrom::Start(2))?;
-    let mut before = 0;
+    let (mut before, mut found) = (0, None);
     loop {
         let mut byte = [0];
         reader.read_exact(&mut byte)?;
@@ -100,22 +92,25 @@ fn frame(reader: &mut (impl BufRead + Seek)) -> Result<Frame> {
         before = 0;
         let mut length = [0; 2];
         reader.read_exact(&mut length)?;
+        let mut rest = i64::from(u16::from_be_bytes(length)) - 2;
         match marker[1] {
             0xc0..=0xc2 => {
-                let mut frame = [0; 6];
-                reader.read_exact(&mut frame)?;
-                let [_, h1, h0, w1, w0, components] = frame;
-                return Ok(Frame {
-                    width: u16::from_be_bytes([w1, w0]).into(),
-                    height: u16::from_be_bytes([h1, h0]).into(),
-                    components,
-                    progressive: marker[1] == 0xc2,
-                });
+                let mut header = [0; 6];
+                reader.read_exact(&mut header)?;
+                rest -= header.len() as i64;
+                let [_, h1, h0, w1, w0, components] = header;
+                let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
+                let (width, height) = (width.into(), height.into());
+                let progressive = marker[1] == 0xc2;
+                if found.replace(Frame { width, height, components, progressive }).is_some() {
+                    return Err(Error::of_decoder("it has several frames"));
+                }
             }
-            0xda => return Err(Error::of_decoder("its first scan comes before its size")),
+            0xda => return found.ok_or_else(|| Error::of_decoder("its kind of frame is unknown")),
             0xd9 => return Err(Error::EndsEarly),
-            _ => reader.seek_relative(i64::from(u16::from_be_bytes(length)) - 2)?,
+            _ => {}
         }
+        reader.seek_relative(rest.max(0))?;
     }
 }
 
@@ -177,4 +172,92 @@ fn end_of_last_scan(bytes: &[u8]) -> Option<(usize, Option<&'static [u8]>)> {
         }
     };
     components.iter().all(|id| whole[usize::from(*id)] == u64::MAX).then_some((end, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Cursor;
+    use std::path::Path;
+
+    use image::{GrayImage, ImageFormat, Luma};
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<image::DynamicImage> {
+        super::super::from_reader(Cursor::new(bytes), &Budget::default())
+            .map(|decoded| decoded.image)
+    }
+
+    fn error(bytes: &[u8]) -> String {
+        read(bytes).unwrap_err().to_string()
+    }
+
+    fn valid() -> Vec<u8> {
+        let ramp = GrayImage::from_fn(200, 300, |x, y| Luma([(x * y % 251) as u8]));
+        let mut bytes = Cursor::new(Vec::new());
+        ramp.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
+        bytes.into_inner()
+    }
+
+    fn seed(name: &str) -> Vec<u8> {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/image");
+        fs::read(seeds.join(name).with_extension("jpeg")).unwrap()
+    }
+
+    #[test]
+    fn one_that_is_cut_off_is_refused() {
+        let bytes = valid();
+        for share in [0, 1, 30, 60, 90, 99] {
+            let cut = &bytes[..bytes.len() * share / 100 + 4];
+            assert!(error(cut).contains("it ends early"), "{share}%");
+            // The same, closed by a program that makes the best of it.
+            let closed = [cut, b"\xff\xd9"].concat();
+            assert!(share == 99 || read(&closed).is_err(), "{share}%");
+        }
+        assert!(error(&bytes[..bytes.len() - 2]).contains("it ends early"));
+    }
+
+    #[test]
+    fn what_surrounds_the_pixels_may_be_odd() {
+        let bytes = valid();
+        let image = read(&bytes).unwrap();
+        // Cameras put more images after the first.
+        assert_eq!(read(&[&bytes[..], &bytes[..500]].concat()).unwrap(), image);
+        let commented = [&bytes[..bytes.len() - 2], b"\xff\xfe\0\x08hello!\xff\xd9"].concat();
+        assert_eq!(read(&commented).unwrap(), image);
+    }
+
+    #[test]
+    fn separate_scans_are_refused_where_the_decoder_mixes_up_colours() {
+        assert!(error(&seed("apart")).contains("it keeps its colours in separate scans"));
+    }
+
+    #[test]
+    fn progressive_ones_and_those_with_restarts_are_read_whole_or_refused() {
+        for name in
+            ["l_prog", "rgb_prog", "cmyk_prog", "rgb_prog_rst", "l_rst", "rgb_rst", "rgb_444"]
+        {
+            let bytes = seed(name);
+            assert!(read(&bytes).is_ok(), "{name}");
+            for missing in (24..300).step_by(9) {
+                let closed = [&bytes[..bytes.len() - missing], b"\xff\xd9"].concat();
+                assert!(read(&closed).is_err(), "{name} without its last {missing} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn the_frame_is_found_behind_other_segments() {
+        let frame_of = |bytes: &[u8]| frame(&mut Cursor::new(bytes));
+        let found = frame_of(&valid()).unwrap();
+        let expected = Frame { width: 200, height: 300, components: 1, progressive: false };
+        assert_eq!(found, expected);
+        assert!(frame_of(&seed("rgb_prog")).unwrap().progressive);
+        let header = b"\xff\xc0\0\x0b\x08\0\x01\0\x01\x01\x01\x11\0";
+        let twice = [&b"\xff\xd8"[..], header, header, b"\xff\xda\0\x02"].concat();
+        assert!(matches!(frame_of(&twice), Err(Error::Damaged(_))));
+        assert!(matches!(frame_of(b"\xff\xd8\xff\xda\0\x02"), Err(Error::Damaged(_))));
+        assert!(matches!(frame_of(b"\xff\xd8\xff\xd9\0\x02"), Err(Error::EndsEarly)));
+    }
 }
