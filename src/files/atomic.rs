@@ -1,31 +1,39 @@
 //! Files that are either the old one or the new one, whole, whatever happens while writing.
 
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use tempfile::NamedTempFile;
 
 /// What the names of temporary files begin with.
 const PREFIX: &str = ".tch-mnist-writing-";
 const MINUTE: Duration = Duration::from_secs(60);
+/// Bytes of the longest extension that temporary files get, too; all formats have shorter ones.
+const MAX_EXTENSION: usize = 16;
 
 /// Creates the folder that `path` is to lie in, and makes sure that a file can be written there.
 ///
 /// Meant to be called before work that takes long, so that it is not lost at the end.
+///
+/// # Errors
+///
+/// If the folder cannot be written to, the name is too long, or `path` is a folder, a device,
+/// read-only, or a link to a file that does not exist.
 pub fn prepare(path: &Path) -> Result<()> {
-    if path.exists() && !path.is_file() {
-        let what = if path.is_dir() { "a folder" } else { "no plain file" };
-        bail!("cannot write {}: it is {what}; name another file", path.display());
-    }
-    let folder = folder_of(path)?;
-    tempfile::tempfile_in(folder)
-        .with_context(|| format!("cannot write into the folder {}", folder.display()))?;
+    let target = target(path)?;
+    temporary(&target, folder_of(&target)?)?;
     Ok(())
 }
 
-/// The same for what is made from the file `input`, which it must not replace.
+/// Does as [`prepare`] for what is made from the file `input`, which it must not replace.
+///
+/// # Errors
+///
+/// Those of [`prepare`], and if both are the same file.
 pub fn prepare_from(path: &Path, input: &Path) -> Result<()> {
     if fs::canonicalize(path)
         .is_ok_and(|path| fs::canonicalize(input).is_ok_and(|input| path == input))
@@ -37,23 +45,23 @@ pub fn prepare_from(path: &Path, input: &Path) -> Result<()> {
 
 /// Writes `path` by way of `write`, which is given the path of a temporary file in the same
 /// folder, with the same extension. It is synced and renamed; on an error it is removed.
+///
+/// A link stays a link: what it leads to is replaced. A file that is replaced keeps its permissions.
+///
+/// # Errors
+///
+/// Those of [`prepare`], of `write`, and of the file system.
 pub fn write(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    // A link stays a link: what it leads to is replaced.
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    let path = &target(path)?;
     let folder = folder_of(path)?;
     remove_abandoned(folder, PREFIX);
-    let suffix = path.extension().map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX).suffix(&suffix);
-    // As for any new file: what the user's umask allows, not only the owner.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let temporary = builder
-        .tempfile_in(folder)
-        .with_context(|| format!("cannot write into the folder {}", folder.display()))?;
+    let temporary = temporary(path, folder)?;
     let _ = temporary.as_file().lock(); // says that this process is alive
     let finish = || -> Result<()> {
         write(temporary.path())?;
+        if let Ok(old) = fs::metadata(path) {
+            temporary.as_file().set_permissions(old.permissions())?;
+        }
         temporary.as_file().sync_all()?;
         temporary.persist(path).map_err(|error| error.error)?;
         // The rename itself is on disk only when the folder is.
@@ -62,6 +70,55 @@ pub fn write(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()>
         Ok(())
     };
     finish().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What `path` leads to, if that is a file that may be replaced, or is missing.
+fn target(path: &Path) -> Result<PathBuf> {
+    let cannot = || format!("cannot write {}", path.display());
+    let name = path.file_name().with_context(cannot)?.to_owned();
+    let is_link = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.is_symlink(),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // Of a folder that is missing, too, the name may be too long.
+            if let Err(error) = fs::symlink_metadata(std::env::temp_dir().join(&name))
+                && error.kind() != ErrorKind::NotFound
+            {
+                return Err(error).with_context(cannot);
+            }
+            return Ok(path.into());
+        }
+        Err(error) => return Err(error).with_context(cannot),
+    };
+    let metadata = match fs::metadata(path) {
+        Err(error) if is_link && error.kind() == ErrorKind::NotFound => bail!(
+            "{}: it is a link to a file that does not exist; name that file, or delete the link",
+            cannot()
+        ),
+        metadata => metadata.with_context(cannot)?,
+    };
+    if !metadata.is_file() {
+        let what = if metadata.is_dir() { "a folder" } else { "no regular file" };
+        bail!("{}: it is {what}; name another file", cannot());
+    }
+    // Root may write to what nobody is meant to.
+    if metadata.permissions().readonly() || File::options().append(true).open(path).is_err() {
+        bail!("{}: it is read-only; make it writable, or name another file", cannot());
+    }
+    fs::canonicalize(path).with_context(cannot)
+}
+
+/// A new file in `folder` that is to become `path`.
+fn temporary(path: &Path, folder: &Path) -> Result<NamedTempFile> {
+    let extension = path.extension().filter(|extension| extension.len() <= MAX_EXTENSION);
+    let suffix = extension.map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PREFIX).suffix(&suffix);
+    // As for any new file: what the user's umask allows, not only the owner.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
+        .tempfile_in(folder)
+        .with_context(|| format!("cannot write into the folder {}", folder.display()))
 }
 
 /// Does as [`write()`] with what `path` is to hold.
@@ -108,4 +165,86 @@ fn folder_of(path: &Path) -> Result<&Path> {
     fs::create_dir_all(folder)
         .with_context(|| format!("cannot create the folder {}", folder.display()))?;
     Ok(folder)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn error<T>(result: Result<T>) -> String {
+        format!("{:#}", result.err().unwrap())
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_permissions() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        fs::write(&path, "old").unwrap();
+        for mode in [0o600, 0o640, 0o755] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            write_bytes(&path, mode.to_string()).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+            assert_eq!(fs::read_to_string(&path).unwrap(), mode.to_string());
+        }
+    }
+
+    #[test]
+    fn a_read_only_file_is_refused_whoever_asks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+        for refused in [prepare(&path), write_bytes(&path, "new")] {
+            assert!(error(refused).contains("a.txt: it is read-only"));
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    }
+
+    #[test]
+    fn a_link_stays_and_one_to_nothing_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("a.txt"), "old").unwrap();
+        symlink("a.txt", at("link")).unwrap();
+        write_bytes(&at("link"), "new").unwrap();
+        assert!(at("link").is_symlink());
+        assert_eq!(fs::read_to_string(at("a.txt")).unwrap(), "new");
+        symlink("missing", at("dangling")).unwrap();
+        symlink("loop", at("loop")).unwrap();
+        for refused in [prepare(&at("dangling")), write_bytes(&at("dangling"), "new")] {
+            assert!(
+                error(refused).contains("dangling: it is a link to a file that does not exist")
+            );
+        }
+        assert!(prepare(&at("loop")).is_err());
+        assert!(at("dangling").is_symlink() && !at("missing").exists());
+    }
+
+    #[test]
+    fn names_that_are_too_long_are_noticed_before_the_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["a".repeat(256), format!("new/{}", "a".repeat(256)), "a/".repeat(3000) + "a"] {
+            assert!(error(prepare(&at(&name))).contains("name too long"), "{name}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+        // What is just short enough can be written, though its temporary name would not be.
+        for name in ["a".repeat(255), format!("a.{}", "b".repeat(253))] {
+            prepare(&at(&name)).unwrap();
+            write_bytes(&at(&name), "new").unwrap();
+        }
+    }
+
+    #[test]
+    fn folders_are_made_and_what_is_no_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        prepare(&at("new/folder/a.txt")).unwrap();
+        assert_eq!(fs::read_dir(at("new/folder")).unwrap().count(), 0);
+        assert!(error(prepare(&at("new"))).contains("it is a folder"));
+        symlink("/dev/null", at("device")).unwrap();
+        assert!(error(write_bytes(&at("device"), "new")).contains("it is no regular file"));
+    }
 }

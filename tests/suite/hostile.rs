@@ -79,26 +79,26 @@ fn mutated_idx_is_read_whole_or_refused() {
 }
 
 #[test]
-fn mutated_pictures_are_read_or_refused() {
+fn mutated_images_are_read_or_refused() {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
-    let picture = DynamicImage::from(one(24, 36));
+    let image = DynamicImage::from(one(24, 36));
     let mut refused = 0;
-    for (format, picture) in [
-        (ImageFormat::Png, picture.clone()),
-        (ImageFormat::Jpeg, picture.clone()),
-        (ImageFormat::Bmp, picture.clone()),
-        (ImageFormat::Gif, picture.to_rgba8().into()),
-        (ImageFormat::WebP, picture.to_rgba8().into()),
-        (ImageFormat::Tiff, picture.clone()),
-        (ImageFormat::Pnm, picture.clone()),
+    for (format, image) in [
+        (ImageFormat::Png, image.clone()),
+        (ImageFormat::Jpeg, image.clone()),
+        (ImageFormat::Bmp, image.clone()),
+        (ImageFormat::Gif, image.to_rgba8().into()),
+        (ImageFormat::WebP, image.to_rgba8().into()),
+        (ImageFormat::Tiff, image.clone()),
+        (ImageFormat::Pnm, image.clone()),
     ] {
         let mut valid = Cursor::new(Vec::new());
-        picture.write_to(&mut valid, format).unwrap();
+        image.write_to(&mut valid, format).unwrap();
         for _ in 0..150 {
             let mutated = mutated(valid.get_ref(), &mut rng);
             match from_reader(Cursor::new(mutated)) {
-                Ok(picture) if picture.width() * picture.height() < 100_000 => {
-                    let grey = grey(&picture);
+                Ok(image) if image.width() * image.height() < 100_000 => {
+                    let grey = grey(&image);
                     let _ = normalise(&grey);
                     sheet::find(&grey);
                 }
@@ -395,10 +395,10 @@ fn pipes_are_read_but_not_waited_for() {
     place.data_set("whole", 20, 10);
     let train = ["train", "--data", "whole", "--init", "/dev/stdin", "--output", "pipe.ot"];
     let (code, _, err) = place.run(&train);
-    assert!(code == 1 && err.contains("--init /dev/stdin is no plain file"), "{err}");
+    assert!(code == 1 && err.contains("--init /dev/stdin is no regular file"), "{err}");
     assert!(Command::new("mkfifo").arg(place.path("pipe.ot")).status().unwrap().success());
     let (code, _, err) = place.run(&["train", "--data", "whole", "--output", "pipe.ot"]);
-    assert!(code == 1 && err.contains("cannot write pipe.ot: it is no plain file"), "{err}");
+    assert!(code == 1 && err.contains("cannot write pipe.ot: it is no regular file"), "{err}");
 }
 
 #[test]
@@ -471,9 +471,9 @@ fn the_seeds_of_the_fuzz_targets_are_taken_without_a_panic() {
         count += 1;
     }
     for path in files("image") {
-        if let Ok(picture) = from_reader(Cursor::new(fs::read(&path).unwrap())) {
-            let _ = normalise(&grey(&picture));
-            sheet::find(&grey(&picture));
+        if let Ok(image) = from_reader(Cursor::new(fs::read(&path).unwrap())) {
+            let _ = normalise(&grey(&image));
+            sheet::find(&grey(&image));
             count += 1;
         }
     }

@@ -190,7 +190,7 @@ fn nothing_written_is_an_error() {
 #[test]
 fn every_format_is_told_by_its_content() {
     let place = Place::new();
-    let picture = DynamicImage::from(one(60, 90));
+    let image = DynamicImage::from(one(60, 90));
     for (format, name) in [
         (ImageFormat::Png, "png"),
         (ImageFormat::Jpeg, "jpeg"),
@@ -203,21 +203,21 @@ fn every_format_is_told_by_its_content() {
         let path = place.path(name).with_extension("png"); // a wrong extension for most
         match format {
             ImageFormat::Gif | ImageFormat::WebP => {
-                picture.to_rgba8().save_with_format(&path, format)
+                image.to_rgba8().save_with_format(&path, format)
             }
-            _ => picture.save_with_format(&path, format),
+            _ => image.save_with_format(&path, format),
         }
         .unwrap();
         assert_one(&path);
     }
-    for (name, picture) in [
-        ("luma16", DynamicImage::from(picture.to_luma16())),
-        ("luma_alpha", picture.to_luma_alpha8().into()),
-        ("rgb16", picture.to_rgb16().into()),
-        ("rgba16", picture.to_rgba16().into()),
+    for (name, image) in [
+        ("luma16", DynamicImage::from(image.to_luma16())),
+        ("luma_alpha", image.to_luma_alpha8().into()),
+        ("rgb16", image.to_rgb16().into()),
+        ("rgba16", image.to_rgba16().into()),
     ] {
         let path = place.path(name).with_extension("png");
-        picture.save(&path).unwrap();
+        image.save(&path).unwrap();
         assert_one(&path);
     }
 }
@@ -238,11 +238,11 @@ fn transparent_parts_are_white_paper() {
     let place = Place::new();
     let ink = one(60, 90);
     // Transparent black paper: without the alpha all of it would be black.
-    let picture = RgbaImage::from_fn(60, 90, |x, y| {
+    let image = RgbaImage::from_fn(60, 90, |x, y| {
         let written = ink.get_pixel(x, y).0[0] < 100;
         Rgba([0, 0, 0, if written { 255 } else { 0 }])
     });
-    picture.save(place.path("alpha.png")).unwrap();
+    image.save(place.path("alpha.png")).unwrap();
     assert_one(&place.path("alpha.png"));
     let budget = Budget::default();
     let decoded = tch_mnist::files::image::open(&place.path("alpha.png"), &budget).unwrap();
@@ -255,16 +255,16 @@ fn exif_orientation_is_applied() {
     let place = Place::new();
     // A 7 upside down, with the note that it is to be turned by 180°.
     let (seven, _) = known(200).into_iter().find(|(_, label)| *label == 7).unwrap();
-    let mut picture = enlarged(&seven, 112, 112);
-    imageops::invert(&mut picture);
-    imageops::rotate180_in_place(&mut picture);
+    let mut image = enlarged(&seven, 112, 112);
+    imageops::invert(&mut image);
+    imageops::rotate180_in_place(&mut image);
     let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x03\0\0\0\0\0\0\0".to_vec();
     for (note, path) in [(3, "turned.jpg"), (1, "upright.jpg")] {
         exif[18] = note;
         let mut bytes = Cursor::new(Vec::new());
         let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 95);
         encoder.set_exif_metadata(exif.clone()).unwrap();
-        encoder.write_image(&picture, 112, 112, image::ExtendedColorType::L8).unwrap();
+        encoder.write_image(&image, 112, 112, image::ExtendedColorType::L8).unwrap();
         fs::write(place.path(path), bytes.into_inner()).unwrap();
     }
     let turned = read(&place.path("turned.jpg")).unwrap();
@@ -275,7 +275,7 @@ fn exif_orientation_is_applied() {
 }
 
 #[test]
-fn a_picture_too_large_is_refused_before_it_is_decoded() {
+fn an_image_too_large_is_refused_before_it_is_decoded() {
     let place = Place::new();
     // A BMP header that claims 60,000 × 60,000 pixels, and nothing behind it.
     let mut bytes = b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
