@@ -316,7 +316,9 @@ def main():
     if not PROGRAM.exists():
         sys.exit("error: there is no target/debug/mnist; run: cargo build")
     names = tracked()
+    # The README last, since it quotes other pages.
     pages = sorted(name for name in names if name.endswith(".md"))
+    pages.sort(key=lambda name: name == "README.md")
     if args.pages:
         pages = [os.path.relpath(page, ROOT) for page in map(os.path.abspath, args.pages)]
     if args.check:
