@@ -28,9 +28,9 @@ check: libtorch ## Formatting, lints, rustdoc, and the documentation's examples 
 	$(cargo) build
 	python3 scripts/docs.py --check
 
-docs: libtorch ## Run the examples in the documentation and update what they print
+docs: libtorch ## Run the examples in the documentation and update what they print (FRESH=1: times, too)
 	$(cargo) build
-	python3 scripts/docs.py
+	python3 scripts/docs.py $(if $(FRESH),--fresh)
 
 bench: libtorch ## Measure beside PyTorch, Keras, candle (ROUNDS=5 JOBS=a,b,c,d,f DEVICE=cpu KEEP=1)
 	python3 bench/run.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(JOBS),--jobs $(JOBS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(KEEP),--keep)

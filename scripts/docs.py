@@ -1,6 +1,7 @@
 """Runs the examples in the documentation and puts what they print into it.
 
-usage: docs.py [PAGE...]          run the examples; update the pages and their images
+usage: docs.py [PAGE...]          run the examples; update what is stale in the pages, and images
+       docs.py --fresh [PAGE...]  the same, but update times as well: on a machine that is not busy
        docs.py --check [PAGE...]  change nothing; fail if an example, image, link or name is stale
 
 Needs target/debug/mnist (cargo build) and Python's standard library. The examples of a page run in
@@ -200,7 +201,7 @@ def size(image):
     return struct.unpack(">HH", image[at + 5 : at + 9])
 
 
-def examples(page, names, check):
+def examples(page, names, args):
     """Runs the examples of a page; returns what is stale, and the files under docs/ it names."""
     text, problems = (ROOT / page).read_text(), []
     if not MARKER.search(text):
@@ -217,7 +218,9 @@ def examples(page, names, check):
         except (Stale, ValueError, KeyError) as error:
             problems.append(f"{place}\n{error}")
             return marker[0]
-        if check and not alike(marker["below"], new, "~" in options):
+        if alike(marker["below"], new, "~" in options) and not args.fresh:
+            return marker[0]
+        if args.check:
             problems.append(f"{place}\nprints now:\n{new.strip()}")
         if marker["kind"] == "output" and not marker["block"]:
             new += marker["below"]  # the block is new
@@ -227,13 +230,13 @@ def examples(page, names, check):
         clone = Clone(Path(folder), names)
         new = MARKER.sub(replace, text)
         files = clone.changed()
-    if check:
-        stale = [name for name, new in files.items() if not same_image(read(ROOT / name), new)]
-        problems += [f"{name} is not what {page} makes" for name in stale]
-    else:
-        (ROOT / page).write_text(new)
-        for name, content in files.items():
+    for name, content in files.items():
+        if not args.check and (args.fresh or not same_image(read(ROOT / name), content)):
             (ROOT / name).write_bytes(content)
+        elif not same_image(read(ROOT / name), content):
+            problems.append(f"{name} is not what {page} makes")
+    if not args.check:
+        (ROOT / page).write_text(new)
     return problems, re.findall(r"docs/[\w/.-]+", text)
 
 
@@ -311,6 +314,7 @@ def ignored(path):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--check", action="store_true", help="change nothing; fail if it is stale")
+    parser.add_argument("--fresh", action="store_true", help="update times as well")
     parser.add_argument("pages", nargs="*", help="only these pages [all]")
     args = parser.parse_args()
     if not PROGRAM.exists():
@@ -327,7 +331,7 @@ def main():
 
     problems, made = [], set()
     for page in pages:
-        stale, written = examples(page, names, args.check)
+        stale, written = examples(page, names, args)
         problems += stale
         made |= set(written)
     names = set(tracked())
