@@ -222,6 +222,7 @@ fn what_cannot_be_compared_is_told() {
     for wrong in [
         &["--optimizers", "adamm"][..],
         &["--optimizers", "adam:0"],
+        &["--optimizers", "adam:3e38"],
         &["--optimizers", "adam:"],
         &["--optimizers", ""],
         &["--seeds", "0"],
@@ -234,7 +235,7 @@ fn what_cannot_be_compared_is_told() {
         (&["--optimizers", "adam,adam:1e-3"][..], "twice: adam"),
         (&["--data", "nowhere"], "nowhere"),
         (&["--output-dir", "file"], "cannot create the folder file"),
-        (&["--optimizers", "sgd:1e38", "--output-dir", "kept"], "sgd:1"),
+        (&["--optimizers", "sgd:1e30", "--output-dir", "kept"], "sgd:1"),
     ] {
         let (code, _, err) = run(&place, failing);
         assert_eq!(code, 1, "{failing:?} {err}");
