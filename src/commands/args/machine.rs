@@ -6,10 +6,13 @@ use std::thread::{self, available_parallelism};
 
 use anyhow::{Context, Error, Result, anyhow};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use tch::Device;
+use tch::{Device, Kind, Tensor};
 
 use crate::commands::console::note;
 use crate::network::device::{self, Choice, CudaNotInstalled, Reason};
+
+/// Elements that libtorch gives each thread at least (`at::internal::GRAIN_SIZE`).
+const GRAIN: usize = 32768;
 
 /// What to compute on.
 #[derive(Debug, clap::Args)]
@@ -38,7 +41,7 @@ impl MachineArgs {
                  {cores}"
             ));
         }
-        can_start(threads)?;
+        start_threads(threads)?;
         let reason = match reason {
             Reason::NoCuda(cause) => format!("no CUDA: {}", advised(cause)),
             reason => reason.to_string(),
@@ -50,6 +53,16 @@ impl MachineArgs {
 /// The cores that this process may use.
 fn cores() -> Result<usize> {
     Ok(available_parallelism().context("cannot tell the number of cores")?.get())
+}
+
+/// Starts libtorch's threads, of which this one is the first, so that it need not later, when memory
+/// may have become scarce.
+fn start_threads(count: usize) -> Result<()> {
+    can_start(count)?;
+    if count > 1 {
+        let _ = Tensor::ones([(count * GRAIN) as i64], (Kind::Uint8, Device::Cpu));
+    }
+    Ok(())
 }
 
 /// Fails if no more than `count` threads can be started, by doing so: libtorch would end the program
