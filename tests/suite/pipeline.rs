@@ -499,7 +499,8 @@ fn a_data_set_that_changes_meanwhile_is_used_as_it_was_checked() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
-                [200u8, 3].map(|label| labels.write_all_at(&[label], 100).unwrap());
+                labels.write_all_at(&[200], 100).unwrap();
+                labels.write_all_at(&[3], 100).unwrap();
             }
         });
         for _ in 0..300 {
