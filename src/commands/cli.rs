@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::commands::args::machine;
 use crate::commands::{compare, convert, doctor, evaluate, predict, read, show, summary, train};
 
 /// Trains and applies a two-layer handwritten-digit network on libtorch.
@@ -31,7 +32,7 @@ enum Command {
 impl Cli {
     /// Runs the chosen verb and returns the exit code.
     pub fn run(self) -> Result<ExitCode> {
-        match self.command {
+        machine::within_memory(|| match self.command {
             Command::Train(args) => args.run(),
             Command::Compare(args) => args.run(),
             Command::Evaluate(args) => args.run(),
@@ -41,6 +42,6 @@ impl Cli {
             Command::Summary(args) => args.run(),
             Command::Convert(args) => args.run(),
             Command::Doctor(args) => args.run(),
-        }
+        })
     }
 }

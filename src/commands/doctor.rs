@@ -60,7 +60,7 @@ impl Args {
             (
                 "data",
                 check(dataset::load(None).map(|data| {
-                    let place = dataset::cache()
+                    let place = dataset::builtin::cache()
                         .map_or("a temporary folder".into(), |dir| dir.display().to_string());
                     format!(
                         "built-in MNIST, {} + {} pictures, unpacked in {place}",

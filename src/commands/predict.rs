@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::args::machine::MachineArgs;
+use super::args::machine::{MachineArgs, start_decoders};
 use super::args::weights::WeightsArgs;
 use super::console::{print_json, warn};
 use crate::CLASSES;
@@ -70,6 +70,7 @@ impl Args {
         }
         // One thread: the cores are for decoding, and libtorch's threads would spin on them.
         let (model, _) = self.weights.start(&self.machine, Some(1))?;
+        start_decoders()?;
 
         let budget = Budget::default();
         let mut out = io::BufWriter::new(io::stdout().lock());

@@ -6,8 +6,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::console::note;
 use crate::output::text;
-use crate::training::{Event, Progress};
+use crate::training::{Epoch, Event, Progress};
+
+/// Time between two updates of the bar: reading its figures waits for the device.
+const REDRAW: Duration = Duration::from_millis(100);
+/// Columns of a terminal that a bar with all figures beside it needs.
+const WIDE: usize = 72;
 
 /// A line per epoch, and while it lasts, on a terminal, a bar.
 pub struct Display {
@@ -15,19 +21,31 @@ pub struct Display {
     to_stderr: bool,
     bar: ProgressBar,
     drawn: Instant,
+    pace: Pace,
 }
 
 impl Display {
     /// Of a training of so many epochs; lines go to standard error if told.
     pub fn new(epochs: usize, to_stderr: bool) -> Display {
-        let bar = bar("{prefix} {pos:>5}/{len} [{wide_bar}] {msg}");
-        Display { epochs, to_stderr, bar, drawn: Instant::now() }
+        let bar = bar(match columns(true).unwrap_or(WIDE) < WIDE {
+            false => "{prefix} {pos:>5}/{len} [{wide_bar}] {msg}",
+            true => "{prefix} {pos:>5}/{len} {wide_msg}",
+        });
+        Display { epochs, to_stderr, bar, drawn: Instant::now(), pace: Pace::new(Instant::now()) }
     }
 
     /// Shows what has happened.
     pub fn show(&mut self, event: Event<'_>) -> Result<()> {
         match event {
             Event::Step(progress) => {
+                if let Some(times) = self.pace.step(Instant::now()) {
+                    self.bar.suspend(|| {
+                        note(&format!(
+                            "warning: steps take {times:.0} times as long as before: are other \
+                             programs busy? End them, or train with fewer --threads than cores"
+                        ));
+                    });
+                }
                 if !self.bar.is_hidden() {
                     self.step(progress);
                 }
@@ -35,13 +53,7 @@ impl Display {
             }
             Event::Epoch(epoch) => {
                 self.clear();
-                self.line(&format!(
-                    "Epoch {}/{} - {:.2}s - {}",
-                    epoch.epoch,
-                    self.epochs,
-                    epoch.seconds,
-                    text::epoch(epoch)
-                ))
+                self.line(&epoch_line(epoch, self.epochs, columns(self.to_stderr)))
             }
         }
     }
@@ -53,8 +65,7 @@ impl Display {
             self.bar.set_message("");
             self.bar.set_prefix(format!("Epoch {}/{}", progress.epoch, self.epochs));
         }
-        // Reading the figures waits for the device, so ten times a second at most.
-        if self.drawn.elapsed() < Duration::from_millis(100) {
+        if self.drawn.elapsed() < REDRAW {
             return;
         }
         self.drawn = Instant::now();
@@ -81,6 +92,68 @@ impl Display {
     }
 }
 
+/// An epoch in Keras's words, or in fewer where a terminal of so many `columns` would wrap them.
+fn epoch_line(epoch: &Epoch, epochs: usize, columns: Option<usize>) -> String {
+    let start = format!("Epoch {}/{epochs} - {:.2}s - ", epoch.epoch, epoch.seconds);
+    let line = format!("{start}{}", text::epoch(epoch));
+    match (epoch.validation_loss, epoch.validation_accuracy, columns) {
+        (Some(loss), Some(accuracy), Some(columns)) if line.len() > columns => format!(
+            "{start}loss: {:.4}, val {loss:.4} - accuracy: {:.4}, val {accuracy:.4}",
+            epoch.loss, epoch.accuracy
+        ),
+        _ => line,
+    }
+}
+
+/// The columns of the terminal that standard error or output is; none if it is none.
+fn columns(of_stderr: bool) -> Option<usize> {
+    let size = match of_stderr {
+        true => terminal_size::terminal_size_of(io::stderr()),
+        false => terminal_size::terminal_size_of(io::stdout()),
+    };
+    size.map(|(width, _)| width.0.into())
+}
+
+/// Notices when steps become many times slower than they were.
+struct Pace {
+    since: Instant,
+    steps: u32,
+    /// Seconds per step when that was least.
+    best: f64,
+    slow_windows: u32,
+}
+
+impl Pace {
+    /// Time over which the seconds per step are averaged.
+    const WINDOW: Duration = Duration::from_secs(1);
+    /// Many times slower: sharing a core with one other program is twice.
+    const SLOW: f64 = 5.;
+    /// So many windows in turn are no accident, as a program that was stopped for a while is.
+    const IN_TURN: u32 = 3;
+
+    fn new(now: Instant) -> Pace {
+        Pace { since: now, steps: 0, best: f64::INFINITY, slow_windows: 0 }
+    }
+
+    /// Counts a step; returns how many times slower steps are when that is first noticed.
+    fn step(&mut self, now: Instant) -> Option<f64> {
+        self.steps += 1;
+        let elapsed = now - self.since;
+        if elapsed < Pace::WINDOW {
+            return None;
+        }
+        let pace = elapsed.as_secs_f64() / f64::from(self.steps);
+        (self.since, self.steps) = (now, 0);
+        self.best = self.best.min(pace);
+        let times = pace / self.best;
+        if self.slow_windows < Pace::IN_TURN {
+            self.slow_windows = if times > Pace::SLOW { self.slow_windows + 1 } else { 0 };
+            return (self.slow_windows == Pace::IN_TURN).then_some(times);
+        }
+        None
+    }
+}
+
 /// A progress bar that looks like `template`, hidden where standard error is no terminal.
 pub fn bar(template: &str) -> ProgressBar {
     let target = match io::stderr().is_terminal() {
@@ -100,4 +173,50 @@ pub fn line(to_stderr: bool, text: &str) -> Result<()> {
         false => writeln!(io::stdout(), "{text}")?,
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_an_epoch_fits_into_eighty_columns() {
+        let epoch = Epoch {
+            epoch: 10,
+            loss: 0.12345,
+            accuracy: 0.98765,
+            validation_loss: Some(0.23456),
+            validation_accuracy: Some(0.97654),
+            seconds: 12.345,
+        };
+        let short = epoch_line(&epoch, 10, Some(80));
+        assert!(short.len() <= 80, "{}", short.len());
+        assert!(
+            short.ends_with("loss: 0.1235, val 0.2346 - accuracy: 0.9877, val 0.9765"),
+            "{short}"
+        );
+        for columns in [None, Some(120)] {
+            assert!(epoch_line(&epoch, 10, columns).contains(" - val_loss: 0.2346 - "));
+        }
+    }
+
+    #[test]
+    fn steps_that_stay_many_times_slower_are_noticed_once() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        let mut now = start;
+        let mut run = |seconds: f64, each: f64| -> Vec<f64> {
+            let steps = (seconds / each) as usize;
+            let step = |_| {
+                now += Duration::from_secs_f64(each);
+                pace.step(now)
+            };
+            (0..steps).filter_map(step).collect()
+        };
+        assert!(run(5., 0.001).is_empty());
+        assert!(run(5., 0.004).is_empty());
+        assert!(run(1.5, 1.5).is_empty() && run(3., 0.001).is_empty(), "a stop is no slowness");
+        let noticed = run(10., 0.02);
+        assert!(noticed.len() == 1 && (15. ..25.).contains(&noticed[0]), "{noticed:?}");
+    }
 }

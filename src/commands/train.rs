@@ -41,7 +41,8 @@ pub struct Args {
     /// Draw loss and accuracy by epoch into this file, whose extension names the format, .png or .svg
     #[arg(long, value_name = "FILE", value_parser = plot::file_name)]
     plot: Option<PathBuf>,
-    /// Write event files for TensorBoard into this folder: loss, accuracy, rate, and mistakes
+    /// Write event files for TensorBoard into this folder: loss, accuracy, rate, and mistakes; a
+    /// folder that has some already gets a new one in it for each run, run-2 and so on
     #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
     /// Print the record of the training as JSON at the end, progress on standard error

@@ -2,7 +2,7 @@
 //!
 //! Format: <http://yann.lecun.com/exdb/mnist/> (bottom of the page). A file may be gzipped.
 
-use std::io::{BufRead, Read};
+use std::io::{BufRead, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,6 +16,11 @@ use crate::files::input;
 pub const MAX_COUNT: usize = 1_000_000;
 /// The largest file of so many images, and a little more.
 const MAX_BYTES: u64 = 1_000_000_000;
+/// A gzipped file may unpack to this many times its length, and to [`UNPACKED_FREELY`] bytes anyway:
+/// MNIST's images unpack to 5 times, blank ones, made to fill memory, to 1,000 times.
+const MAX_PACKING: usize = 50;
+/// Bytes that any gzipped file may unpack to: 10,000 images.
+const UNPACKED_FREELY: usize = 10_000 * SIDE * SIDE;
 
 /// What an IDX file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +38,6 @@ pub struct Idx {
     pub count: usize,
     /// The whole file, header included, unpacked.
     pub bytes: Vec<u8>,
-    /// Whether the file is gzipped.
-    pub gzipped: bool,
 }
 
 /// Reads and checks the file `path`: magic number, dimensions, exact length, and the labels' range;
@@ -46,21 +49,30 @@ pub fn read(path: &Path, content: Content, expected: Option<usize>) -> Result<Id
 }
 
 /// Does as [`read`] with what may be gzipped.
-pub fn parse(mut reader: impl BufRead, content: Content, expected: Option<usize>) -> Result<Idx> {
-    let gzipped = reader.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-    let (count, bytes) = match gzipped {
-        true => unpacked(MultiGzDecoder::new(reader), content, expected),
-        false => unpacked(reader, content, expected),
-    }?;
-    Ok(Idx { count, bytes, gzipped })
+pub fn parse(
+    mut reader: impl BufRead + Seek,
+    content: Content,
+    expected: Option<usize>,
+) -> Result<Idx> {
+    let packed = reader.seek(SeekFrom::End(0))? as usize;
+    reader.rewind()?;
+    match reader.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+        true => {
+            let most = packed.saturating_mul(MAX_PACKING).max(UNPACKED_FREELY);
+            unpacked(MultiGzDecoder::new(reader), content, expected, most)
+        }
+        false => unpacked(reader, content, expected, usize::MAX),
+    }
 }
 
-/// Reads unpacked IDX bytes; never more of them than the header, once checked, calls for.
+/// Reads unpacked IDX bytes; never more of them than the header, once checked, calls for, which may
+/// be `most`.
 fn unpacked(
     mut reader: impl Read,
     content: Content,
     expected: Option<usize>,
-) -> Result<(usize, Vec<u8>)> {
+    most: usize,
+) -> Result<Idx> {
     let (magic, header_length, item) = match content {
         Content::Images => (2051, 16, SIDE * SIDE),
         Content::Labels => (2049, 8, 1),
@@ -88,6 +100,11 @@ fn unpacked(
     }
 
     let length = count * item;
+    ensure!(
+        length <= most,
+        "it claims {length} bytes, more than {MAX_PACKING} times its packed length; gunzip it first \
+         if you trust it"
+    );
     let read = reader.take(length as u64 + 1).read_to_end(&mut bytes);
     let read = read.context("it is damaged; get the whole of it again")?;
     if read < length {
@@ -100,7 +117,7 @@ fn unpacked(
             bail!("label {at} is {}, expected 0 to {}", labels[at], CLASSES - 1);
         }
     }
-    Ok((count, bytes))
+    Ok(Idx { count, bytes })
 }
 
 impl std::fmt::Display for Content {
@@ -114,7 +131,28 @@ impl std::fmt::Display for Content {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Cursor, Write};
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
     use super::*;
+
+    /// Gzips a header and so many zeros.
+    fn blank(count: u32) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&file(&[2051, count, 28, 28], &[])).unwrap();
+        (0..count).for_each(|_| encoder.write_all(&[0; 784]).unwrap());
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn what_unpacks_to_far_more_than_images_do_is_refused() {
+        let parse = |bytes| parse(Cursor::new(bytes), Content::Images, None);
+        assert_eq!(parse(blank(10_000)).unwrap().count, 10_000);
+        let error = format!("{:#}", parse(blank(10_001)).unwrap_err());
+        assert!(error.starts_with("it claims 7840784 bytes, more than 50 times"), "{error}");
+    }
 
     fn file(header: &[u32], items: &[u8]) -> Vec<u8> {
         let header = header.iter().flat_map(|word| word.to_be_bytes());
@@ -124,10 +162,11 @@ mod tests {
     #[test]
     fn what_the_header_announces_is_read_and_nothing_else() {
         let images = file(&[2051, 2, 28, 28], &[7; 2 * 784]);
-        let idx = parse(&images[..], Content::Images, Some(2)).unwrap();
-        assert_eq!((idx.count, idx.bytes, idx.gzipped), (2, images.clone(), false));
+        let parse = |bytes: &[u8], content, expected| parse(Cursor::new(bytes), content, expected);
+        let idx = parse(&images, Content::Images, Some(2)).unwrap();
+        assert_eq!((idx.count, idx.bytes), (2, images.clone()));
         let labels = file(&[2049, 3], &[0, 9, 5]);
-        assert_eq!(parse(&labels[..], Content::Labels, None).unwrap().count, 3);
+        assert_eq!(parse(&labels, Content::Labels, None).unwrap().count, 3);
 
         let fault = |bytes: &[u8], content, expected| {
             format!("{:#}", parse(bytes, content, expected).unwrap_err())

@@ -61,8 +61,11 @@ impl Journal {
     }
 }
 
-/// The runs in a file, and the length of the lines that hold them.
-fn parse(text: &[u8]) -> Result<(Vec<Run>, usize)> {
+/// The runs in a journal, and the length of the lines that hold them.
+///
+/// A last line that was being written when the program was ended is left out; any other that is no
+/// run, or none that can have been, is an error.
+pub fn parse(text: &[u8]) -> Result<(Vec<Run>, usize)> {
     let (mut runs, mut length) = (Vec::new(), 0);
     // After a power cut, what was not written yet may read as zeros.
     let text = &text[..text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)];
@@ -90,5 +93,59 @@ fn run(line: &[u8]) -> Result<Run> {
     }
     let Format { format } = serde_json::from_slice(line)?;
     ensure!(format == FORMAT, "it has the format {format}; this program reads {FORMAT}");
-    Ok(serde_json::from_slice(line)?)
+    let run: Run = serde_json::from_slice(line)?;
+    run.check()?;
+    Ok(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiments::run::tests::run as some_run;
+    use crate::training::optimizer::Optimizer;
+
+    fn line(seed: u64) -> String {
+        serde_json::to_string(&some_run(Optimizer::Adam, seed)).unwrap()
+    }
+
+    #[test]
+    fn whole_lines_are_read_and_a_torn_last_one_is_left_out() {
+        let text = format!("{}\n\n{}\n{}", line(1), line(2), &line(3)[..100]);
+        let (runs, length) = parse(text.as_bytes()).unwrap();
+        assert_eq!(runs, [1, 2].map(|seed| some_run(Optimizer::Adam, seed)));
+        assert_eq!(length, text.len() - 100);
+        let (runs, _) = parse([line(1).as_bytes(), &[0; 9]].concat().as_slice()).unwrap();
+        assert_eq!(runs.len(), 1);
+        assert_eq!(parse(b"").unwrap(), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn lines_that_are_no_runs_are_errors_with_their_number() {
+        let second = |text: &str| {
+            let text = format!("{}\n{text}\n", line(1));
+            format!("{:#}", parse(text.as_bytes()).unwrap_err())
+        };
+        assert!(second("{").starts_with("line 2 is no run: "));
+        assert!(second(&line(1).replacen("0.5", "1e300", 1)).contains("a loss of 1000"));
+        assert!(second(&line(1).replacen("\"format\":1", "\"format\":9", 1)).contains("format 9"));
+    }
+
+    #[test]
+    fn runs_that_are_added_are_there_when_the_journal_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/runs.jsonl");
+        let (mut journal, runs) = Journal::open(&path).unwrap();
+        assert!(runs.is_empty());
+        let error = format!("{:#}", Journal::open(&path).unwrap_err());
+        assert!(error.contains("another program is writing to it"), "{error}");
+        journal.add(&some_run(Optimizer::Sgd, 1)).unwrap();
+        drop(journal);
+        std::fs::write(&path, format!("{}{}", std::fs::read_to_string(&path).unwrap(), "{\"for"))
+            .unwrap();
+        let (mut journal, runs) = Journal::open(&path).unwrap();
+        assert_eq!(runs, [some_run(Optimizer::Sgd, 1)]);
+        journal.add(&some_run(Optimizer::Sgd, 2)).unwrap();
+        drop(journal);
+        assert_eq!(Journal::open(&path).unwrap().1.len(), 2);
+    }
 }

@@ -1,18 +1,21 @@
 //! What is to be known of a run of training.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::LIBTORCH;
 use crate::VERSION;
 use crate::dataset::Samples;
-use crate::network::model::Model;
+use crate::network::model::{MAX_HIDDEN, Model};
 use crate::training::evaluation::{Evaluation, evaluate};
 use crate::training::{Config, Epoch};
 
 /// The version of the format of a [`Run`] in JSON.
 pub(super) const FORMAT: u32 = 1;
+
+/// The most seconds that an epoch may have taken: a year.
+const MAX_SECONDS: f64 = 366. * 24. * 3600.;
 
 /// All that decides what becomes of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +78,13 @@ pub struct Run {
     pub test: Test,
 }
 
+/// Fails where no network can have this loss and accuracy.
+fn check_figures(loss: f64, accuracy: f64) -> Result<()> {
+    ensure!((0. ..=f64::from(f32::MAX)).contains(&loss), "a loss of {loss} is not possible");
+    ensure!((0. ..=1.).contains(&accuracy), "an accuracy of {accuracy} is not possible");
+    Ok(())
+}
+
 impl Configuration {
     /// What tells it from others of its comparison: `adam:0.0003, seed 2`.
     pub fn name(&self) -> String {
@@ -97,6 +107,38 @@ impl Run {
         Run { format: FORMAT, program, libtorch: LIBTORCH.into(), configuration, history, test }
     }
 
+    /// Fails, naming the value, where one cannot be of a run that was done to its end.
+    pub fn check(&self) -> Result<()> {
+        let Configuration { config, hidden, threads, .. } = &self.configuration;
+        config.check()?;
+        ensure!((1..=MAX_HIDDEN).contains(hidden), "it has {hidden} hidden units");
+        ensure!(*threads > 0, "it has {threads} threads");
+        ensure!(
+            self.history.len() == config.epochs,
+            "it has {} of {} epochs",
+            self.history.len(),
+            config.epochs
+        );
+        for (at, epoch) in self.history.iter().enumerate() {
+            ensure!(epoch.epoch == at + 1, "epoch {} comes where {} should", epoch.epoch, at + 1);
+            check_figures(epoch.loss, epoch.accuracy)?;
+            let validated = (epoch.validation_loss, epoch.validation_accuracy);
+            match validated {
+                (Some(loss), Some(accuracy)) if config.validation_split > 0. => {
+                    check_figures(loss, accuracy)?;
+                }
+                (None, None) if config.validation_split == 0. => {}
+                _ => bail!("its figures of validation do not fit its split"),
+            }
+            ensure!(
+                (0. ..=MAX_SECONDS).contains(&epoch.seconds),
+                "an epoch takes {} seconds",
+                epoch.seconds
+            );
+        }
+        check_figures(self.test.loss, self.test.accuracy)
+    }
+
     /// Why it cannot be compared with runs like `other` of this program, if it cannot.
     pub fn difference(&self, other: &Configuration) -> Result<Option<String>> {
         let other = Run::new(other.clone(), Vec::new(), self.test);
@@ -109,5 +151,82 @@ impl Run {
         Ok(difference.map(|(key, value)| {
             format!("{key} is {value} there and {} now", others.get(key).unwrap_or(&Value::Null))
         }))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::training::optimizer::Optimizer;
+
+    /// A run that could have been.
+    pub fn run(optimizer: Optimizer, seed: u64) -> Run {
+        let config =
+            Config { optimizer, seed, epochs: 2, validation_split: 0.1, ..Config::default() };
+        let configuration = Configuration {
+            data: "none".into(),
+            data_sha256: None,
+            init: None,
+            init_sha256: None,
+            hidden: 16,
+            config,
+            device: "cpu".into(),
+            threads: 1,
+        };
+        let epoch = |epoch| Epoch {
+            epoch,
+            loss: 0.5,
+            accuracy: 0.9,
+            validation_loss: Some(0.6),
+            validation_accuracy: Some(0.8),
+            seconds: 1.,
+        };
+        Run::new(configuration, vec![epoch(1), epoch(2)], Test { loss: 0.1, accuracy: 0.95 })
+    }
+
+    #[test]
+    fn what_cannot_be_of_a_run_is_named() {
+        run(Optimizer::Adam, 0).check().unwrap();
+        let fault = |change: fn(&mut Run)| {
+            let mut run = run(Optimizer::Adam, 0);
+            change(&mut run);
+            run.check().unwrap_err().to_string()
+        };
+        assert_eq!(fault(|run| run.history.clear()), "it has 0 of 2 epochs");
+        assert_eq!(fault(|run| run.history[1].epoch = 3), "epoch 3 comes where 2 should");
+        for loss in [1e300, -1., f64::NAN, f64::INFINITY] {
+            let mut run = run(Optimizer::Adam, 0);
+            run.history[1].loss = loss;
+            assert_eq!(
+                run.check().unwrap_err().to_string(),
+                format!("a loss of {loss} is not possible")
+            );
+        }
+        assert!(fault(|run| run.test.accuracy = 1e306).starts_with("an accuracy of 1000"));
+        assert!(fault(|run| run.test.loss = -1e-3).starts_with("a loss of -0.001"));
+        assert!(
+            fault(|run| run.history[0].validation_accuracy = Some(1.1)).contains("accuracy of 1.1")
+        );
+        assert!(
+            fault(|run| run.history[0].validation_loss = None).contains("do not fit its split")
+        );
+        assert!(fault(|run| run.history[0].seconds = 1e300).contains("seconds"));
+        assert!(fault(|run| run.configuration.hidden = 0).contains("0 hidden units"));
+        assert!(fault(|run| run.configuration.config.batch_size = 0).contains("a batch size of 0"));
+    }
+
+    #[test]
+    fn runs_of_another_program_or_configuration_differ_by_name() {
+        let run = run(Optimizer::Adam, 0);
+        let mut other = run.configuration.clone();
+        (other.config.seed, other.config.optimizer) = (7, Optimizer::Sgd);
+        assert_eq!(run.difference(&other).unwrap(), None);
+        other.hidden = 17;
+        let difference = run.difference(&other).unwrap().unwrap();
+        assert_eq!(difference, "hidden is 16 there and 17 now");
+        let old = Run { libtorch: "1.0".into(), ..run };
+        assert!(
+            old.difference(&old.configuration).unwrap().unwrap().starts_with("libtorch is \"1.0")
+        );
     }
 }

@@ -9,7 +9,7 @@
 //! cryptography into the build, or panic where they cannot write.
 
 use std::fs::{self, File};
-use std::io::{Cursor, Write};
+use std::io::{Cursor, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -163,8 +163,10 @@ pub struct TrainingLog {
 }
 
 impl TrainingLog {
-    /// Begins event files in the folders `train` and, if there is a split, `validation`.
+    /// Begins event files in the folders `train` and, if there is a split, `validation`. Where
+    /// `folder` has a log already, they are in a new folder there, `run-2`, `run-3` and so on.
     pub fn create(folder: &Path, validated: bool) -> Result<TrainingLog> {
+        let folder = &unused(folder)?;
         let validation = validated.then(|| Events::create(&folder.join("validation")));
         Ok(TrainingLog {
             train: Events::create(&folder.join("train"))?,
@@ -199,6 +201,24 @@ impl TrainingLog {
     pub fn mistakes(&mut self, epochs: usize, image: &RgbImage) -> Result<()> {
         self.validation.as_mut().unwrap_or(&mut self.train).image(epochs, "mistakes", image)
     }
+}
+
+/// The folder, or the first one in it, that has no log, with its folder `train` made.
+fn unused(folder: &Path) -> Result<PathBuf> {
+    let later = (2..).map(|number| folder.join(format!("run-{number}")));
+    for run in std::iter::once(folder.to_path_buf()).chain(later) {
+        let train = run.join("train");
+        // Made here, so that two programs cannot take the same one.
+        match fs::create_dir_all(&run).and_then(|()| fs::create_dir(&train)) {
+            Ok(()) => return Ok(run),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && train.is_dir() => {}
+            Err(error) => {
+                let context = format!("cannot write events into {}", train.display());
+                return Err(error).context(context);
+            }
+        }
+    }
+    unreachable!("there is always another number")
 }
 
 fn masked_crc(bytes: &[u8]) -> u32 {

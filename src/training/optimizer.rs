@@ -6,6 +6,10 @@ use tch::nn::{self, OptimizerConfig};
 
 use crate::network::model::Model;
 
+/// The largest learning rate, far above any that trains. Adam's first step divides it by 1 − β₁ = 0.1,
+/// and libtorch fails where the quotient is no float32.
+pub const MAX_LEARNING_RATE: f64 = 1e30;
+
 /// An optimizer; [`Optimizer::build`] makes tch's own.
 ///
 /// With g the gradient, each updates the weights w as PyTorch does (torch.optim's pages).
@@ -52,10 +56,10 @@ impl Optimizer {
         }
     }
 
-    /// Fails unless this is above 0 and finite, in float32 as well, which the weights are in.
+    /// Fails unless this is a learning rate that can be computed with, in float32, as the weights are.
     pub fn check_learning_rate(rate: f64) -> Result<()> {
         ensure!(
-            rate as f32 > 0. && (rate as f32).is_finite(),
+            rate as f32 > 0. && rate <= MAX_LEARNING_RATE,
             "a learning rate of {rate} is not possible; choose one above 0, usually well below 1"
         );
         Ok(())
@@ -100,12 +104,26 @@ mod tests {
     }
 
     #[test]
-    fn learning_rates_are_above_zero_and_finite_in_float32() {
+    fn learning_rates_are_above_zero_and_computable_in_float32() {
         for rate in [1e-3, 1e-40, 1., 1e30] {
             assert!(Optimizer::check_learning_rate(rate).is_ok(), "{rate}");
         }
-        for rate in [0., -1., 1e-60, 1e39, f64::INFINITY, f64::NAN] {
+        for rate in [0., -1., 1e-60, 1e31, f64::INFINITY, f64::NAN] {
             assert!(Optimizer::check_learning_rate(rate).is_err(), "{rate}");
+        }
+    }
+
+    #[test]
+    fn the_largest_and_the_smallest_learning_rate_are_errors_at_worst() {
+        for optimizer in [Optimizer::Adam, Optimizer::AdamW, Optimizer::RmsProp, Optimizer::Sgd] {
+            for rate in [1e-45, MAX_LEARNING_RATE] {
+                let model = Model::new(4, 0, Device::Cpu).unwrap();
+                let mut steps = optimizer.build(&model, rate).unwrap();
+                for _ in 0..3 {
+                    let images = tch::Tensor::ones([2, 784], (tch::Kind::Float, Device::Cpu));
+                    steps.backward_step(&model.logits(&images).square().mean(tch::Kind::Float));
+                }
+            }
         }
     }
 

@@ -93,6 +93,8 @@ fn wrong_usage_gives_2_and_failure_1_and_neither_changes_a_file() {
         &["train", "--learning-rate", "0"],
         &["train", "--learning-rate", "-1"],
         &["train", "--learning-rate", "1e300"],
+        &["train", "--optimizer", "adam", "--learning-rate", "4e37"],
+        &["train", "--optimizer", "adamw", "--learning-rate", "3.4e38"],
         &["train", "--output", "a.pt"],
         &["train", "--validation-split", "1"],
         &["train", "--optimizer", "adamm"],
@@ -352,7 +354,7 @@ fn a_divergence_in_the_very_last_step_is_not_saved() {
     let place = Place::new();
     place.data_set("data", 20, 10);
     let once = ["train", "--data", "data", "--epochs", "1", "--batch-size", "20"];
-    for rate in ["1e38", "1e30"] {
+    for rate in ["1e30", "1e25"] {
         let rest = ["--optimizer", "sgd", "--learning-rate", rate];
         let (code, _, err) = place.run(&[&once[..], &rest].concat());
         assert_eq!(code, 1, "{err}");

@@ -192,6 +192,27 @@ fn runs_of_another_configuration_are_refused_with_the_difference() {
         changed(from, to);
         refused(&["--output-dir", "changed", "--resume"], fault);
     }
+    // Records that no run can have had.
+    let edited = |edit: fn(&mut Value)| {
+        let text = String::from_utf8(kept.clone()).unwrap();
+        let mut run = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        edit(&mut run);
+        fs::write(place.path("changed/runs.jsonl"), format!("{run}\n")).unwrap();
+    };
+    for (edit, fault) in [
+        ((|run| run["history"] = serde_json::json!([])) as fn(&mut Value), "it has 0 of 2 epochs"),
+        (|run| run["history"][1]["loss"] = 1e300.into(), "a loss of 1000000"),
+        (|run| run["test"]["accuracy"] = 1e306.into(), "an accuracy of 1000000"),
+        (|run| run["history"][0]["validation_loss"] = (-1.).into(), "a loss of -1 "),
+        (|run| run["history"][0]["seconds"] = 1e308.into(), "seconds"),
+        (|run| run["configuration"]["epochs"] = 0.into(), "0 epochs"),
+        (|run| run["configuration"]["hidden"] = i64::MAX.into(), "hidden units"),
+        (|run| run["configuration"]["batch_size"] = (-1).into(), "a batch size of -1"),
+        (|run| run["configuration"]["learning_rate"] = 1e40.into(), "a learning rate of 1"),
+    ] {
+        edited(edit);
+        refused(&["--output-dir", "changed", "--resume"], fault);
+    }
     // What is no file of runs is left alone; a run whose line has no end, as editors leave it, counts.
     let first = kept.split_inclusive(|byte| *byte == b'\n').next().unwrap();
     for notes in ["my notes", "{\"format\":\"geojson\",\"mine\":[1,2]}", "{\"format\":2}"] {
@@ -222,6 +243,7 @@ fn what_cannot_be_compared_is_told() {
     for wrong in [
         &["--optimizers", "adamm"][..],
         &["--optimizers", "adam:0"],
+        &["--optimizers", "adam:3e38"],
         &["--optimizers", "adam:"],
         &["--optimizers", ""],
         &["--seeds", "0"],
@@ -234,7 +256,7 @@ fn what_cannot_be_compared_is_told() {
         (&["--optimizers", "adam,adam:1e-3"][..], "twice: adam"),
         (&["--data", "nowhere"], "nowhere"),
         (&["--output-dir", "file"], "cannot create the folder file"),
-        (&["--optimizers", "sgd:1e38", "--output-dir", "kept"], "sgd:1"),
+        (&["--optimizers", "sgd:1e30", "--output-dir", "kept"], "sgd:1"),
     ] {
         let (code, _, err) = run(&place, failing);
         assert_eq!(code, 1, "{failing:?} {err}");

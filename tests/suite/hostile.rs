@@ -60,9 +60,9 @@ fn mutated_idx_is_read_whole_or_refused() {
         (labels.clone(), Content::Labels, 1),
         (gzip(&labels), Content::Labels, 1),
     ] {
-        let whole = parse(&valid[..], content, None).unwrap();
+        let whole = parse(Cursor::new(&valid), content, None).unwrap();
         for _ in 0..2000 {
-            match parse(&mutated(&valid, &mut rng)[..], content, None) {
+            match parse(Cursor::new(mutated(&valid, &mut rng)), content, None) {
                 Ok(idx) => {
                     let header = whole.bytes.len() - whole.count * item;
                     assert_eq!(idx.bytes.len(), header + idx.count * item);
@@ -565,8 +565,8 @@ fn the_seeds_of_the_fuzz_targets_are_taken_without_a_panic() {
     for path in files("idx") {
         let bytes = fs::read(&path).unwrap();
         assert_ne!(
-            parse(&bytes[..], Content::Images, None).is_ok(),
-            parse(&bytes[..], Content::Labels, None).is_ok()
+            parse(Cursor::new(&bytes), Content::Images, None).is_ok(),
+            parse(Cursor::new(&bytes), Content::Labels, None).is_ok()
         );
         count += 1;
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::common::{Place, gzip, idx, mnist_images};
+use crate::common::{Place, finish, gzip, idx, mnist_images};
 use mnist_image::image;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -483,4 +483,92 @@ fn training_with_non_digits_makes_unsure_of_them() {
     let mut model = Model::new(8, 0, Device::Cpu).unwrap();
     let error = fit(&mut model, &data.train, &wrong, &mut |_| ControlFlow::Continue(()));
     assert!(error.unwrap_err().to_string().contains("share of non-digits of 1.5"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_data_set_that_changes_meanwhile_is_used_as_it_was_checked() {
+    use std::os::unix::fs::FileExt;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let place = Place::new();
+    let folder = place.data_set("data", 200, 50);
+    let labels = fs::File::options().write(true).open(folder.join("train-labels-idx1-ubyte"));
+    let (labels, ended) = (labels.unwrap(), AtomicBool::new(false));
+    let mut refused = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                labels.write_all_at(&[200], 100).unwrap();
+                labels.write_all_at(&[3], 100).unwrap();
+            }
+        });
+        for _ in 0..300 {
+            match dataset::load(Some(&folder)) {
+                Ok(data) => assert!(data.train.labels.max().int64_value(&[]) < 10),
+                Err(error) => {
+                    refused += 1;
+                    assert!(format!("{error:#}").contains("label 92 is 200"), "{error:#}");
+                }
+            }
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    assert!(refused < 300);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_link_in_the_cache_folder_is_replaced_and_what_it_leads_to_stays() {
+    let place = Place::new();
+    let cache = place.path("cache/tch-mnist");
+    fs::create_dir_all(&cache).unwrap();
+    fs::write(place.path("precious"), "precious").unwrap();
+    let link = cache.join("t10k-labels-idx1-ubyte");
+    std::os::unix::fs::symlink(place.path("precious"), &link).unwrap();
+    let mut command = place.command(&["show", "--index", "0"]);
+    let (code, _, err) =
+        finish(command.env("XDG_CACHE_HOME", place.path("cache")).output().unwrap());
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(fs::read(place.path("precious")).unwrap(), b"precious");
+    assert!(fs::symlink_metadata(link).unwrap().is_file());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn with_little_memory_there_is_an_error_or_a_result() {
+    let place = Place::new();
+    place.data_set("data", 5000, 5000);
+    let mut refused = 0;
+    for limit in (300..1200).step_by(100) {
+        let limited = format!("ulimit -v {limit}000; exec \"$0\" \"$@\"");
+        let verb =
+            ["evaluate", "train --epochs 1 --batch-size 5000 --hidden 4096"][limit / 100 % 2];
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &limited, env!("CARGO_BIN_EXE_mnist")]).args(verb.split(' '));
+        command.args(["--data", "data", "--threads", "2"]).current_dir(place.path(""));
+        let (code, _, err) = finish(command.output().unwrap());
+        // 127: not even the libraries could be loaded.
+        assert!(
+            [0, 1, 127].contains(&code) && !err.contains("panicked"),
+            "{limit} MB: {code} {err}"
+        );
+        refused += u32::from(err.contains("error: not enough memory: libtorch could not get"));
+    }
+    assert!(refused > 0, "no limit was between too little to start and enough");
+}
+
+#[test]
+fn a_training_that_almost_diverges_is_saved_and_drawn() {
+    let place = Place::new();
+    place.data_set("data", 200, 50);
+    let first = ["train", "--data", "data", "--epochs", "1", "--hidden", "16", "--plot", "a.svg"];
+    let (code, out, err) = place.run(&[&first[..], &["--learning-rate", "3e6"]].concat());
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let last = ["train", "--data", "data", "--epochs", "2", "--plot", "b.png"];
+    let init = ["--init", "models/mnist.safetensors", "--output", "b.safetensors"];
+    let (code, out, err) = place.run(&[&last[..], &init].concat());
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert!(fs::read_to_string(place.path("a.svg")).unwrap().contains("e1"), "{out}");
+    assert!(place.path("b.png").exists());
 }

@@ -1,10 +1,18 @@
 //! What to compute on. The only place that sets numbers of threads.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Mutex;
+use std::thread::{self, available_parallelism};
+
 use anyhow::{Context, Error, Result, anyhow};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use tch::Device;
+use tch::{Device, Kind, Tensor};
 
+use crate::commands::console::note;
 use crate::network::device::{self, Choice, CudaNotInstalled, Reason};
+
+/// Elements that libtorch gives each thread at least (`at::internal::GRAIN_SIZE`).
+const GRAIN: usize = 32768;
 
 /// What to compute on.
 #[derive(Debug, clap::Args)]
@@ -26,6 +34,14 @@ impl MachineArgs {
         if let Some(threads) = self.threads.or(default) {
             tch::set_num_threads(threads);
         }
+        let (threads, cores) = (tch::get_num_threads() as usize, cores()?);
+        if self.threads.is_some() && threads > cores {
+            note(&format!(
+                "warning: {threads} threads on {cores} core(s) wait for each other; use --threads \
+                 {cores}"
+            ));
+        }
+        start_threads(threads)?;
         let reason = match reason {
             Reason::NoCuda(cause) => format!("no CUDA: {}", advised(cause)),
             reason => reason.to_string(),
@@ -34,19 +50,87 @@ impl MachineArgs {
     }
 }
 
+/// The cores that this process may use.
+fn cores() -> Result<usize> {
+    Ok(available_parallelism().context("cannot tell the number of cores")?.get())
+}
+
+/// Starts libtorch's threads, of which this one is the first, so that it need not later, when memory
+/// may have become scarce.
+fn start_threads(count: usize) -> Result<()> {
+    can_start(count)?;
+    if count > 1 {
+        let _ = Tensor::ones([(count * GRAIN) as i64], (Kind::Uint8, Device::Cpu));
+    }
+    Ok(())
+}
+
+/// Fails if no more than `count` threads can be started, by doing so: libtorch would end the program
+/// where it cannot.
+fn can_start(count: usize) -> Result<()> {
+    let gate = Mutex::new(());
+    let closed = gate.lock();
+    let started = thread::scope(|scope| {
+        let result = (1..count).try_for_each(|_| {
+            let wait = || drop(gate.lock());
+            thread::Builder::new().spawn_scoped(scope, wait).map(drop)
+        });
+        drop(closed); // lets those that were started end
+        result
+    });
+    started.with_context(|| {
+        format!(
+            "cannot start {count} threads; give fewer --threads, or raise the limits on processes \
+             and memory (ulimit -u, ulimit -v)"
+        )
+    })
+}
+
+/// Starts the threads that images are decoded on, one per core.
+pub fn start_decoders() -> Result<()> {
+    let count = cores()?;
+    can_start(count + 1)?;
+    ThreadPoolBuilder::new()
+        .num_threads(count)
+        .build_global()
+        .context("cannot start the threads that decode images")
+}
+
 /// Threads for trainings side by side, as many as the cores of the CPU are enough for, in each of
 /// which libtorch has as many threads as in this one. One on any other device.
 pub fn side_by_side(device: Device) -> Result<ThreadPool> {
     let threads = tch::get_num_threads();
     let count = match device {
-        Device::Cpu => std::thread::available_parallelism()?.get() / threads as usize,
+        Device::Cpu => (cores()? / threads as usize).max(1),
         _ => 1,
     };
+    can_start(count * threads as usize)?;
     ThreadPoolBuilder::new()
-        .num_threads(count.max(1))
+        .num_threads(count)
         .start_handler(move |_| tch::set_num_threads(threads)) // each has a number of its own
         .build()
         .context("cannot start the threads that train side by side")
+}
+
+/// Does `work`. Where libtorch gets no memory, of which tch makes a panic, this is an error.
+pub fn within_memory<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map_or("", String::as_str);
+        let needed = text
+            .split_once("you tried to allocate ")
+            .and_then(|(_, rest)| rest.split_once(" bytes"))
+            .and_then(|(bytes, _)| bytes.parse::<u64>().ok());
+        let cause = match needed {
+            Some(bytes) => format!("libtorch could not get {} MB more", bytes.div_ceil(1_000_000)),
+            None if text.contains("bad_alloc") => "libtorch could get no more".into(),
+            None if text.contains("out of memory") => "the device has no more".into(),
+            None => resume_unwind(panic),
+        };
+        Err(anyhow!(
+            "not enough memory: {cause}; end other programs, raise the limit (ulimit -v), or use \
+             less with a smaller network or data set"
+        ))
+    })
 }
 
 /// An error with the command that mends its cause, where there is one.

@@ -24,6 +24,8 @@ const COLORS: [RGBColor; 6] = [
 const DASHES: [&[f64]; 4] = [&[], &[26., 12.], &[5., 9.], &[26., 9., 5., 9.]];
 const LINE: u32 = 4;
 const LEGEND: u32 = 330;
+/// Values from here on, as diverging losses have, are labelled by powers of ten.
+const HUGE: f64 = 1e5;
 const LOSS: &str = "loss (nats)";
 const ACCURACY: &str = "accuracy (%)";
 
@@ -144,13 +146,25 @@ impl Figure for Curves {
 }
 
 impl Panel {
+    /// What the axis of values is to show, never empty: all of them, and a margin.
+    fn range(&self) -> Range<f64> {
+        let points = self.lines.iter().flat_map(|line| &line.points);
+        let ends = points.flat_map(|(_, value, spread)| [value - spread, value + spread]);
+        let ends = || ends.clone().filter(|end| end.is_finite());
+        let (low, high) = (ends().fold(f64::MAX, f64::min), ends().fold(f64::MIN, f64::max));
+        if low > high {
+            return 0. ..1.; // nothing to show
+        }
+        let size = low.abs().max(high.abs());
+        let least = if size < HUGE { 1e-3 } else { 1e-2 * size };
+        let margin = (0.06 * (high - low)).max(least);
+        low - margin..high + margin
+    }
+
     fn draw<B: DrawingBackend>(&self, area: &Area<B>, chart: &Area<B>) -> Drawn<B> {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         let last = points().map(|point| point.0).max().unwrap_or(1);
-        let low = points().map(|(_, value, spread)| value - spread).fold(f64::MAX, f64::min);
-        let high = points().map(|(_, value, spread)| value + spread).fold(f64::MIN, f64::max);
-        let margin = (0.06 * (high - low)).max(1e-3);
-        let (low, high) = (low - margin, high + margin);
+        let Range { start: low, end: high } = self.range();
         let mut chart = ChartBuilder::on(chart)
             .margin_left(24)
             .margin_right(30)
@@ -171,7 +185,10 @@ impl Panel {
             .y_desc(self.label)
             .y_labels(6)
             .x_label_formatter(&|epoch| format!("{epoch:.0}"))
-            .y_label_formatter(&|value| format!("{value:.decimals$}"))
+            .y_label_formatter(&|value| match value.abs() < HUGE {
+                true => format!("{value:.decimals$}"),
+                false => format!("{value:.3e}"),
+            })
             .draw()?;
         for (at, line) in self.lines.iter().enumerate() {
             let edge = |sign: f64| {
@@ -188,7 +205,7 @@ impl Panel {
             let place = |point: &(usize, f64, f64)| {
                 chart.plotting_area().map_coordinate(&(point.0 as f64, point.1))
             };
-            let path: Vec<_> = line.points.iter().map(place).collect();
+            let path: Vec<_> = line.points.iter().filter(|p| p.1.is_finite()).map(place).collect();
             stroke(area, at, &path)?;
             for place in path.iter().step_by(last.div_ceil(15)) {
                 mark(area, at, *place)?;
@@ -270,5 +287,39 @@ fn mark<B: DrawingBackend>(area: &Area<B>, line: usize, place: (i32, i32)) -> Dr
             let corners = [(x - 11, y), (x, y - 11), (x + 11, y), (x, y + 11)];
             area.draw(&Polygon::new(corners.to_vec(), style))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn panel(values: &[f64]) -> Panel {
+        let points = values.iter().enumerate().map(|(at, value)| (at + 1, *value, 0.)).collect();
+        Panel { label: LOSS, lines: vec![Line { name: "training".into(), points }] }
+    }
+
+    #[test]
+    fn any_values_have_a_range_that_can_be_labelled_and_drawn() {
+        for values in [
+            &[][..],
+            &[0.3],
+            &[1e14],
+            &[0., f64::from(f32::MAX)],
+            &[1e300, -1e300],
+            &[f64::NAN, 0.2, f64::INFINITY],
+        ] {
+            let panel = panel(values);
+            let Range { start, end } = panel.range();
+            assert!(start < end && (end - start).is_finite(), "{values:?}");
+            let curves = Curves { title: String::new(), panels: vec![panel] };
+            super::super::to_pixels(&curves).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_margin_is_a_share_of_the_range() {
+        let Range { start, end } = panel(&[1., 2.]).range();
+        assert!((start - 0.94).abs() < 1e-12 && (end - 2.06).abs() < 1e-12, "{start} {end}");
     }
 }

@@ -1,0 +1,187 @@
+//! The MNIST that is built into the program, unpacked once into a cache folder.
+
+use std::fs::{self, File, Metadata};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use flate2::read::GzDecoder;
+
+use crate::dataset::sha256_hex;
+use crate::files::atomic;
+
+/// The four files: name, gzipped bytes, and the length and SHA-256 of the unpacked ones.
+const FILES: [(&str, &[u8], u64, &str); 4] = [
+    (
+        "train-images-idx3-ubyte",
+        include_bytes!("../../data/train-images-idx3-ubyte.gz"),
+        47_040_016,
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    (
+        "train-labels-idx1-ubyte",
+        include_bytes!("../../data/train-labels-idx1-ubyte.gz"),
+        60_008,
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    (
+        "t10k-images-idx3-ubyte",
+        include_bytes!("../../data/t10k-images-idx3-ubyte.gz"),
+        7_840_016,
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    (
+        "t10k-labels-idx1-ubyte",
+        include_bytes!("../../data/t10k-labels-idx1-ubyte.gz"),
+        10_008,
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+];
+
+/// The folder that the built-in MNIST is unpacked into, if the system has one for such things.
+pub fn cache() -> Option<PathBuf> {
+    dirs::cache_dir().map(|dir| dir.join("tch-mnist"))
+}
+
+/// Makes sure that `dir` holds the built-in MNIST, unpacked and unharmed, and that nobody else can
+/// change it. What lies there under the names of its files and is no such file is removed, and never
+/// followed.
+///
+/// Several processes may do this at once, and any may be killed: a file is replaced as a whole.
+pub(super) fn unpack(dir: &Path) -> Result<()> {
+    take_possession(dir)?;
+    for (name, gzipped, length, sha256) in FILES {
+        let path = dir.join(name);
+        match read_own(&path, length) {
+            Ok(bytes) if sha256_hex(&bytes) == sha256 => continue,
+            Ok(_) => {}
+            Err(_) => remove(&path)?,
+        }
+        let mut bytes = Vec::with_capacity(length as usize);
+        GzDecoder::new(gzipped)
+            .read_to_end(&mut bytes)
+            .context("cannot unpack the built-in MNIST")?;
+        ensure!(
+            sha256_hex(&bytes) == sha256,
+            "the built-in {name} is damaged; build the program again from a clean clone"
+        );
+        atomic::write_bytes(&path, &bytes)?;
+    }
+    Ok(())
+}
+
+/// Creates the folder `dir` or takes the one that is there, so that only this user can write to it.
+///
+/// Fails if it is someone else's, or a link: what lies there would not be ours to replace.
+fn take_possession(dir: &Path) -> Result<()> {
+    let possess = || -> Result<()> {
+        fs::create_dir_all(dir.parent().unwrap_or(dir))?;
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        let created = builder.create(dir);
+        let metadata = fs::symlink_metadata(dir)?;
+        if !metadata.is_dir() {
+            created?;
+        }
+        ensure!(metadata.is_dir() && is_own(&metadata), "it is not a folder of this user's");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            if metadata.permissions().mode() & 0o022 != 0 {
+                fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+            }
+        }
+        Ok(())
+    };
+    possess().with_context(|| format!("cannot keep data in {}", dir.display()))
+}
+
+#[cfg(unix)]
+#[allow(unsafe_code)]
+fn is_own(metadata: &Metadata) -> bool {
+    // SAFETY: it takes nothing, changes nothing and cannot fail.
+    std::os::unix::fs::MetadataExt::uid(metadata) == unsafe { libc::geteuid() }
+}
+
+#[cfg(not(unix))]
+fn is_own(_: &Metadata) -> bool {
+    true
+}
+
+/// Reads a regular file of this `length`, never following a link.
+fn read_own(path: &Path, length: u64) -> Result<Vec<u8>> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)] // not to wait for whoever writes to a named pipe, either
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        libc::O_NOFOLLOW | libc::O_NONBLOCK,
+    );
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    ensure!(metadata.is_file() && is_own(&metadata), "it is not a regular file of this user's");
+    let mut bytes = Vec::new();
+    file.take(length + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Removes what is in the place of a file; a folder there is an error.
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_link_in_the_cache_is_replaced_and_never_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, precious) = (folder.path().join("new/cache"), folder.path().join("precious"));
+        fs::write(&precious, "precious").unwrap();
+        unpack(&cache).unwrap();
+        assert_eq!(mode(&cache), 0o700);
+        let [first, second, third] = [0, 1, 3].map(|at| cache.join(FILES[at].0));
+        let bytes = fs::read(&second).unwrap();
+        for path in [&first, &second, &third] {
+            fs::remove_file(path).unwrap();
+        }
+        symlink(&precious, &first).unwrap();
+        symlink(folder.path().join("nowhere"), &second).unwrap();
+        symlink("/dev/null", &third).unwrap();
+        unpack(&cache).unwrap();
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
+        assert!(!folder.path().join("nowhere").exists());
+        assert_eq!(fs::read(&second).unwrap(), bytes);
+        for path in [first, second, third] {
+            assert!(fs::symlink_metadata(path).unwrap().is_file());
+        }
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_to_is_closed_and_a_link_to_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = folder.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        let link = folder.path().join("link");
+        symlink(&open, &link).unwrap();
+        let error = format!("{:#}", unpack(&link).unwrap_err());
+        assert!(error.contains("exist") || error.contains("not a folder"), "{error}");
+        assert!((mode(&open), fs::read_dir(&open).unwrap().count()) == (0o777, 0));
+        unpack(&open).unwrap();
+        assert_eq!(mode(&open), 0o700);
+    }
+}
