@@ -1,12 +1,12 @@
 //! `mnist convert`: weights from one format to another.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use tch::Device;
 
+use super::console::print;
 use crate::files::atomic;
 use crate::weights;
 
@@ -38,7 +38,7 @@ impl Args {
         weights::check_unrecorded(&self.output)?;
         let model = weights::load(&self.input, Device::Cpu)?;
         weights::save_as(&model, &self.output, self.names.each_ref().map(String::as_str))?;
-        writeln!(io::stdout(), "Saved: {}", self.output.display())?;
+        print(&format!("Saved: {}", self.output.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

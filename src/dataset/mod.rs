@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor, vision};
@@ -171,7 +171,11 @@ pub fn cache() -> Option<PathBuf> {
 
 /// The file `name` in `dir`, under one of the names in use for it.
 fn find(dir: &Path, name: &str) -> Result<PathBuf> {
-    ensure!(dir.is_dir(), "cannot read data from {}: there is no such folder", dir.display());
+    if !dir.is_dir() {
+        let what =
+            if dir.exists() { "it is a file, not a folder" } else { "there is no such folder" };
+        bail!("cannot read data from {}: {what}", dir.display());
+    }
     let dotted = name.replacen("-idx", ".idx", 1);
     for name in [name, &dotted] {
         for path in [dir.join(name), dir.join(format!("{name}.gz"))] {

@@ -18,6 +18,11 @@ pub struct MachineArgs {
 }
 
 impl MachineArgs {
+    /// Whether a device other than the CPU is asked for by name.
+    pub fn asks_for_accelerator(&self) -> bool {
+        matches!(self.device, Choice::Cuda(_) | Choice::Mps)
+    }
+
     /// Finds the device, with the reason for it, and sets the number of libtorch's threads: as told,
     /// else on the CPU `default` if there is one, else one per core.
     pub fn start(&self, default: Option<i32>) -> Result<(Device, String)> {

@@ -5,9 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use tch::Device;
 
-use super::machine::MachineArgs;
-use crate::commands::console::note;
-use crate::network::device;
 use crate::network::model::Model;
 use crate::weights;
 
@@ -35,15 +32,5 @@ impl WeightsArgs {
             }
             None => Ok((weights::released(device)?, "the released weights".into())),
         }
-    }
-
-    /// Loads the weights onto the machine's device, and notes which weights and device these are.
-    /// Returns the weights' name as well. Without `--threads`, libtorch has `threads` on the CPU, or
-    /// one per core.
-    pub fn start(&self, machine: &MachineArgs, threads: Option<i32>) -> Result<(Model, String)> {
-        let (device, reason) = machine.start(threads)?;
-        let (model, name) = self.load(device)?;
-        note(&format!("Weights: {name}\nDevice: {} ({reason})", device::name(device)));
-        Ok((model, name))
     }
 }
