@@ -10,7 +10,11 @@ use tch_mnist::commands::console;
 
 fn main() -> ExitCode {
     let last_panic = keep_panics();
-    match panic::catch_unwind(|| Cli::parse().run()) {
+    let cli = Cli::parse();
+    if descriptors::output_was_closed() {
+        return console::no_output();
+    }
+    match panic::catch_unwind(|| cli.run()) {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => console::failed(&error),
         Err(_) => console::panicked(&last_panic.lock().unwrap_or_else(PoisonError::into_inner)),
@@ -27,4 +31,36 @@ fn keep_panics() -> Arc<Mutex<String>> {
         *kept.lock().unwrap_or_else(PoisonError::into_inner) = format!("{panic}\n{trace}");
     }));
     last
+}
+
+/// Rust's runtime opens /dev/null in the place of a closed descriptor before `main` begins; results
+/// would vanish without a word. So that is looked at before the runtime starts.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+mod descriptors {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static OUTPUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+    pub fn output_was_closed() -> bool {
+        OUTPUT_WAS_CLOSED.load(Ordering::Relaxed)
+    }
+
+    // SAFETY: functions in this section are called once, before `main`, with C's calling convention.
+    #[unsafe(link_section = ".init_array")]
+    #[used]
+    static LOOK: extern "C" fn() = look;
+
+    extern "C" fn look() {
+        // SAFETY: this asks for the flags of a descriptor; nothing is changed.
+        let flags = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) };
+        OUTPUT_WAS_CLOSED.store(flags == -1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod descriptors {
+    pub fn output_was_closed() -> bool {
+        false
+    }
 }

@@ -1,14 +1,16 @@
 //! The command line: one subcommand per verb, each with its own arguments in [`crate::commands`].
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
-use anyhow::Result;
-use clap::{Parser, Subcommand};
+use anyhow::{Error, Result};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::args::machine;
 use crate::commands::{compare, convert, doctor, evaluate, predict, read, show, summary, train};
 
-/// Trains and applies a two-layer handwritten-digit network on libtorch.
+/// Train, compare and apply a two-layer network that reads handwritten digits
 #[derive(Debug, Parser)]
 #[command(name = "mnist", version, max_term_width = 100)]
 pub struct Cli {
@@ -44,4 +46,16 @@ impl Cli {
             Command::Doctor(args) => args.run(),
         })
     }
+}
+
+/// Wrong usage of `verb` that only its own code can see. The program shows it as clap's own errors,
+/// with the usage, and ends with exit code 2.
+pub fn wrong_usage(verb: &str, message: impl Display) -> Error {
+    let mut cli = Cli::command();
+    cli.build();
+    let error = match cli.find_subcommand_mut(verb) {
+        Some(verb) => verb.error(ErrorKind::ValueValidation, message),
+        None => cli.error(ErrorKind::ValueValidation, message),
+    };
+    error.into()
 }

@@ -1,6 +1,5 @@
 //! `mnist compare`: which optimizer does best, and whether that is more than luck.
 
-use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,7 +13,7 @@ use tch::Device;
 use super::args::choices::{OPTIMIZERS, value};
 use super::args::machine;
 use super::args::training::{TrainingArgs, learning_rate};
-use super::console::{note, print_json};
+use super::console::{note, print, print_json, print_text};
 use super::interrupt;
 use super::progress::{bar, line};
 use crate::dataset::Data;
@@ -152,13 +151,12 @@ impl Args {
             text("compare.csv", text::comparison_csv(&comparison))?;
             plot::save(&plot::comparison(&comparison), &folder.join("compare.png"))?;
         }
-        let mut out = io::stdout().lock();
         if self.json {
-            return print_json(&mut out, &record);
+            return print_json(&record);
         }
-        write!(out, "\n{}", text::comparison(&comparison))?;
+        print_text(&format!("\n{}", text::comparison(&comparison)))?;
         if let Some(folder) = &self.output_dir {
-            writeln!(out, "Saved: {}", folder.join("compare.{json,csv,png}").display())?;
+            print(&format!("Saved: {}", folder.join("compare.{json,csv,png}").display()))?;
         }
         Ok(())
     }

@@ -1,50 +1,135 @@
 //! What the verbs print: results to standard output, all else to standard error.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::{Error, Result};
 use clap::builder::Styles;
+use serde::Serialize;
 
 use crate::output::text;
 
 /// The exit code of a program that panics, as Rust has it.
 const PANICKED: u8 = 101;
 
-/// Says something beside the results: to standard error, so that the results can be piped. Each line of
-/// `text` is printed on a line of its own.
-pub fn note(text: &str) {
-    for line in text.lines() {
-        let _ = writeln!(io::stderr(), "{}", text::escape(line));
-    }
+/// Says something beside the results, in one line: to standard error, so that the results can be piped.
+pub fn note(line: &str) {
+    let _ = writeln!(io::stderr(), "{}", text::escape(line));
 }
 
 /// Reports what went wrong, coloured as clap's own errors are.
 pub fn warn(error: &Error) {
-    let style = Styles::styled();
-    let style = style.get_error();
+    let styles = Styles::styled();
+    let style = styles.get_error();
     let _ = writeln!(anstream::stderr(), "{style}error:{style:#} {}", text::error(error));
 }
 
-/// Ends the program with the error that ended a verb. Whoever reads the output may have seen enough, as
-/// `mnist … | head` has: that is no error.
+/// Standard output cannot be written to.
+#[derive(Debug)]
+struct OutputError(io::Error);
+
+impl fmt::Display for OutputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot write to standard output")
+    }
+}
+
+impl std::error::Error for OutputError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// Results on their way to standard output, kept until they are flushed.
+#[derive(Debug, Default)]
+#[must_use = "what is not flushed is lost"]
+pub struct Results(Vec<u8>);
+
+impl Results {
+    /// Adds a line, escaped, since it may hold the name of a file.
+    pub fn line(&mut self, line: &str) {
+        self.text(&text::escape(line));
+        self.text("\n");
+    }
+
+    /// Adds text of the program's own making, as it is.
+    pub fn text(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// Adds a value as one line of JSON.
+    pub fn json(&mut self, value: &impl Serialize) -> Result<()> {
+        serde_json::to_writer(&mut self.0, value)?;
+        self.text("\n");
+        Ok(())
+    }
+
+    /// Writes what was added since the last time.
+    pub fn flush(&mut self) -> Result<()> {
+        let mut out = io::stdout().lock();
+        let written = out.write_all(&self.0).and_then(|()| out.flush());
+        self.0.clear();
+        written.map_err(|error| OutputError(error).into())
+    }
+}
+
+/// Prints one line of results.
+pub fn print(line: &str) -> Result<()> {
+    let mut results = Results::default();
+    results.line(line);
+    results.flush()
+}
+
+/// Prints a value as one line of JSON.
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    let mut results = Results::default();
+    results.json(value)?;
+    results.flush()
+}
+
+/// Prints text of the program's own making, as it is.
+pub fn print_text(text: &str) -> Result<()> {
+    let mut results = Results::default();
+    results.text(text);
+    results.flush()
+}
+
+/// The exit code of a verb that reports what failed and goes on; of one that could not go on, if that
+/// is only because nobody reads its output any more.
+pub fn ended(done: Result<()>, some_failed: bool) -> Result<ExitCode> {
+    match done {
+        Err(error) if !(some_failed && is_closed_pipe(&error)) => Err(error),
+        _ if some_failed => Ok(ExitCode::FAILURE),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Whoever read the output has seen enough, as in `mnist … | head`.
+fn is_closed_pipe(error: &Error) -> bool {
+    error.downcast_ref().is_some_and(|OutputError(error)| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// Shows the error that ended a verb, and tells its exit code. A closed pipe is no error.
 pub fn failed(error: &Error) -> ExitCode {
-    let closed_pipe = |error: &io::Error| error.kind() == ErrorKind::BrokenPipe;
-    if error.downcast_ref().is_some_and(closed_pipe) {
+    if let Some(usage) = error.downcast_ref::<clap::Error>() {
+        let _ = usage.print();
+        return u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+    }
+    if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
     }
     warn(error);
     ExitCode::FAILURE
 }
 
+/// Ends the program because its standard output was closed before it began.
+pub fn no_output() -> ExitCode {
+    failed(&OutputError(io::Error::new(ErrorKind::NotConnected, "it is closed")).into())
+}
+
 /// Shows the panic that ended the program.
 pub fn panicked(panic: &str) -> ExitCode {
     let _ = writeln!(io::stderr(), "{panic}");
     ExitCode::from(PANICKED)
-}
-
-/// Writes a value as one line of JSON.
-pub fn print_json(out: &mut impl Write, value: &impl serde::Serialize) -> Result<()> {
-    // By way of a string: the error of a closed pipe must stay an io::Error.
-    Ok(writeln!(out, "{}", serde_json::to_string(value)?)?)
 }

@@ -1,6 +1,5 @@
 //! `mnist convert`: weights from one format to another.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +7,7 @@ use anyhow::Result;
 use tch::Device;
 
 use super::args::weights::open;
-use super::console::note;
+use super::console::{note, print};
 use crate::files::atomic;
 use crate::weights::{self, Loaded};
 
@@ -43,7 +42,7 @@ impl Args {
         if record.is_some() && !kept {
             note("warning: the record of the training is not kept: another file is in its place");
         }
-        writeln!(io::stdout(), "Saved: {}", self.output.display())?;
+        print(&format!("Saved: {}", self.output.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,22 +1,23 @@
 //! `mnist doctor`: what the program runs on.
 
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use comfy_table::CellAlignment;
+use serde::{Serialize, Serializer};
 use tch::{Device, utils};
 
 use super::args::machine::advised;
 use super::args::weights::{DEFAULT_WEIGHTS, WeightsArgs};
-use super::console::print_json;
-use crate::LIBTORCH;
-use crate::VERSION;
+use super::console::{Results, print_json};
 use crate::dataset;
 use crate::network::device::{self, Choice};
+use crate::output::text;
+use crate::{LIBTORCH, VERSION};
 
-/// Tell what the program runs on: libtorch, CUDA or why there is none, threads, data, weights
+/// Show what the program runs on: libtorch, CUDA or why there is none, threads, data, weights
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Print JSON
@@ -24,76 +25,139 @@ pub struct Args {
     json: bool,
 }
 
+#[derive(Serialize)]
+struct Findings {
+    program: &'static str,
+    version: &'static str,
+    libtorch: &'static str,
+    cuda: Finding<Cuda>,
+    device: Finding<String>,
+    threads: i32,
+    cores: usize,
+    data: Finding<Data>,
+    weights: Finding<Weights>,
+}
+
+#[derive(Serialize)]
+struct Cuda {
+    devices: usize,
+    runtime: i64,
+    cudnn: i64,
+}
+
+#[derive(Serialize)]
+struct Data {
+    name: &'static str,
+    train: i64,
+    test: i64,
+    folder: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Weights {
+    name: String,
+    hidden: i64,
+}
+
+/// What was found, or why it was not: in JSON an object with `error`.
+struct Finding<T>(Result<T>);
+
+impl<T: Serialize> Serialize for Finding<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Ok(found) => found.serialize(serializer),
+            Err(error) => serializer.collect_map([("error", format!("{error:#}"))]),
+        }
+    }
+}
+
+impl<T> Finding<T> {
+    fn text(&self, text: impl FnOnce(&T) -> String) -> String {
+        self.0.as_ref().map_or_else(|error| format!("error: {}", text::error(error)), text)
+    }
+}
+
+impl Findings {
+    fn look() -> Result<Findings> {
+        Ok(Findings {
+            program: "tch-mnist",
+            version: VERSION,
+            libtorch: LIBTORCH,
+            cuda: Finding(device::cuda().map_err(advised).map(|devices| Cuda {
+                devices,
+                runtime: utils::version_cudart(),
+                cudnn: utils::version_cudnn(),
+            })),
+            device: Finding(device::select(Choice::Auto).map(|(device, _)| device::name(device))),
+            threads: tch::get_num_threads(),
+            cores: available_parallelism()?.get(),
+            data: Finding(dataset::load(None).map(|data| Data {
+                name: "built-in MNIST",
+                train: data.train.count(),
+                test: data.test.count(),
+                folder: dataset::builtin::cache().map(|folder| folder.display().to_string()),
+            })),
+            weights: Finding(
+                WeightsArgs::default()
+                    .load(Device::Cpu)
+                    .map(|(model, name)| Weights { name, hidden: model.hidden() }),
+            ),
+        })
+    }
+
+    /// Whether training and prediction work; without CUDA, they do.
+    fn is_fit(&self) -> bool {
+        self.device.0.is_ok() && self.data.0.is_ok() && self.weights.0.is_ok()
+    }
+
+    fn rows(&self) -> [(&'static str, String); 7] {
+        let cuda = |cuda: &Cuda| {
+            let Cuda { devices, runtime, cudnn } = cuda;
+            format!("{devices} device(s), runtime {runtime}, cuDNN {cudnn}")
+        };
+        let data = |data: &Data| {
+            let Data { name, train, test, folder } = data;
+            let folder = match folder {
+                Some(folder) => folder,
+                None => "a temporary folder",
+            };
+            format!("{name}, {train} + {test} images, unpacked in {folder}")
+        };
+        let weights = |Weights { name, hidden }: &Weights| format!("{name}, {hidden} hidden units");
+        [
+            ("program", format!("{} {}", self.program, self.version)),
+            ("libtorch", self.libtorch.into()),
+            (
+                "CUDA",
+                match &self.cuda.0 {
+                    Ok(found) => cuda(found),
+                    Err(cause) => format!("not available: {cause}"),
+                },
+            ),
+            ("device", self.device.text(String::clone)),
+            ("threads", format!("{} of {} cores", self.threads, self.cores)),
+            ("data", self.data.text(data)),
+            ("weights", self.weights.text(weights)),
+        ]
+    }
+}
+
 impl Args {
     /// Prints the findings; the exit code is 1 if training or prediction would not work.
     pub fn run(&self) -> Result<ExitCode> {
-        let mut fit = true;
-        let mut check = |result: Result<String>| match result {
-            Ok(text) => text,
-            Err(error) => {
-                fit = false;
-                format!("error: {error:#}")
-            }
-        };
-        let cuda = match device::cuda() {
-            Ok(count) => format!(
-                "{count} device(s), runtime {}, cuDNN {}",
-                utils::version_cudart(),
-                utils::version_cudnn()
-            ),
-            Err(cause) => format!("not available: {}", advised(cause)),
-        };
-        let weights = WeightsArgs::default();
-        let rows = [
-            ("program", format!("tch-mnist {VERSION}")),
-            ("libtorch", LIBTORCH.to_string()),
-            ("CUDA", cuda),
-            ("device", check(device::select(Choice::Auto).map(|(device, _)| device::name(device)))),
-            (
-                "threads",
-                format!(
-                    "{} of {} cores",
-                    tch::get_num_threads(),
-                    std::thread::available_parallelism()?
-                ),
-            ),
-            (
-                "data",
-                check(dataset::load(None).map(|data| {
-                    let place = dataset::builtin::cache()
-                        .map_or("a temporary folder".into(), |dir| dir.display().to_string());
-                    format!(
-                        "built-in MNIST, {} + {} pictures, unpacked in {place}",
-                        data.train.count(),
-                        data.test.count()
-                    )
-                })),
-            ),
-            (
-                "weights",
-                check(
-                    weights
-                        .load(Device::Cpu)
-                        .map(|(model, name)| format!("{name}, {} hidden units", model.hidden())),
-                ),
-            ),
-        ];
-        let mut out = io::stdout().lock();
+        let findings = Findings::look()?;
         if self.json {
-            let rows: serde_json::Map<String, Value> =
-                rows.into_iter().map(|(name, text)| (name.to_lowercase(), json!(text))).collect();
-            print_json(&mut out, &rows)?;
+            print_json(&findings)?;
         } else {
-            for (name, text) in rows {
-                writeln!(out, "{name:<9} {text}")?;
-            }
+            let rows = findings.rows().map(|(name, found)| [name.into(), text::escape(&found)]);
+            let mut results = Results::default();
+            results.text(&text::table(&[CellAlignment::Left], rows));
             if !Path::new(DEFAULT_WEIGHTS).exists() {
-                writeln!(
-                    out,
-                    "          (there is no {DEFAULT_WEIGHTS} here; `mnist train` makes one)"
-                )?;
+                let hint = format!("(there is no {DEFAULT_WEIGHTS} here; `mnist train` makes one)");
+                results.line(&format!("{:10}{hint}", ""));
             }
+            results.flush()?;
         }
-        Ok(if fit { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if findings.is_fit() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

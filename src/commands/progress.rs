@@ -1,12 +1,12 @@
 //! What is shown of a training while it lasts.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::console::note;
+use super::console::{note, print};
 use crate::output::text;
 use crate::training::{Epoch, Event, Progress};
 
@@ -166,11 +166,13 @@ pub fn bar(template: &str) -> ProgressBar {
     bar
 }
 
-/// Writes a line on the progress of a training; to standard error where JSON goes to output.
+/// Prints lines on the progress of a training; to standard error where JSON goes to output.
 pub fn line(to_stderr: bool, text: &str) -> Result<()> {
-    match to_stderr {
-        true => writeln!(io::stderr(), "{text}")?,
-        false => writeln!(io::stdout(), "{text}")?,
+    for line in text.lines() {
+        match to_stderr {
+            true => note(line),
+            false => print(line)?,
+        }
     }
     Ok(())
 }

@@ -1,14 +1,16 @@
 //! `mnist show`: digits, mistakes, confusion and weights as figures.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anstream::{AutoStream, ColorChoice};
 use anyhow::{Context, Result};
 use tch::Device;
+use terminal_size::{Height, Width, terminal_size};
 
 use super::args::weights::WeightsArgs;
-use super::console::note;
+use super::console::{note, print, print_text};
 use crate::SIDE;
 use crate::dataset;
 use crate::dataset::Samples;
@@ -54,6 +56,13 @@ struct What {
     /// Weights of the first layer, the units with the largest weights first
     #[arg(long)]
     weights_map: bool,
+}
+
+/// Characters that a line has where no terminal tells.
+const DEFAULT_WIDTH: usize = 80;
+
+fn width() -> usize {
+    terminal_size().map_or(DEFAULT_WIDTH, |(Width(width), _)| width.into())
 }
 
 fn grid(text: &str) -> Result<(usize, usize), String> {
@@ -142,7 +151,7 @@ impl Args {
 
     fn errors(&self, test: &Samples) -> Result<Digits> {
         let model = self.model()?;
-        Ok(plot::mistakes(&evaluation::mistakes(&model, test)?, "test set"))
+        Ok(plot::mistakes(&evaluation::mistakes(&model, test)?, "test set", self.most()))
     }
 
     fn confusion(&self, test: &Samples) -> Result<ExitCode> {
@@ -160,7 +169,7 @@ impl Args {
         let norm = |unit: &[f32]| unit.iter().map(|weight| weight * weight).sum::<f32>();
         units.sort_by(|a, b| norm(b).total_cmp(&norm(a)));
         let all = units.len();
-        units.truncate(plot::MOST);
+        units.truncate(self.most());
         let mut sizes: Vec<f32> = units.as_flattened().iter().map(|weight| weight.abs()).collect();
         sizes.sort_by(f32::total_cmp);
         // A few outliers must not make all others pale.
@@ -182,19 +191,28 @@ impl Args {
         figure: &impl Figure,
         characters: impl FnOnce(bool, usize) -> String,
     ) -> Result<ExitCode> {
-        let mut out = io::stdout().lock();
         match &self.output {
             Some(path) => {
                 plot::save(figure, path)?;
-                writeln!(out, "Saved: {}", path.display())?;
+                print(&format!("Saved: {}", path.display()))?;
             }
             None => {
-                let color = out.is_terminal()
-                    && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-                let width = terminal_size::terminal_size().map_or(80, |(width, _)| width.0.into());
-                write!(out, "{}", characters(color, width))?;
+                let color = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
+                print_text(&characters(color, width()))?;
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The most tiles to show where the user has not said how many: on a terminal, those that fit it.
+    fn most(&self) -> usize {
+        match terminal_size() {
+            Some((Width(width), Height(height)))
+                if self.output.is_none() && io::stdout().is_terminal() =>
+            {
+                terminal::tiles_that_fit(width.into(), height.into()).min(plot::MOST)
+            }
+            _ => plot::MOST,
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! `mnist summary`: the layers and their parameters.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -8,7 +7,7 @@ use serde_json::json;
 use tch::Device;
 
 use super::args::weights::WeightsArgs;
-use super::console::{note, print_json};
+use super::console::{note, print_json, print_text};
 use crate::output::text;
 
 /// Show the layers, their output shapes and numbers of parameters
@@ -26,16 +25,12 @@ impl Args {
     pub fn run(&self) -> Result<ExitCode> {
         let (model, name) = self.weights.load(Device::Cpu)?;
         let layers = model.layers();
-        let mut out = io::stdout().lock();
         if self.json {
             let parameters: i64 = layers.iter().map(|layer| layer.parameters).sum();
-            print_json(
-                &mut out,
-                &json!({"weights": name, "layers": layers, "parameters": parameters}),
-            )?;
+            print_json(&json!({"weights": name, "layers": layers, "parameters": parameters}))?;
         } else {
             note(&format!("Weights: {name}"));
-            write!(out, "{}", text::summary(&layers))?;
+            print_text(&text::summary(&layers))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,6 +1,5 @@
 //! `mnist train`: data → weights.
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -121,7 +120,7 @@ impl Args {
         display.line(&format!("Test: {}", text::figures(test.loss, test.accuracy)))?;
         display.line(&format!("Saved: {}", self.output.display()))?;
         if self.json {
-            print_json(&mut io::stdout().lock(), &record)?;
+            print_json(&record)?;
         }
         Ok(if history.interrupted { interrupt::exit_code(&stop) } else { ExitCode::SUCCESS })
     }
@@ -134,5 +133,5 @@ fn mistakes_of(model: &Model, data: &Data, config: &Config) -> Result<RgbImage> 
         0. => (&data.test, "test set"),
         _ => (&split, "validation split"),
     };
-    plot::to_pixels(&plot::mistakes(&mistakes(model, samples)?, of))
+    plot::to_pixels(&plot::mistakes(&mistakes(model, samples)?, of, plot::MOST))
 }

@@ -3,3 +3,4 @@
 pub mod atomic;
 pub mod image;
 pub mod input;
+pub mod paths;

@@ -1,5 +1,7 @@
 //! Sheets of digits → text: the network's say in what [`crate::sheet`] has found.
 
+pub mod stream;
+
 use anyhow::Result;
 use image::GrayImage;
 use serde::Serialize;

@@ -112,6 +112,7 @@ fn wrong_usage_gives_2_and_failure_1_and_neither_changes_a_file() {
     }
     for (failing, fault) in [
         (&["train", "--data", "nowhere"][..], "nowhere"),
+        (&["evaluate", "--data", "file"], "cannot read data from file: it is a file, not a folder"),
         (&["train", "--data", "data", "--output", "folder.safetensors"], "it is a folder"),
         (&["train", "--data", "data", "--output", "record.ot"], "record.json: it is a folder"),
         (&["train", "--data", "data", "--output", "file/a.ot"], "cannot create the folder file"),
@@ -146,11 +147,22 @@ fn a_device_that_cannot_be_had_is_named_with_the_cause() {
     let (code, out, _) = place.run(&["doctor", "--json"]);
     assert_eq!(code, 0);
     let found = json(&out);
-    assert!(found["cuda"].as_str().unwrap().starts_with("not available: "), "{found}");
+    assert!(found["cuda"]["error"].as_str().unwrap().contains("NVIDIA"), "{found}");
     assert_eq!(found["device"], "cpu");
-    assert!(found["libtorch"].as_str().unwrap().starts_with(tch_mnist::LIBTORCH), "{found}");
-    assert!(found["data"].as_str().unwrap().contains("60000 + 10000"), "{found}");
-    assert!(found["weights"].as_str().unwrap().starts_with("the released weights, "), "{found}");
+    assert_eq!(found["libtorch"], tch_mnist::LIBTORCH);
+    assert!(found["threads"].as_u64() >= Some(1) && found["cores"].as_u64() >= Some(1), "{found}");
+    assert_eq!((&found["data"]["train"], &found["data"]["test"]), (&60_000.into(), &10_000.into()));
+    assert_eq!(
+        found["weights"],
+        serde_json::json!({"name": "the released weights", "hidden": 512})
+    );
+    let (code, out, _) = place.run(&["doctor"]);
+    assert_eq!(code, 0);
+    for row in
+        ["program   tch-mnist ", "CUDA      not available: ", "data      built-in MNIST, 60000 + "]
+    {
+        assert!(out.lines().any(|line| line.starts_with(row)), "{row}: {out}");
+    }
 }
 
 /// Without a card, this is as far as CUDA can be followed: a driver is found, libtorch's CUDA half
@@ -204,7 +216,7 @@ fn summary_is_keras_s() {
 }
 
 #[test]
-fn predicting_mnist_s_pictures_agrees_with_evaluating_them() {
+fn predicting_the_images_of_mnist_agrees_with_evaluating_them() {
     let place = Place::new();
     let mut paths = String::new();
     for (index, picture) in mnist_images(1000).iter().enumerate() {
@@ -242,7 +254,7 @@ fn predicting_mnist_s_pictures_agrees_with_evaluating_them() {
 }
 
 #[test]
-fn a_bad_picture_is_reported_and_the_rest_go_on() {
+fn a_bad_image_is_reported_and_the_others_go_on() {
     let place = Place::new();
     one(60, 90).save(place.path("a.png")).unwrap();
     one(61, 91).save(place.path("b.png")).unwrap();
@@ -265,13 +277,15 @@ fn a_bad_picture_is_reported_and_the_rest_go_on() {
 
     let (code, out, _) = place.run(&["predict", "--top", "3", "a.png"]);
     assert_eq!((code, out.matches('%').count()), (0, 3), "{out}");
-    let (code, out, _) = place.run(&["predict", "-"]); // nothing on standard input
-    assert_eq!((code, out.as_str()), (0, ""));
+    let (code, out, err) = place.run(&["predict", "-"]); // nothing on standard input
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "", "Weights: the released weights\n"));
+    let (_, _, err) = place.run(&["predict", "--verbose", "a.png"]);
+    assert!(err.contains("\nDevice: cpu ("), "{err}");
 }
 
 #[cfg(unix)]
 #[test]
-fn a_closed_pipe_is_no_error() {
+fn a_closed_pipe_is_no_error_of_its_own() {
     let place = Place::new();
     one(60, 90).save(place.path("a.png")).unwrap();
     for arguments in [&["predict", "--json", "-"][..], &["summary"]] {
@@ -285,6 +299,158 @@ fn a_closed_pipe_is_no_error() {
         child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
         assert!(!err.contains("error") && !err.contains("panicked"), "{err}");
         assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+    // But an image that failed before is one still.
+    for verb in ["predict", "read"] {
+        let mut command = place.command(&[verb, "none.png", "a.png"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let (code, _, err) = finish(child.wait_with_output().unwrap());
+        assert!(code == 1 && err.contains("none.png"), "{verb}: {err}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_an_error_that_names_it() {
+    let place = Place::new();
+    one(60, 90).save(place.path("a.png")).unwrap();
+    for arguments in [&["predict", "a.png"][..], &["read", "a.png"], &["summary"], &["doctor"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (code, _, err) = finish(place.command(arguments).stdout(full).output().unwrap());
+        let message = "error: cannot write to standard output: No space left on device";
+        assert!(code == 1 && err.contains(message), "{arguments:?}: {err}");
+
+        let inner = place.command(arguments);
+        let mut closed = Command::new("sh");
+        closed.args(["-c", "exec \"$0\" \"$@\" >&-"]).arg(inner.get_program()).args(arguments);
+        let (code, _, err) = finish(closed.current_dir(place.path("")).output().unwrap());
+        let message = "error: cannot write to standard output: it is closed";
+        assert!(code == 1 && err.contains(message), "{arguments:?}: {err}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn names_of_files_never_reach_a_terminal_as_they_are() {
+    let place = Place::new();
+    let name = "a\x1b[31m\n\u{202e}.png";
+    let shown = r"a\u{1b}[31m\n\u{202e}.png";
+    one(60, 90).save(place.path("a.png")).unwrap();
+    fs::rename(place.path("a.png"), place.path(name)).unwrap();
+    tch_mnist::weights::save(
+        &tch_mnist::network::model::Model::new(16, 0, tch::Device::Cpu).unwrap(),
+        &place.path("w\x1b\n.ot"),
+    )
+    .unwrap();
+    for (arguments, code) in [
+        (&["predict", name][..], 0),
+        (&["predict", "none\x1b\n.png"], 1),
+        (&["read", name, name], 0),
+        (&["read", "none\x1b\n.png"], 1),
+        (&["summary", "--weights", "w\x1b\n.ot"], 0),
+        (&["summary", "--weights", "none\x1b\n.ot"], 1),
+        (&["convert", "w\x1b\n.ot", "o\x1b\n.ot"], 0),
+        (&["show", "--output", "o\x1b\n.png"], 0),
+        (&["predict", name, "--explain", "why.svg"], 0),
+    ] {
+        let (found, out, err) = place.run(arguments);
+        assert_eq!(found, code, "{arguments:?}: {out}{err}");
+        let text = out + &err;
+        assert!(
+            text.lines().all(|line| !line.contains(char::is_control)),
+            "{arguments:?}: {text:?}"
+        );
+        assert!(!text.contains('\u{202e}'), "{arguments:?}: {text:?}");
+        // Half a name on a line of its own is what a newline would have left.
+        assert!(!text.lines().any(|line| line.starts_with('.')), "{arguments:?}: {text:?}");
+    }
+    let (_, out, _) = place.run(&["predict", name]);
+    assert!(out.starts_with(&format!("{shown}: 1 (")), "{out}");
+    let (_, out, _) = place.run(&["predict", name, "--json"]);
+    assert_eq!(json(&out)["path"], name, "JSON is exact");
+    let svg = fs::read_to_string(place.path("why.svg")).unwrap();
+    assert!(svg.contains(r"a\u{1b}[31m\n") && !svg.contains('\x1b'), "{svg}");
+}
+
+#[cfg(unix)]
+#[test]
+fn results_come_as_soon_as_they_are_there() {
+    let place = Place::new();
+    one(60, 90).save(place.path("a.png")).unwrap();
+    let mut command = place.command(&["predict", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // Each waits for the one before: were results held back, this would never end.
+    for _ in 0..3 {
+        writeln!(stdin, "a.png").unwrap();
+        assert!(lines.next().unwrap().unwrap().starts_with("a.png: 1 ("));
+    }
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn an_image_where_a_list_of_paths_is_expected_is_one_error() {
+    let place = Place::new();
+    one(60, 90).save(place.path("a.png")).unwrap();
+    let mut command = place.command(&["predict", "-"]);
+    command.stdin(fs::File::open(place.path("a.png")).unwrap());
+    let (code, out, err) = finish(command.output().unwrap());
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert_eq!(err.matches("error: ").count(), 1, "{err}");
+    assert!(err.contains("binary data") && err.contains("/dev/stdin"), "{err}");
+}
+
+#[cfg(unix)]
+#[test]
+fn without_threads_to_be_had_there_is_an_error_and_no_panic() {
+    let place = Place::new();
+    one(60, 90).save(place.path("a.png")).unwrap();
+    // The limit is none for root.
+    let inner = place.command(&["predict", "a.png"]);
+    let limited = "ulimit -u 1 && exec \"$0\" predict a.png";
+    let as_nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", limited];
+    let output = Command::new("setpriv")
+        .args(as_nobody)
+        .arg(inner.get_program())
+        .current_dir(place.path(""))
+        .output();
+    let Ok(output) = output else { return println!("skipped: there is no setpriv") };
+    let (code, out, err) = finish(output);
+    if !err.contains("Weights: ") {
+        return println!("skipped: the program cannot be run as another user: {err}");
+    }
+    assert!(!err.contains("panicked"), "{err}");
+    assert!(
+        code == 0 && out.starts_with("a.png: 1") || code == 1 && err.contains("error: "),
+        "{err}"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_deleted_current_folder_is_no_reason_to_fall_over() {
+    let place = Place::new();
+    one(60, 90).save(place.path("a.png")).unwrap();
+    let image = place.path("a.png").display().to_string();
+    let inner = place.command(&[]);
+    let gone = "mkdir gone && cd gone && rmdir ../gone && exec \"$0\" \"$@\"";
+    for (arguments, code) in [
+        (&["predict", &image][..], 0),
+        (&["predict", "b.png"], 1),
+        (&["predict", &image, "--explain", "b.png"], 1),
+        (&["summary"], 0),
+        (&["convert", "b.ot", "c.ot"], 1),
+    ] {
+        let mut command = Command::new("sh");
+        command.args(["-c", gone]).arg(inner.get_program()).args(arguments);
+        let output = command.current_dir(place.path("")).output().unwrap();
+        let (found, _, err) = finish(output);
+        assert_eq!(found, code, "{arguments:?}: {err}");
+        assert!(!err.contains("panicked"), "{err}");
+        assert_eq!(err.contains("error: "), code == 1, "{err}");
     }
 }
 

@@ -150,7 +150,10 @@ fn the_program_prints_lines_spaces_boxes_and_a_picture() {
     let (_, out, _) = place.run(&["read", "--min-confidence", "1", sheet]);
     assert!(out.contains('?'), "{out}");
     let (code, _, err) = place.run(&["read", "--annotate", "a.png", sheet, sheet]);
-    assert!(code == 1 && err.contains("--annotate draws one picture"), "{err}");
+    assert!(
+        code == 2 && err.contains("--annotate takes one image") && err.contains("Usage"),
+        "{err}"
+    );
     assert_eq!(place.run(&["read", "--min-confidence", "2", sheet]).0, 2);
 }
 

@@ -1,5 +1,4 @@
-//! Pictures: of digits, mistakes, weights, trainings, and of why a digit is read as it is. They are
-//! decoded and looked at.
+//! Figures: digits, mistakes, weights, trainings, explanations. Their pixels are looked at.
 
 use std::fs;
 
@@ -50,7 +49,7 @@ fn digit(picture: &RgbImage, (x, y): (u32, u32), width: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_digit_s_pixels_are_the_picture_s() {
+fn a_digit_keeps_its_pixels_in_the_figure() {
     let place = Place::new();
     let (code, out, err) = place.run(&["show", "--output", "first.png"]);
     assert_eq!((code, out.as_str(), err.as_str()), (0, "Saved: first.png\n", ""));
@@ -123,7 +122,7 @@ fn without_a_terminal_there_are_plain_characters() {
 }
 
 #[test]
-fn on_a_terminal_half_blocks_have_the_pixels_colours() {
+fn half_blocks_on_a_terminal_have_the_colours_of_the_pixels() {
     let mut tile = Tile { pixels: [0.; 784], caption: "a".into() };
     tile.pixels[29] = 1.; // row 1, column 1
     let digits = |palette| Digits {
@@ -140,6 +139,9 @@ fn on_a_terminal_half_blocks_have_the_pixels_colours() {
     let ink = "\x1b[38;2;255;255;255;48;2;0;0;0m▀";
     assert_eq!(lines[2], format!("{white}{ink}{}\x1b[0m", white.repeat(26)));
     assert_eq!(lines[3], format!("{}\x1b[0m", white.repeat(28)));
+    assert_eq!(terminal::tiles_that_fit(80, 24), 5 * 2);
+    assert_eq!(terminal::tiles_that_fit(200, 100), 10 * 10);
+    assert_eq!(terminal::tiles_that_fit(1, 1), 1);
     let narrow = terminal::digits(&digits(Palette::Values(1.)), true, 20);
     assert_eq!(narrow.matches('▀').count(), 14 * 7, "it is not halved");
     let confusion = Confusion { title: "c".into(), counts: [[17; 10]; 10] };
@@ -314,9 +316,14 @@ fn what_cannot_be_shown_is_told() {
         &["show", "--output", "a.gif"],
         &["train", "--plot", "a.jpg"],
         &["predict", "--explain", "a", "one.png"],
+        &["predict", "one.png", "one.png", "--explain", "a.png"],
+        &["predict", "-", "--explain", "a.png"],
+        &["read", "one.png", "one.png", "--annotate", "a.png"],
+        &["read", "one.png", "--annotate", "a.txt"],
     ] {
         let (code, out, err) = place.run(wrong);
         assert_eq!((code, out.as_str()), (2, ""), "{wrong:?} {err}");
+        assert!(err.contains("--help"), "{err}");
     }
     for (failing, fault) in [
         (&["show", "--data", "data", "--index", "10"][..], "no digit 10; the test set has 0 to 9"),
@@ -324,8 +331,6 @@ fn what_cannot_be_shown_is_told() {
         (&["show", "--errors", "--weights", "none.ot"], "none.ot"),
         (&["show", "--output", "folder.png"], "folder.png: it is a folder"),
         (&["train", "--data", "data", "--plot", "folder.png"], "folder.png: it is a folder"),
-        (&["predict", "one.png", "one.png", "--explain", "a.png"], "one picture"),
-        (&["predict", "-", "--explain", "a.png"], "one picture"),
         (&["predict", "none.png", "--explain", "a.png"], "none.png"),
     ] {
         let (code, out, err) = place.run(failing);

@@ -26,6 +26,11 @@ pub struct MachineArgs {
 }
 
 impl MachineArgs {
+    /// Whether a device other than the CPU is asked for by name.
+    pub fn asks_for_accelerator(&self) -> bool {
+        matches!(self.device, Choice::Cuda(_) | Choice::Mps)
+    }
+
     /// Finds the device, with the reason for it, and sets the number of libtorch's threads: as told,
     /// else on the CPU `default` if there is one, else one per core.
     pub fn start(&self, default: Option<i32>) -> Result<(Device, String)> {
@@ -84,16 +89,6 @@ fn can_start(count: usize) -> Result<()> {
              and memory (ulimit -u, ulimit -v)"
         )
     })
-}
-
-/// Starts the threads that images are decoded on, one per core.
-pub fn start_decoders() -> Result<()> {
-    let count = cores()?;
-    can_start(count + 1)?;
-    ThreadPoolBuilder::new()
-        .num_threads(count)
-        .build_global()
-        .context("cannot start the threads that decode images")
 }
 
 /// Threads for trainings side by side, as many as the cores of the CPU are enough for, in each of

@@ -1,6 +1,7 @@
 //! Options that several verbs share.
 
 pub mod choices;
+pub mod inference;
 pub mod machine;
 pub mod training;
 pub mod weights;

@@ -5,9 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use tch::Device;
 
-use super::machine::MachineArgs;
-use crate::commands::console::note;
-use crate::network::device;
 use crate::network::model::Model;
 use crate::weights::{self, Loaded};
 
@@ -33,16 +30,6 @@ impl WeightsArgs {
             None if default.exists() => Ok((open(default, device)?.model, DEFAULT_WEIGHTS.into())),
             None => Ok((weights::released(device)?, "the released weights".into())),
         }
-    }
-
-    /// Loads the weights onto the machine's device, and notes which weights and device these are.
-    /// Returns the weights' name as well. Without `--threads`, libtorch has `threads` on the CPU, or
-    /// one per core.
-    pub fn start(&self, machine: &MachineArgs, threads: Option<i32>) -> Result<(Model, String)> {
-        let (device, reason) = machine.start(threads)?;
-        let (model, name) = self.load(device)?;
-        note(&format!("Weights: {name}\nDevice: {} ({reason})", device::name(device)));
-        Ok((model, name))
     }
 }
 

@@ -15,6 +15,18 @@ const ABOVE: &[u8] = b" .+#";
 /// Columns between tiles.
 const GAP: usize = 2;
 
+/// Lines above the first tile, with the prompt that comes below the last.
+const AROUND: usize = 3;
+
+/// How many tiles of half their size, with captions, a terminal of this size shows at once; at least one
+/// row of them.
+pub fn tiles_that_fit(width: usize, height: usize) -> usize {
+    let side = SIDE / 2;
+    let across = ((width + GAP) / (side + GAP)).clamp(1, 10);
+    let down = height.saturating_sub(AROUND) / (side / 2 + 2); // a caption and an empty line each
+    across * down.max(1)
+}
+
 /// The tiles in lines of at most `width` characters: true-colour half blocks, or plain characters.
 pub fn digits(digits: &Digits, color: bool, width: usize) -> String {
     // Half as large where otherwise a row would not fit.
