@@ -35,12 +35,12 @@ def idx():
 
 
 def digits(size, count):
-    picture = Image.new("L", size, 230)
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("L", size, 230)
+    draw = ImageDraw.Draw(image)
     width = size[0] / count
     for at in range(count):
         draw.text((at * width + width / 4, 2), "5732"[at], fill=30, font_size=size[1] * 0.7)
-    return picture
+    return image
 
 
 def images():
@@ -52,10 +52,10 @@ def images():
     modes = {"l": grey, "rgb": color, "rgba": alpha, "p": palette, "1": grey.convert("1"),
              "la": alpha.convert("LA"), "i16": grey.convert("I;16"), "cmyk": color.convert("CMYK")}
 
-    def save(name, picture, form, **options):
+    def save(name, image, form, **options):
         path = SEEDS / "image" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, form, **options)
+        image.save(path, form, **options)
 
     for form, ways in {
         "png": {"": {}, "_gamma": {"dpi": (9, 9)}},
@@ -68,10 +68,10 @@ def images():
                  "_deflate": {"compression": "tiff_adobe_deflate"}, "_fax": {"compression": "group4"}},
         "ppm": {"": {}},
     }.items():
-        for mode, picture in modes.items():
+        for mode, image in modes.items():
             for way, options in ways.items():
                 try:
-                    save(f"{mode}{way}.{form}", picture, form, **options)
+                    save(f"{mode}{way}.{form}", image, form, **options)
                 except (OSError, ValueError, KeyError):  # there is no such combination
                     (SEEDS / "image" / f"{mode}{way}.{form}").unlink(missing_ok=True)
     frames = [grey, grey.rotate(90), grey.rotate(180)]

@@ -14,6 +14,9 @@ use crate::{Error, Result};
 /// Bytes of the file header, and of that of the image up to its size in bytes.
 const HEADERS: usize = 14 + 20;
 
+/// Bytes of both headers at least, where there are run lengths.
+const FULL_HEADERS: usize = 14 + 40;
+
 /// Decodes a BMP of so many bytes.
 pub(super) fn decode(
     mut reader: impl BufRead + Seek,
@@ -68,6 +71,9 @@ impl Packed {
 
     /// The same image with 8 bits for each pixel.
     fn unpack(&self, mut file: Vec<u8>) -> Result<Vec<u8>> {
+        if self.start < FULL_HEADERS {
+            return Err(Error::of_decoder("its pixels begin within its headers"));
+        }
         let stride = self.width.next_multiple_of(4);
         let mut rows = vec![0; stride * self.height];
         let packed = file.get(self.start..).ok_or(Error::EndsEarly)?;
@@ -151,8 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn run_lengths_that_end_early_are_refused() {
+    fn run_lengths_that_end_early_or_begin_in_the_headers_are_refused() {
         let budget = Budget::default();
+        let mut within = bmp(8, &[0, 1]);
+        within[10] = 20;
+        let error = super::super::from_reader(Cursor::new(within), &budget).unwrap_err();
+        assert!(matches!(error, Error::Damaged(_)), "{error}");
         for packed in [&[][..], &[4], &[0, 9, 1, 1], &[4, 1, 0, 0]] {
             let bytes = bmp(8, packed);
             let error = super::super::from_reader(Cursor::new(bytes), &budget).unwrap_err();

@@ -12,9 +12,9 @@ mod tests;
 use std::io::{self, BufRead, Cursor, ErrorKind, Read, Seek, SeekFrom};
 
 use image::metadata::Orientation;
-use tiff::TiffError;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
+use tiff::{ColorType, TiffError};
 
 use super::ifd::{self, Ifd};
 use super::{Budget, COPIES, Decoded, MAX_FILE_BYTES, check_size, jpeg};
@@ -51,6 +51,13 @@ pub(super) fn decode(
     let mut decoder = Decoder::new(metered).map_err(refusal)?;
     let (width, height) = decoder.dimensions().map_err(refusal)?;
     let pixels = check_size((width, height))?;
+    // Of tags that are there twice, the decoder may have taken the other.
+    if !matches!(
+        decoder.colortype().map_err(refusal)?,
+        ColorType::Gray(_) | ColorType::Multiband { .. }
+    ) {
+        return Err(Error::of_decoder("it has several kinds of colour"));
+    }
     let chunks = check_chunks(&mut decoder, &bytes)?;
     decoder.inner().left = 2 * length + chunks * READ_AHEAD;
     let colors = Colors::of(color, &mut decoder)?;

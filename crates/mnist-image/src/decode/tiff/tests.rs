@@ -134,6 +134,14 @@ fn what_is_not_supported_is_named() {
 }
 
 #[test]
+fn tags_that_are_there_twice_are_no_way_round_the_checks() {
+    let rgb = (262, &[2][..]);
+    let twice: [(u16, &[u64]); 5] = [(258, &[8; 5]), (262, &[1]), rgb, (277, &[5]), (338, &[0, 0])];
+    let error = error(tiff(false, &twice, &[0; 30]));
+    assert!(error.contains("it has several kinds of colour"), "{error}");
+}
+
+#[test]
 fn strips_that_are_all_the_same_long_one_take_no_long_time() {
     // 60,000 strips of the same megabyte of empty blocks before the pixel.
     let strips = 60_000u32;
