@@ -15,6 +15,7 @@ use crate::LIBTORCH;
 use crate::VERSION;
 use crate::dataset;
 use crate::network::device::{self, Choice};
+use crate::network::kernels::{self, MklKernels};
 
 /// Tell what the program runs on: libtorch, CUDA or why there is none, threads, data, weights
 #[derive(Debug, clap::Args)]
@@ -56,6 +57,13 @@ impl Args {
                     tch::get_num_threads(),
                     std::thread::available_parallelism()?
                 ),
+            ),
+            (
+                "kernels",
+                match kernels::mkl_kernels() {
+                    MklKernels::Processor => "MKL's, by what the processor has".into(),
+                    MklKernels::Default => "MKL's default".into(),
+                },
             ),
             (
                 "data",
