@@ -18,6 +18,14 @@ fn main() {
     if std::env::var("CARGO_CFG_UNIX").is_ok() {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     }
+    let linux = std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux");
+    if linux && std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|processor| processor == "x86_64")
+    {
+        // For MKL to find, see src/network/kernels.rs.
+        let export = "-Wl,--export-dynamic-symbol=mkl_serv_intel_cpu_true";
+        println!("cargo:rustc-link-arg-bins={export}");
+        println!("cargo:rustc-link-arg-examples={export}");
+    }
     let version = version(&lib).unwrap_or_else(|| "of an unknown version".into());
     println!("cargo:rustc-env=LIBTORCH_VERSION={version}");
 }

@@ -8,6 +8,8 @@ use clap::Parser;
 use tch_mnist::commands::cli::Cli;
 use tch_mnist::commands::console;
 
+tch_mnist::mkl_kernels_by_processor!();
+
 fn main() -> ExitCode {
     let last_panic = keep_panics();
     let cli = Cli::parse();

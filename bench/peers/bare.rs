@@ -11,6 +11,8 @@ use tch::{Cuda, Device, Kind, Tensor, no_grad};
 use tch_mnist::dataset::{self, Data};
 use tch_mnist::network::device::{self, Choice};
 
+tch_mnist::mkl_kernels_by_processor!();
+
 #[derive(Parser)]
 struct Args {
     #[arg(value_enum)]

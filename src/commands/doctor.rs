@@ -14,6 +14,7 @@ use super::args::weights::{DEFAULT_WEIGHTS, WeightsArgs};
 use super::console::{Results, print_json};
 use crate::dataset;
 use crate::network::device::{self, Choice};
+use crate::network::kernels::{self, MklKernels};
 use crate::output::text;
 use crate::{LIBTORCH, VERSION};
 
@@ -34,6 +35,7 @@ struct Findings {
     device: Finding<String>,
     threads: i32,
     cores: usize,
+    kernels: MklKernels,
     data: Finding<Data>,
     weights: Finding<Weights>,
 }
@@ -91,6 +93,7 @@ impl Findings {
             device: Finding(device::select(Choice::Auto).map(|(device, _)| device::name(device))),
             threads: tch::get_num_threads(),
             cores: available_parallelism()?.get(),
+            kernels: kernels::mkl_kernels(),
             data: Finding(dataset::load(None).map(|data| Data {
                 name: "built-in MNIST",
                 train: data.train.count(),
@@ -110,7 +113,7 @@ impl Findings {
         self.device.0.is_ok() && self.data.0.is_ok() && self.weights.0.is_ok()
     }
 
-    fn rows(&self) -> [(&'static str, String); 7] {
+    fn rows(&self) -> [(&'static str, String); 8] {
         let cuda = |cuda: &Cuda| {
             let Cuda { devices, runtime, cudnn } = cuda;
             format!("{devices} device(s), runtime {runtime}, cuDNN {cudnn}")
@@ -136,6 +139,13 @@ impl Findings {
             ),
             ("device", self.device.text(String::clone)),
             ("threads", format!("{} of {} cores", self.threads, self.cores)),
+            (
+                "kernels",
+                match self.kernels {
+                    MklKernels::Processor => "MKL's, by what the processor has".into(),
+                    MklKernels::Default => "MKL's default".into(),
+                },
+            ),
             ("data", self.data.text(data)),
             ("weights", self.weights.text(weights)),
         ]

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::LIBTORCH;
 use crate::VERSION;
 use crate::dataset::Samples;
+use crate::network::kernels::MklKernels;
 use crate::network::model::{MAX_HIDDEN, Model};
 use crate::training::evaluation::{Evaluation, evaluate};
 use crate::training::{Config, Epoch};
@@ -37,6 +38,9 @@ pub struct Configuration {
     pub device: String,
     /// Threads that libtorch had for it.
     pub threads: i32,
+    /// How MKL chose its kernels.
+    #[serde(default)]
+    pub mkl_kernels: MklKernels,
 }
 
 /// Loss and accuracy on the test set, after the last epoch.

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::common::Place;
 use serde_json::Value;
+use tch_mnist::network::kernels::MklKernels;
 use tch_mnist::experiments::comparison::compare;
 use tch_mnist::experiments::run::{Configuration, Run, Test};
 use tch_mnist::output::text;
@@ -283,6 +284,7 @@ fn runs(optimizer: Optimizer, accuracies: &[f64]) -> Vec<Run> {
             config: Config { optimizer, seed: seed as u64, ..Config::default() },
             device: "cpu".into(),
             threads: 1,
+            mkl_kernels: MklKernels::Default,
         };
         let epoch = |epoch: usize| Epoch {
             epoch,

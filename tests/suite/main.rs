@@ -8,6 +8,7 @@ mod faults;
 mod formats;
 mod hostile;
 mod images;
+mod kernels;
 mod layout;
 mod libtorch;
 mod load;

@@ -13,6 +13,7 @@ use crate::dataset::augment::Augment;
 use crate::dataset::{self, Data, sha256_hex};
 use crate::experiments::run::Configuration;
 use crate::network::device;
+use crate::network::kernels;
 use crate::network::model::{MAX_HIDDEN, Model};
 use crate::training::optimizer::Optimizer;
 use crate::training::{Config, Precision, Schedule};
@@ -151,6 +152,7 @@ impl TrainingArgs {
             config,
             device: device::name(model.device()),
             threads: tch::get_num_threads(),
+            mkl_kernels: kernels::mkl_kernels(),
         })
     }
 }

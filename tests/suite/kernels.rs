@@ -1,0 +1,85 @@
+//! MKL's kernels: that the program answers MKL in its place, and says and records what it answers.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::common::{Place, finish};
+
+const FUNCTION: &str = "mkl_serv_intel_cpu_true";
+
+#[test]
+fn the_program_exports_the_function_that_mkl_asks() {
+    let listed = Command::new("nm").args(["-D", env!("CARGO_BIN_EXE_mnist")]).output().unwrap();
+    let (code, symbols, _) = finish(listed);
+    assert_eq!(code, 0);
+    assert!(symbols.lines().any(|line| line.ends_with(&format!(" T {FUNCTION}"))), "{symbols}");
+}
+
+/// The linker's own words: MKL, in libtorch_cpu.so, gets the program's function.
+#[test]
+fn mkl_is_bound_to_the_programs_function() {
+    let place = Place::new();
+    place.data_set("data", 20, 10);
+    let mut command = place.command(&["train", "--data", "data", "--hidden", "8", "--epochs", "1"]);
+    let (code, _, bindings) = finish(command.env("LD_DEBUG", "bindings").output().unwrap());
+    assert_eq!(code, 0);
+    let bound = |line: &str| {
+        line.contains(FUNCTION)
+            && line.contains("libtorch_cpu.so [0] to ")
+            && line.contains("/mnist [0]")
+    };
+    assert!(bindings.lines().any(bound), "libtorch_cpu.so does not ask the program");
+}
+
+#[test]
+fn the_environment_turns_it_off_and_the_record_keeps_it() {
+    let place = Place::new();
+    place.data_set("data", 20, 10);
+    let train = ["train", "--data", "data", "--hidden", "8", "--epochs", "1", "--threads", "1"];
+    let found = |setting: &str| {
+        let run = |arguments: &[&str]| {
+            let mut command = place.command(arguments);
+            let (code, out, err) = finish(command.env("MNIST_MKL", setting).output().unwrap());
+            assert_eq!(code, 0, "{err}");
+            out
+        };
+        run(&train);
+        let record = fs::read(place.path("models/mnist.json")).unwrap();
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        let doctor: Value = serde_json::from_str(&run(&["doctor", "--json"])).unwrap();
+        [&record["configuration"]["mkl_kernels"], &doctor["kernels"]]
+            .map(|value| value.as_str().unwrap().to_string())
+    };
+    let processor = ["processor", "MKL's, by what the processor has"].map(String::from);
+    let default = ["default", "MKL's default"].map(String::from);
+    let information = fs::read_to_string("/proc/cpuinfo").unwrap();
+    let intel = information.contains("GenuineIntel");
+    let fast = intel || information.split_whitespace().any(|flag| flag == "avx2");
+    assert_eq!(&found(""), if fast { &processor } else { &default });
+    // On Intel's processors MKL chooses by what they have by itself.
+    assert_eq!(&found("default"), if intel { &processor } else { &default });
+}
+
+#[test]
+fn a_comparison_does_not_go_on_with_other_kernels() {
+    if fs::read_to_string("/proc/cpuinfo").unwrap().contains("GenuineIntel") {
+        eprintln!("skipped: on Intel's processors the setting changes nothing");
+        return;
+    }
+    let place = Place::new();
+    place.data_set("data", 20, 10);
+    let compare = |setting: &str, more: &[&str]| {
+        let common =
+            ["compare", "--data", "data", "--hidden", "8", "--epochs", "1", "--seeds", "2"];
+        let mut command = place.command(&[&common, more].concat());
+        finish(command.env("MNIST_MKL", setting).output().unwrap())
+    };
+    let (code, _, err) = compare("", &["--output-dir", "runs"]);
+    assert_eq!(code, 0, "{err}");
+    let (code, _, err) = compare("default", &["--output-dir", "runs", "--resume"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("mkl_kernels is \"processor\" there and \"default\" now"), "{err}");
+}
