@@ -176,6 +176,7 @@ pub(super) mod tests {
             config,
             device: "cpu".into(),
             threads: 1,
+            mkl_kernels: MklKernels::default(),
         };
         let epoch = |epoch| Epoch {
             epoch,

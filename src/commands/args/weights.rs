@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use tch::Device;
 
+use crate::commands::console::note;
 use crate::network::model::Model;
 use crate::weights::{self, Loaded};
 
