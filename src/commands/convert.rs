@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use tch::Device;
 
+use super::args::weights::open;
+use super::console::note;
 use crate::files::atomic;
-use crate::weights;
+use crate::weights::{self, Loaded};
 
 /// Convert weights from and to Keras's and PyTorch's formats, and to ONNX
 #[derive(Debug, clap::Args)]
@@ -35,9 +37,12 @@ impl Args {
     /// Reads, checks and writes.
     pub fn run(&self) -> Result<ExitCode> {
         atomic::prepare_from(&self.output, &self.input)?;
-        weights::check_unrecorded(&self.output)?;
-        let model = weights::load(&self.input, Device::Cpu)?;
-        weights::save_as(&model, &self.output, self.names.each_ref().map(String::as_str))?;
+        let Loaded { model, mut record, .. } = open(&self.input, Device::Cpu)?;
+        let layers = self.names.each_ref().map(String::as_str);
+        let kept = weights::save_as(&model, &self.output, layers, record.as_mut())?;
+        if record.is_some() && !kept {
+            note("warning: the record of the training is not kept: another file is in its place");
+        }
         writeln!(io::stdout(), "Saved: {}", self.output.display())?;
         Ok(ExitCode::SUCCESS)
     }

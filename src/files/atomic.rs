@@ -14,6 +14,8 @@ const PREFIX: &str = ".tch-mnist-writing-";
 const MINUTE: Duration = Duration::from_secs(60);
 /// Bytes of the longest extension that temporary files get, too; all formats have shorter ones.
 const MAX_EXTENSION: usize = 16;
+/// How often a lock is asked for again.
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// Creates the folder that `path` is to lie in, and makes sure that a file can be written there.
 ///
@@ -145,15 +147,26 @@ pub(crate) fn remove_abandoned(folder: &Path, prefix: &str) {
     }
 }
 
-/// Waits, a minute at most, until no other process holds the folder that `path` is to lie in, and
+/// Waits, `patience` at most, until no other process holds the folder that `path` is to lie in, and
 /// holds it until the returned file is dropped. Where the file system knows no locks, this does nothing.
-pub fn lock(path: &Path) -> Result<Option<File>> {
-    let Ok(folder) = File::open(folder_of(path)?) else { return Ok(None) };
+///
+/// # Errors
+///
+/// If another process holds it all that time.
+pub fn lock(path: &Path, patience: Duration) -> Result<Option<File>> {
+    let folder = folder_of(path)?;
+    let Ok(file) = File::open(folder) else { return Ok(None) };
     let since = Instant::now();
-    while matches!(folder.try_lock(), Err(TryLockError::WouldBlock)) && since.elapsed() < MINUTE {
-        sleep(Duration::from_millis(20));
+    while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+        if since.elapsed() >= patience {
+            bail!(
+                "another program holds the folder {} locked; wait for its end, or name another folder",
+                folder.display()
+            );
+        }
+        sleep(LOCK_POLL);
     }
-    Ok(Some(folder))
+    Ok(Some(file))
 }
 
 /// The folder of `path`, made if it is missing.
@@ -246,5 +259,16 @@ mod tests {
         assert!(error(prepare(&at("new"))).contains("it is a folder"));
         symlink("/dev/null", at("device")).unwrap();
         assert!(error(write_bytes(&at("device"), "new")).contains("it is no regular file"));
+    }
+
+    #[test]
+    fn a_folder_that_another_holds_is_waited_for_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let held = lock(&path, Duration::ZERO).unwrap();
+        let error = lock(&path, Duration::from_millis(30)).unwrap_err().to_string();
+        assert!(error.contains("locked; wait for its end"), "{error}");
+        drop(held);
+        assert!(lock(&path, Duration::ZERO).unwrap().is_some());
     }
 }

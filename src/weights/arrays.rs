@@ -49,19 +49,27 @@ impl Arrays {
         NAMES.into_iter().zip(self.shapes()).zip(values).map(|((n, s), v)| (n, s, v))
     }
 
-    /// Makes sure that all values are numbers.
-    pub(super) fn check_finite(&self) -> Result<()> {
+    /// Makes sure that all values are numbers, and that no image makes the network's sums, in
+    /// float32, anything else.
+    pub(super) fn check_values(&self) -> Result<()> {
         for (name, _, values) in self.named() {
-            check_finite(name, values)?;
+            let finite = values.iter().all(|value| value.is_finite());
+            ensure!(finite, "{name:?} has values that are infinite or not a number");
         }
+        let [kernel_1, bias_1, kernel_2, bias_2] = &self.values;
+        let size = |value: &f32| f64::from(value.abs());
+        // The most that a hidden unit, then an output, may be, of pixels from 0 to 1.
+        let most_hidden = kernel_1.chunks(PIXELS).zip(bias_1);
+        let most_hidden: Vec<f64> =
+            most_hidden.map(|(row, bias)| row.iter().map(size).sum::<f64>() + size(bias)).collect();
+        let most = kernel_2.chunks(self.hidden).zip(bias_2).map(|(row, bias)| {
+            let products = row.iter().zip(&most_hidden).map(|(value, hidden)| size(value) * hidden);
+            products.sum::<f64>() + size(bias)
+        });
+        let most = most.chain(most_hidden.iter().copied()).fold(0., f64::max);
+        ensure!(most < f32::MAX.into(), "its weights are too large to compute with");
         Ok(())
     }
-}
-
-fn check_finite(name: &str, values: &[f32]) -> Result<()> {
-    let finite = values.iter().all(|value| value.is_finite());
-    ensure!(finite, "{name:?} has values that are infinite or not a number");
-    Ok(())
 }
 
 /// How floating-point numbers are stored.
@@ -132,8 +140,8 @@ impl Contents {
                 "{name:?} has {} values, not the {count} of its shape",
                 values.len()
             );
-            check_finite(name, values)?;
         }
+        arrays.check_values()?;
         Ok(arrays)
     }
 }
@@ -193,6 +201,18 @@ mod tests {
     #[test]
     fn rows_become_columns() {
         assert_eq!(transposed(&[1., 2., 3., 4., 5., 6.], 3), [1., 4., 2., 5., 3., 6.]);
+    }
+
+    #[test]
+    fn weights_whose_sums_overflow_are_refused() {
+        let arrays = |kernel: f32, last: f32| Arrays {
+            hidden: 2,
+            values: [vec![kernel; 2 * PIXELS], vec![0.; 2], vec![last; 20], vec![0.; 10]],
+        };
+        arrays(-1e30, 1e5).check_values().unwrap();
+        for (kernel, last) in [(1e37, 0.), (1e30, -1e6), (f32::NAN, 0.)] {
+            assert!(arrays(kernel, last).check_values().is_err(), "{kernel} {last}");
+        }
     }
 
     #[test]

@@ -181,3 +181,126 @@ impl Reader {
         bytes.with_context(|| format!("it takes more than {MAX_PACKING} times the file's length"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hdf5_pure::{AttrValue, DatasetBuilder, FileBuilder};
+
+    use super::*;
+    use crate::weights::STACK;
+
+    fn reader(build: impl FnOnce(&mut FileBuilder)) -> Reader {
+        let mut file = FileBuilder::new();
+        build(&mut file);
+        Reader::open(file.finish().unwrap()).unwrap()
+    }
+
+    /// The values of the only array of a file.
+    fn values(build: impl FnOnce(&mut DatasetBuilder)) -> Result<Vec<f32>> {
+        let file = reader(|file| build(file.create_dataset("a")));
+        let arrays = file.arrays(&[])?;
+        file.values(&arrays[0].2)
+    }
+
+    fn float16(byte_order: DatatypeByteOrder) -> Datatype {
+        Datatype::FloatingPoint { size: 2, byte_order, layout: FLOAT16 }
+    }
+
+    #[test]
+    fn numbers_of_every_precision_and_layout_are_read() {
+        let expected: Vec<f32> = (0..12).map(|value| value as f32 / 2.).collect();
+        let doubles: Vec<f64> = expected.iter().copied().map(f64::from).collect();
+        let halves = |bytes: fn(half::f16) -> [u8; 2]| -> Vec<u8> {
+            expected.iter().flat_map(|value| bytes(half::f16::from_f32(*value))).collect()
+        };
+        type Build<'a> = Box<dyn FnOnce(&mut DatasetBuilder) + 'a>;
+        let all: Vec<Build<'_>> = vec![
+            Box::new(|a| _ = a.with_f32_data(&expected).with_shape(&[3, 4])),
+            Box::new(|a| _ = a.with_f64_data(&doubles).with_shape(&[3, 4])),
+            Box::new(|a| {
+                a.with_f32_data(&expected).with_shape(&[3, 4]).with_chunks(&[2, 3]);
+                a.with_shuffle().with_deflate(6).with_fletcher32();
+            }),
+            Box::new(|a| {
+                let order = DatatypeByteOrder::LittleEndian;
+                a.with_raw_data(float16(order), halves(half::f16::to_le_bytes), 12);
+            }),
+            Box::new(|a| {
+                let order = DatatypeByteOrder::BigEndian;
+                a.with_raw_data(float16(order), halves(half::f16::to_be_bytes), 12);
+            }),
+        ];
+        for (at, build) in all.into_iter().enumerate() {
+            assert_eq!(values(build).unwrap(), expected, "{at}");
+        }
+    }
+
+    #[test]
+    fn pieces_that_are_many_or_unpack_to_far_more_are_refused() {
+        // Of a single number each.
+        let error = values(|a| {
+            a.with_f32_data(&[0.5; 300 * 300]).with_shape(&[300, 300]).with_chunks(&[1, 1]);
+        });
+        assert!(error.unwrap_err().to_string().contains("more groups, arrays or pieces"));
+        // Each far larger than the array, and of zeros.
+        let error = values(|a| {
+            a.with_f32_data(&[0.; 1000])
+                .with_shape(&[1000])
+                .with_chunks(&[1 << 20])
+                .with_deflate(9);
+        });
+        assert!(error.unwrap_err().to_string().contains("16 times the file's length"));
+    }
+
+    #[test]
+    fn a_group_with_twenty_thousand_links_is_refused() {
+        let file = reader(|file| {
+            for at in 0..20_000 {
+                file.create_dataset(&at.to_string()).with_f32_data(&[1.]);
+            }
+        });
+        assert!(file.arrays(&[]).is_err());
+    }
+
+    #[test]
+    fn what_is_read_is_counted_however_often() {
+        let bytes = vec![7; 1000];
+        let left = Arc::new(AtomicU64::new(2500));
+        let file = Bounded { bytes, left: left.clone() };
+        assert!(file.read_exact_at(500, 501).is_err()); // beyond its end, for which nothing is paid
+        for _ in 0..2 {
+            assert_eq!(file.read_exact_at(0, 1000).unwrap(), [7; 1000]);
+        }
+        assert_eq!(file.read_exact_at(0, 1).unwrap(), [7]); // counts as 64
+        assert_eq!(left.load(Ordering::Relaxed), 436);
+        assert!(file.read_exact_at(0, 500).is_err());
+        assert!(file.read_exact_at(0, 1).is_err());
+    }
+
+    #[test]
+    fn attributes_are_text_within_the_bounds_or_are_refused() {
+        let text = |value: AttrValue| {
+            let file = reader(|file| _ = file.set_attr("model_config", value));
+            file.attribute("model_config").map_err(|error| error.to_string())
+        };
+        assert_eq!(text(AttrValue::VarLenString("{}".into())), Ok(Some("{}".into())));
+        assert_eq!(text(AttrValue::I64(5)), Err("its model_config is no text".into()));
+        let long = AttrValue::VarLenString("a".repeat(MAX_STRUCTURE as usize));
+        assert_eq!(text(long), Err(TOO_MUCH.into()));
+        assert_eq!(reader(|_| {}).attribute("model_config").unwrap(), None);
+    }
+
+    #[test]
+    fn types_may_be_nested_as_deeply_as_a_message_allows() {
+        let test = || {
+            let mut deep = float16(DatatypeByteOrder::LittleEndian);
+            for _ in 0..4900 {
+                deep = Datatype::Array { base_type: Box::new(deep), dimensions: vec![1] };
+            }
+            let file =
+                reader(|file| _ = file.create_dataset("a").with_raw_data(deep, vec![0; 2], 1));
+            assert!(file.arrays(&[]).unwrap().is_empty());
+        };
+        std::thread::Builder::new().stack_size(STACK).spawn(test).unwrap().join().unwrap();
+    }
+}

@@ -11,6 +11,9 @@
 //! extension says. What is read is not trusted: names and shapes are checked before values are
 //! taken into memory, and a pickle is read, not executed.
 //!
+//! What is known of weights, their record, lies within a `.safetensors`, with the SHA-256 of its
+//! values, and beside any file as JSON.
+//!
 //! Readers and writers know plain [`Arrays`], no tensors; `varstore` alone knows libtorch.
 
 mod archive;
@@ -30,8 +33,9 @@ use std::fs;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tch::Device;
 
@@ -40,6 +44,7 @@ use crate::files::{atomic, input};
 use crate::network::model::Model;
 use arrays::MAX_BYTES;
 use format::Format;
+use record::Beside;
 
 pub use arrays::{Arrays, LAYERS};
 pub use format::file_name;
@@ -54,13 +59,33 @@ const CUTTER: &[u8] = include_bytes!("../../models/cutter.safetensors");
 /// 8 bytes or more, up to the 64 KiB of a message, and takes some 2 KiB of stack.
 const STACK: usize = 1 << 26;
 
+/// How long a save waits for another program that holds the folder: before a training, and after
+/// one, when more would be lost.
+const WAIT_BEFORE: Duration = Duration::from_secs(60);
+const WAIT_AFTER: Duration = Duration::from_secs(600);
+/// How often files are read again that are replaced while they are read.
+const ATTEMPTS: usize = 100;
+
+/// Weights that were loaded, and what is known of them.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The network.
+    pub model: Model,
+    /// The record of its training, from the file itself or from beside it.
+    pub record: Option<Value>,
+    /// What is wrong with the record beside the file, if anything is; the weights do not need it.
+    pub doubt: Option<String>,
+}
+
 /// Makes sure that weights and their record can be saved at `path`: the extension is known, the
-/// folder can be written to (it is made if missing), and what lies in the record's place is one of
-/// such weights.
+/// folder can be written to (it is made if missing), no other program holds it locked, and what lies
+/// in the record's place is one of such weights.
 pub fn check_output(path: &Path) -> Result<()> {
     Format::of(path)?;
+    let path = &record::target(path);
     atomic::prepare(path)?;
     atomic::prepare(&record::path_of(path))?;
+    atomic::lock(path, WAIT_BEFORE)?;
     record::check_place(path)
 }
 
@@ -68,24 +93,67 @@ pub fn check_output(path: &Path) -> Result<()> {
 ///
 /// No record of a training must lie beside it: these weights would not be its.
 pub fn save(model: &Model, path: &Path) -> Result<()> {
-    save_as(model, path, LAYERS)
+    save_as(model, path, LAYERS, None)?;
+    Ok(())
 }
 
-/// Does as [`save`], but names the layers in a `.safetensors` file so: with `["0", "2"]` it is the
-/// `state_dict` of PyTorch's `nn.Sequential(nn.Linear(…), nn.ReLU(), nn.Linear(…))`.
-pub fn save_as(model: &Model, path: &Path, layers: [&str; 2]) -> Result<()> {
-    let _lock = atomic::lock(path)?;
-    write(model, path, layers, |_| record::check_unrecorded(path))
-}
-
-/// Saves the weights of `model`, and beside them, in a JSON file of the same stem, what is to be known
-/// of them: `record`, with the file's name and SHA-256 added.
+/// Saves the weights of `model` with what is to be known of them, `record`: within a
+/// `.safetensors`, and for people, or for any other format, in a JSON file of the same stem beside it,
+/// with the file's name and SHA-256 added.
 ///
-/// Of several processes that save there, one does at a time. The record comes first and, until the
-/// weights are there, names what they replace as well: whenever the program is ended, the two belong
-/// together.
+/// Of several processes that save there, one does at a time.
 pub fn save_with_record(model: &Model, record: &mut Value, path: &Path) -> Result<()> {
-    let _lock = atomic::lock(path)?;
+    let kept = save_as(model, path, LAYERS, Some(record))?;
+    ensure!(kept, "saved {}, but not its record: another file is in its place", path.display());
+    Ok(())
+}
+
+/// Does as [`save`] or [`save_with_record`], but names the layers in a `.safetensors` file so: with
+/// `["0", "2"]` it is the `state_dict` of PyTorch's
+/// `nn.Sequential(nn.Linear(…), nn.ReLU(), nn.Linear(…))`.
+///
+/// Returns whether the record, if there is one, was saved: another file may be in its place.
+pub fn save_as(
+    model: &Model,
+    path: &Path,
+    layers: [&str; 2],
+    record: Option<&mut Value>,
+) -> Result<bool> {
+    let format = Format::of(path)?;
+    ensure!(
+        layers == LAYERS || format == Format::Safetensors,
+        "only layers in a .safetensors file can be named, not those of {}",
+        path.display()
+    );
+    ensure!(layers[0] != layers[1], "both layers have the name {:?}", layers[0]);
+    let path = &*record::target(path);
+    // What carries its record within is whole whoever else saves there.
+    let lock = match atomic::lock(path, WAIT_AFTER) {
+        Err(_) if format == Format::Safetensors => None,
+        lock => Some(lock?),
+    };
+    let sealed = record.as_ref().map(|record| record::without_times(record));
+    let write = |before: &mut dyn FnMut(&str) -> Result<()>| {
+        write(model, path, format, layers, sealed.as_ref(), before)
+    };
+    match record {
+        None => write(&mut |_| record::check_unrecorded(path)).map(|()| false),
+        Some(record) if lock.is_some() && record::check_place(path).is_ok() => {
+            write_with_copy(record, path, write).map(|()| true)
+        }
+        Some(_) => write(&mut |_| Ok(())).map(|()| format == Format::Safetensors),
+    }
+}
+
+/// Writes weights by way of `write`, and the copy of their record beside them.
+///
+/// The copy comes first and, until the weights are there, names what they replace as well: whenever
+/// the program is ended, the two belong together.
+fn write_with_copy(
+    record: &mut Value,
+    path: &Path,
+    write: impl FnOnce(&mut dyn FnMut(&str) -> Result<()>) -> Result<()>,
+) -> Result<()> {
     let old = if path.is_file() { input::read(path, MAX_BYTES).ok() } else { None };
     let replaced = old.map(|bytes| sha256_hex(&bytes));
     let mut save = |weights| {
@@ -93,10 +161,10 @@ pub fn save_with_record(model: &Model, record: &mut Value, path: &Path) -> Resul
         atomic::write_bytes(&record::path_of(path), format!("{record:#}\n"))
     };
     let mut saved = json!({"file": record::name_of(path)});
-    write(model, path, LAYERS, |sha256| {
+    write(&mut |sha256| {
         saved["sha256"] = sha256.into();
         let mut saving = saved.clone();
-        saving["replaced"] = replaced.into();
+        saving["replaced"] = replaced.clone().into();
         save(saving)
     })?;
     save(saved)
@@ -106,22 +174,25 @@ pub fn save_with_record(model: &Model, record: &mut Value, path: &Path) -> Resul
 fn write(
     model: &Model,
     path: &Path,
+    format: Format,
     layers: [&str; 2],
-    before: impl FnOnce(&str) -> Result<()>,
+    record: Option<&Value>,
+    before: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<()> {
-    let format = Format::of(path)?;
-    ensure!(
-        layers == LAYERS || format == Format::Safetensors,
-        "only layers in a .safetensors file can be named, not those of {}",
-        path.display()
-    );
-    ensure!(layers[0] != layers[1], "both layers have the name {:?}", layers[0]);
     atomic::write(path, |temporary| {
         let arrays = varstore::to_arrays(model)?;
-        arrays.check_finite()?;
+        arrays.check_values()?;
         match format {
-            Format::Safetensors if layers == LAYERS => varstore::write_own_file(model, temporary)?,
-            Format::Safetensors => fs::write(temporary, safetensors::write(&arrays, layers)?)?,
+            Format::Safetensors => {
+                let plain = match layers == LAYERS {
+                    true => {
+                        varstore::write_own_file(model, temporary)?;
+                        fs::read(temporary)?
+                    }
+                    false => safetensors::write(&arrays, layers)?,
+                };
+                fs::write(temporary, safetensors::sealed(&plain, record)?)?;
+            }
             Format::Ot => varstore::write_ot(model, temporary)?,
             Format::H5 => fs::write(temporary, keras::h5(&arrays)?)?,
             Format::Keras => fs::write(temporary, keras::keras(&arrays)?)?,
@@ -135,13 +206,52 @@ fn write(
 ///
 /// Any two layers that fit one after the other are taken, whatever their names.
 pub fn load(path: &Path, device: Device) -> Result<Model> {
-    let load = || {
+    Ok(open(path, device)?.model)
+}
+
+/// Does as [`load`], and tells what is known of the weights.
+pub fn open(path: &Path, device: Device) -> Result<Loaded> {
+    let open = || {
         ensure!(path.extension().is_none_or(|e| e != "onnx"), "ONNX is written, not read");
-        let bytes = input::read(path, MAX_BYTES)?;
-        record::check(path, &bytes)?;
-        read(bytes, device)
+        let (bytes, beside) = read_with_record(path)?;
+        let seal = if safetensors::is(&bytes) { safetensors::seal_of(&bytes)? } else { None };
+        let (record, doubt) = match (seal.map(|seal| seal.record), beside) {
+            (Some(record), Beside::Record(_) | Beside::Nothing) => (record, None),
+            (Some(record), Beside::Mismatch(place)) => {
+                (record, Some((place, "it is the record of other weights")))
+            }
+            (Some(record), Beside::Doubtful(place, why)) => (record, Some((place, why))),
+            (None, Beside::Nothing) => (None, None),
+            (None, Beside::Record(record)) => (record, None),
+            (None, Beside::Doubtful(place, why)) => (None, Some((place, why))),
+            (None, Beside::Mismatch(place)) => bail!(
+                "its SHA-256 is not the one in its record {}: one of them is damaged, or of \
+                 another training; restore it, or delete the record to use the weights as they are",
+                place.display()
+            ),
+        };
+        let doubt = doubt.map(|(place, why)| format!("{} is not used: {why}", place.display()));
+        Ok(Loaded { model: read(bytes, device)?, record, doubt })
     };
-    load().with_context(|| format!("cannot load the weights {}", path.display()))
+    open().with_context(|| format!("cannot load the weights {}", path.display()))
+}
+
+/// What the file `path` holds, and what lies beside it. Where the two do not fit, they may have been
+/// replaced between one reading and the next.
+fn read_with_record(path: &Path) -> Result<(Vec<u8>, Beside)> {
+    let mut bytes = input::read(path, MAX_BYTES)?;
+    for _ in 0..ATTEMPTS {
+        let beside = record::beside(path, &sha256_hex(&bytes));
+        if !matches!(beside, Beside::Mismatch(_)) {
+            return Ok((bytes, beside));
+        }
+        let again = input::read(path, MAX_BYTES)?;
+        if again == bytes {
+            return Ok((bytes, beside));
+        }
+        bytes = again;
+    }
+    bail!("it is replaced again and again; wait for the programs that save there")
 }
 
 /// Does as [`load`] with what a file holds.

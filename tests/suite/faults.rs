@@ -145,6 +145,25 @@ fn two_trainings_with_one_output_end_well_and_their_files_belong_together() {
 }
 
 #[test]
+fn trainings_that_wait_for_the_folder_all_save() {
+    let place = Place::new();
+    place.data_set("data", 40, 20);
+    fs::create_dir(place.path("models")).unwrap();
+    let held = fs::File::open(place.path("models")).unwrap();
+    let seeds = ["1", "2", "3", "4"];
+    let children = seeds.map(|seed| spawn(place.command(&train(&["1", "--seed", seed]))));
+    held.lock().unwrap();
+    sleep(Duration::from_secs(2));
+    drop(held);
+    for child in children {
+        let (code, _, err) = finish(child.wait_with_output().unwrap());
+        assert_eq!((code, err.as_str()), (0, ""));
+    }
+    let loaded = weights::open(&place.path("models/mnist.safetensors"), Device::Cpu).unwrap();
+    assert!(loaded.record.is_some() && loaded.doubt.is_none());
+}
+
+#[test]
 fn two_comparisons_in_one_folder_are_told_apart() {
     let place = Place::new();
     place.data_set("data", 2000, 20);

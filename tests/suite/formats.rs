@@ -166,6 +166,33 @@ fn convert_writes_what_the_extension_says() {
 }
 
 #[test]
+fn convert_keeps_the_record() {
+    let place = Place::new();
+    place.data_set("data", 100, 20);
+    let train = ["train", "--data", "data", "--hidden", "4", "--epochs", "1", "--output"];
+    assert_eq!(place.run(&[&train[..], &["a.safetensors"]].concat()).0, 0);
+    let record = |name: &str| weights::open(&place.path(name), Device::Cpu).unwrap().record;
+    let first = record("a.safetensors").unwrap();
+    assert_eq!(first["configuration"]["hidden"], 4);
+    for (input, output) in [("a.safetensors", "b.h5"), ("b.h5", "c.ot"), ("c.ot", "d.safetensors")]
+    {
+        let (code, _, err) = place.run(&["convert", input, output]);
+        assert_eq!((code, err.as_str()), (0, ""), "{output}");
+        for key in ["configuration", "history", "test"] {
+            assert_eq!(record(output).unwrap()[key], first[key], "{output}");
+        }
+    }
+    // The place of the record beside it is taken by that of the first.
+    let (code, _, err) = place.run(&["convert", "a.safetensors", "a.h5"]);
+    assert!(code == 0 && err.contains("the record of the training is not kept"), "{err}");
+    assert!(record("a.h5").is_none() && record("a.safetensors").is_some());
+    // In a .safetensors it needs none.
+    let names = ["convert", "b.h5", "a.safetensors", "--names", "0,2"];
+    assert_eq!(place.run(&names).0, 0);
+    assert_eq!(record("a.safetensors").unwrap()["test"], first["test"]);
+}
+
+#[test]
 fn training_goes_on_from_keras_and_saves_for_it() {
     let place = Place::new();
     place.data_set("data", 100, 20);

@@ -9,7 +9,7 @@ use super::machine::MachineArgs;
 use crate::commands::console::note;
 use crate::network::device;
 use crate::network::model::Model;
-use crate::weights;
+use crate::weights::{self, Loaded};
 
 /// Where `mnist train` saves, and the other verbs look first.
 pub const DEFAULT_WEIGHTS: &str = "models/mnist.safetensors";
@@ -29,10 +29,8 @@ impl WeightsArgs {
     pub fn load(&self, device: Device) -> Result<(Model, String)> {
         let default = Path::new(DEFAULT_WEIGHTS);
         match &self.weights {
-            Some(path) => Ok((weights::load(path, device)?, path.display().to_string())),
-            None if default.exists() => {
-                Ok((weights::load(default, device)?, DEFAULT_WEIGHTS.into()))
-            }
+            Some(path) => Ok((open(path, device)?.model, path.display().to_string())),
+            None if default.exists() => Ok((open(default, device)?.model, DEFAULT_WEIGHTS.into())),
             None => Ok((weights::released(device)?, "the released weights".into())),
         }
     }
@@ -46,4 +44,13 @@ impl WeightsArgs {
         note(&format!("Weights: {name}\nDevice: {} ({reason})", device::name(device)));
         Ok((model, name))
     }
+}
+
+/// Loads a weight file, and notes what is wrong with its record.
+pub fn open(path: &Path, device: Device) -> Result<Loaded> {
+    let loaded = weights::open(path, device)?;
+    if let Some(doubt) = &loaded.doubt {
+        note(&format!("warning: {doubt}"));
+    }
+    Ok(loaded)
 }
