@@ -39,6 +39,8 @@ const FLOAT16: FloatingPointLayout = FloatingPointLayout {
     exponent_bias: 15,
 };
 
+const RARE: &str = "its pieces are listed in a way that is not supported; save it again with Keras, \
+     or with h5py without libver=\"latest\"";
 const TOO_MUCH: &str = "it holds more groups, arrays or pieces than the weights of a network need";
 
 /// A file in memory, of which only so much is read.
@@ -163,7 +165,7 @@ impl Reader {
             |sides: &[u64]| sides.iter().try_fold(1, |all: u64, side| all.checked_mul(*side));
         let shape = dataset.shape()?;
         let mut count = product(&shape);
-        if let Layout::Chunked { chunk_shape, .. } = dataset.layout()? {
+        if let Layout::Chunked { chunk_shape, .. } = dataset.layout().context(RARE)? {
             ensure!(
                 chunk_shape.len() == shape.len() && !chunk_shape.contains(&0),
                 "its pieces have another shape than the array"
@@ -173,7 +175,9 @@ impl Reader {
             let chunks = product(&grid).filter(|chunks| *chunks <= MAX_CHUNKS).context(TOO_MUCH)?;
             ensure!(dataset.filters().iter().all(|f| FILTERS.contains(f)), "its filter is unknown");
             count = product(&chunk_shape).and_then(|size| size.checked_mul(chunks));
-            ensure!(dataset.chunks()?.len() as u64 <= chunks, TOO_MUCH);
+            let listed = dataset.chunks();
+            ensure!(self.left.load(Ordering::Relaxed) > 0, TOO_MUCH);
+            ensure!(listed.context(RARE)?.len() as u64 <= chunks, TOO_MUCH);
         }
         let bytes = count.and_then(|count| count.checked_mul(dataset.element_size().ok()?));
         let most = MAX_PACKING * self.length;

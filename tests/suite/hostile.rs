@@ -143,6 +143,7 @@ fn mutated_weights_are_refused_or_are_sound() {
         }
         fs::write(&path, &valid).unwrap();
         assert!(same(&weights::load(&path, Device::Cpu).unwrap()));
+        fs::remove_file(place.path("a.json")).unwrap();
     }
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/interop");
     for name in ["keras2.h5", "keras3.h5", "keras3.keras", "torch.pt", "torch.safetensors"] {
@@ -324,8 +325,14 @@ fn what_claims_or_is_too_much_does_not_fill_the_memory() {
     sparse("b.safetensors", b"", 3_000_000_000);
     // Pieces, or links, without number.
     let mut h5 = hdf5_pure::FileBuilder::new();
-    let pieces = h5.create_dataset("dense_1/kernel");
-    pieces.with_f32_data(&vec![0.5; 784 * 100]).with_shape(&[784, 100]).with_chunks(&[1, 1]);
+    for (layer, inputs, outputs) in [("dense_1", 784, 100), ("dense_2", 100, 10)] {
+        let mut group = h5.create_group(layer);
+        let kernel = vec![0.5; (inputs * outputs) as usize];
+        let pieces = group.create_dataset("kernel").with_f32_data(&kernel);
+        pieces.with_shape(&[inputs, outputs]).with_chunks(&[1, 1]);
+        group.create_dataset("bias").with_f32_data(&vec![0.5; outputs as usize]);
+        h5.add_group(group.finish());
+    }
     fs::write(place.path("b.h5"), h5.finish().unwrap()).unwrap();
     let mut h5 = hdf5_pure::FileBuilder::new();
     for at in 0..20_000 {
