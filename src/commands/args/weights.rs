@@ -42,12 +42,3 @@ pub fn open(path: &Path, device: Device) -> Result<Loaded> {
     }
     Ok(loaded)
 }
-
-/// Loads a weight file, and notes what is wrong with its record.
-pub fn open(path: &Path, device: Device) -> Result<Loaded> {
-    let loaded = weights::open(path, device)?;
-    if let Some(doubt) = &loaded.doubt {
-        note(&format!("warning: {doubt}"));
-    }
-    Ok(loaded)
-}
