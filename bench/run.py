@@ -20,7 +20,8 @@ import time
 from itertools import groupby
 from pathlib import Path
 
-from tables import BF16, CENTERED, FLOOR, KERAS, LOADER, LOOP, OURS, PYTORCH, RUST, details, value
+from tables import BF16, CENTERED, DEFAULT_FLOOR, FLOOR, KERAS, LOADER, LOOP, OURS, PRELOADED
+from tables import PYTORCH, RUST, details, value
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK, INPUTS, RESULTS = Path(".bench"), Path(".bench/inputs"), Path("bench/results")

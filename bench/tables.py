@@ -12,6 +12,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 # The contenders, by the names that they have in the tables.
 OURS, BF16, FLOOR, LOOP = "mnist", "mnist, bf16", "floor", "bare tch loop"
+DEFAULT_FLOOR, PRELOADED = "floor, MKL's default kernels", "PyTorch, our MKL setting"
 PYTORCH, LOADER, CENTERED = "PyTorch", "PyTorch, DataLoader", "PyTorch, MNIST's form"
 KERAS, RUST = "Keras on TensorFlow", "candle"
 

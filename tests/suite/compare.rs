@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 
 use crate::common::Place;
 use serde_json::Value;
-use tch_mnist::network::kernels::MklKernels;
 use tch_mnist::experiments::comparison::compare;
 use tch_mnist::experiments::run::{Configuration, Run, Test};
+use tch_mnist::network::kernels::MklKernels;
 use tch_mnist::output::text;
 use tch_mnist::training::optimizer::Optimizer;
 use tch_mnist::training::{Config, Epoch};
