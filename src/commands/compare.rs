@@ -13,6 +13,7 @@ use tch::Device;
 use super::args::choices::{OPTIMIZERS, value};
 use super::args::machine;
 use super::args::training::{TrainingArgs, learning_rate};
+use super::cli::wrong_usage;
 use super::console::{note, print, print_json, print_text};
 use super::interrupt;
 use super::progress::{bar, line};
@@ -83,7 +84,7 @@ impl Args {
         let failure = line(self.json, &text).err();
 
         let display = Display::new(self.json, &sweep, &stop, failure);
-        let model = |seed| self.training.model(seed, device);
+        let model = |seed| self.training.model("compare", seed, device);
         let trained = sweep.run(data, device, &machine::side_by_side(device)?, &model, &display);
         let failure = display.finish();
         match &self.output_dir {
@@ -117,10 +118,11 @@ impl Args {
             .collect();
         let (optimizer, rate) = optimizers[0];
         let config = self.training.config(optimizer, Some(rate), first);
-        let model = self.training.model(first, device)?;
+        let model = self.training.model("compare", first, device)?;
         let base = self.training.configuration(&model, data, config)?;
         let seeds = (0..self.seeds).map(|seed| first.wrapping_add(seed.into()));
-        let mut sweep = Sweep::plan(&base, &optimizers, seeds)?;
+        let mut sweep = Sweep::plan(&base, &optimizers, seeds)
+            .map_err(|error| wrong_usage("compare", error))?;
         if let Some(folder) = &self.output_dir {
             let path = folder.join("runs.jsonl");
             let (journal, kept) = Journal::open(&path)?;

@@ -59,7 +59,7 @@ impl Args {
             atomic::prepare(path)?;
         }
         let (device, reason) = self.training.machine.start(None)?;
-        let mut model = self.training.model(self.training.seed, device)?;
+        let mut model = self.training.model("train", self.training.seed, device)?;
         let data = self.training.data()?;
         let config = self.training.config(self.optimizer, None, self.training.seed);
         let configuration = self.training.configuration(&model, &data, config.clone())?;

@@ -80,7 +80,7 @@ fn target(path: &Path) -> Result<PathBuf> {
     let name = path.file_name().with_context(cannot)?.to_owned();
     let is_link = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.is_symlink(),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             // Of a folder that is missing, too, the name may be too long.
             if let Err(error) = fs::symlink_metadata(std::env::temp_dir().join(&name))
                 && error.kind() != ErrorKind::NotFound

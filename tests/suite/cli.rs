@@ -73,8 +73,8 @@ fn the_same_command_gives_the_same_weights_and_init_goes_on_from_them() {
     assert_ne!(first, train(&["--output", "d.ot", "--init", "a.safetensors"]));
     let (code, _, err) =
         place.run(&["train", "--data", "data", "--hidden", "17", "--init", "a.safetensors"]);
-    assert_eq!(code, 1);
-    assert!(err.contains("has 16 hidden units, not 17"), "{err}");
+    assert_eq!(code, 2);
+    assert!(err.contains("has 16 hidden units, not 17; omit --hidden"), "{err}");
 }
 
 #[test]

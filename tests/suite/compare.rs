@@ -253,9 +253,13 @@ fn what_cannot_be_compared_is_told() {
         let (code, out, err) = place.run(&[&["compare"], wrong].concat());
         assert_eq!((code, out.as_str()), (2, ""), "{wrong:?} {err}");
     }
+    for twice in ["adam,adam", "adam,sgd,adam:1e-3"] {
+        let (code, out, err) = run(&place, &["--optimizers", twice]);
+        assert_eq!((code, out.as_str()), (2, ""), "{err}");
+        assert!(err.contains("twice: adam") && err.contains("Usage: mnist compare"), "{err}");
+    }
     for (failing, fault) in [
-        (&["--optimizers", "adam,adam:1e-3"][..], "twice: adam"),
-        (&["--data", "nowhere"], "nowhere"),
+        (&["--data", "nowhere"][..], "nowhere"),
         (&["--output-dir", "file"], "cannot create the folder file"),
         (&["--optimizers", "sgd:1e30", "--output-dir", "kept"], "sgd:1"),
     ] {

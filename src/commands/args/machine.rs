@@ -14,6 +14,9 @@ use crate::network::device::{self, Choice, CudaNotInstalled, Reason};
 /// Elements that libtorch gives each thread at least (`at::internal::GRAIN_SIZE`).
 const GRAIN: usize = 32768;
 
+/// Bytes of the stack of a thread of OpenMP's, as most systems have them (`ulimit -s`).
+const STACK: usize = 8 << 20;
+
 /// What to compute on.
 #[derive(Debug, clap::Args)]
 pub struct MachineArgs {
@@ -78,7 +81,7 @@ fn can_start(count: usize) -> Result<()> {
     let started = thread::scope(|scope| {
         let result = (1..count).try_for_each(|_| {
             let wait = || drop(gate.lock());
-            thread::Builder::new().spawn_scoped(scope, wait).map(drop)
+            thread::Builder::new().stack_size(STACK).spawn_scoped(scope, wait).map(drop)
         });
         drop(closed); // lets those that were started end
         result

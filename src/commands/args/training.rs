@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tch::Device;
 
 use super::choices::{AUGMENTS, PRECISIONS, SCHEDULES, name, one_of};
 use super::machine::MachineArgs;
 use super::share;
+use crate::commands::cli::wrong_usage;
 use crate::dataset::augment::Augment;
 use crate::dataset::{self, Data, sha256_hex};
 use crate::experiments::run::Configuration;
@@ -82,8 +83,8 @@ fn validation_split(text: &str) -> Result<f64, String> {
 }
 
 impl TrainingArgs {
-    /// The network to start from.
-    pub fn model(&self, seed: u64, device: Device) -> Result<Model> {
+    /// The network that `verb` starts from.
+    pub fn model(&self, verb: &str, seed: u64, device: Device) -> Result<Model> {
         self.precision.kind(device)?; // before anything is written
         let model = match &self.init {
             None => Model::new(self.hidden.unwrap_or(DEFAULT_HIDDEN), seed, device)?,
@@ -98,7 +99,9 @@ impl TrainingArgs {
             }
         };
         if let Some(hidden) = self.hidden.filter(|hidden| *hidden != model.hidden()) {
-            bail!("--init has {} hidden units, not {hidden}; omit --hidden", model.hidden());
+            let own = model.hidden();
+            let message = format!("--init has {own} hidden units, not {hidden}; omit --hidden");
+            return Err(wrong_usage(verb, message));
         }
         Ok(model)
     }
