@@ -431,26 +431,18 @@ fn without_threads_to_be_had_there_is_an_error_and_no_panic() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_deleted_current_folder_is_no_reason_to_fall_over() {
+fn a_deleted_current_folder_is_an_error() {
     let place = Place::new();
     one(60, 90).save(place.path("a.png")).unwrap();
     let image = place.path("a.png").display().to_string();
     let inner = place.command(&[]);
     let gone = "mkdir gone && cd gone && rmdir ../gone && exec \"$0\" \"$@\"";
-    for (arguments, code) in [
-        (&["predict", &image][..], 0),
-        (&["predict", "b.png"], 1),
-        (&["predict", &image, "--explain", "b.png"], 1),
-        (&["summary"], 0),
-        (&["convert", "b.ot", "c.ot"], 1),
-    ] {
+    for arguments in [&["predict", &image][..], &["summary"], &["convert", "b.ot", "c.ot"]] {
         let mut command = Command::new("sh");
         command.args(["-c", gone]).arg(inner.get_program()).args(arguments);
-        let output = command.current_dir(place.path("")).output().unwrap();
-        let (found, _, err) = finish(output);
-        assert_eq!(found, code, "{arguments:?}: {err}");
-        assert!(!err.contains("panicked"), "{err}");
-        assert_eq!(err.contains("error: "), code == 1, "{err}");
+        let (code, out, err) = finish(command.current_dir(place.path("")).output().unwrap());
+        assert_eq!((code, out.as_str()), (1, ""), "{arguments:?}: {err}");
+        assert!(err.starts_with("error: the current folder cannot be used"), "{err}");
     }
 }
 

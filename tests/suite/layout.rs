@@ -69,6 +69,8 @@ fn path(
         "crate" | "tch_mnist" => 0,
         "super" => depth.saturating_sub(1),
         "self" => depth,
+        // `use ::tch::Tensor`: no path begins with a keyword but those above.
+        _ if syn::parse_str::<Ident>(&first_name).is_err() => return at + 1,
         _ => {
             if colons(tokens, at + 1) {
                 found.push(start(first.span(), false, &first_name));
