@@ -1,13 +1,24 @@
 //! Images and pages of handwritten digits → 28×28 digits as MNIST has them.
+//!
+//! [`decode`] makes pixels of files. [`normalise`] brings the digit that an image shows into MNIST's
+//! form; [`page::find`] finds the digits on a page of them. Both see ink, background and strokes by the
+//! same rules, so that they agree about an image of one digit.
 
+mod component;
 pub mod decode;
 mod error;
-pub mod image;
-pub mod sheet;
+mod ink;
+mod mnist_form;
+pub mod page;
+pub mod single;
 
 pub use error::{Error, Result};
+pub use single::normalise;
 
 /// Width and height of a digit in pixels.
 pub const SIDE: usize = 28;
 /// Number of pixels of a digit.
 pub const PIXELS: usize = SIDE * SIDE;
+
+/// A digit as the network sees it: rows of 28 pixels, 0 for paper to 255 for full ink.
+pub type Digit = [u8; PIXELS];

@@ -1,0 +1,300 @@
+//! Where the ink is and how dark: one estimate of the background, and one rule for light on dark,
+//! for images of one digit and for pages.
+//!
+//! The background is what a grey closing leaves, once its window is wider than the strokes: strokes
+//! are filled with the paper around them, shadows and dark corners stay as they are.
+
+use image::imageops::{self, FilterType};
+use image::{GrayImage, Luma};
+use imageproc::contrast::{ThresholdType, threshold};
+use imageproc::filter::gaussian_blur_f32;
+use imageproc::integral_image::{integral_image, sum_image_pixels};
+
+/// Longest sides, in pixels, to which the image is shrunk to estimate the background: the smaller, the
+/// wider is the closing's window, which has the same size at each.
+const CLOSING_SIDES: [u32; 4] = [480, 240, 120, 60];
+/// Radius, in pixels, of the closing's window; the last is for strokes of 2/5 of the image.
+const CLOSING_RADIUS: u32 = 6;
+const WIDEST_RADIUS: u32 = 12;
+/// A wider window has to fill so many times as much as the one before to be taken. Chosen on photographs
+/// in uneven light and on single digits of all widths.
+const WIDER_FILLS: f64 = 1.25;
+/// Shares of the paper's brightness that must be missing for a pixel to count as filled: with the
+/// narrowest window, which catches pale strokes, and with wider ones, which catch shadows, too.
+const FILLED: [f32; 2] = [0.06, 0.12];
+/// Radii, as shares of the image's longer side, of the surroundings that ink is compared with to tell
+/// light from dark.
+const SURROUNDINGS: [f32; 3] = [0.02, 0.06, 0.25];
+/// Longest side, in pixels, at which they are compared.
+const POLARITY_SIDE: u32 = 480;
+/// Mean grey up to which the ground is dark. On lighter ground, light ink must stand out by more.
+const DARK_GROUND: u64 = 140;
+/// Skewness of the light's deviations from which on the writing is light, on dark ground and on other.
+const LIGHT_SKEWNESS: [f64; 2] = [0., 2.];
+/// Standard deviation, in pixels, of the blur against grain on images of this side and more.
+const GRAIN_BLUR: f32 = 0.8;
+const GRAIN_SIDE: f32 = 400.;
+/// Side, in pixels, of images that are too small to be blurred.
+const SMALL_SIDE: u32 = 128;
+/// Ink, from 0 to 255, that writing must have at least.
+const MIN_INK: u8 = 12;
+/// The level between paper and ink, from 0 to 255, from which on it is no level within the grain.
+const CLEAR_INK: u8 = 60;
+
+/// How much darker than the background each pixel is, or on a dark ground lighter: 0 to 255.
+pub(crate) fn ink(grey: &GrayImage) -> GrayImage {
+    let longest = grey.width().max(grey.height());
+    let ink = if is_light_on_dark(&shrunk(grey, POLARITY_SIDE)) {
+        let mut inverted = grey.clone();
+        imageops::invert(&mut inverted);
+        darker(&inverted, &background(&inverted))
+    } else {
+        darker(grey, &background(grey))
+    };
+    match longest {
+        0..=SMALL_SIDE => ink,
+        _ => gaussian_blur_f32(&ink, GRAIN_BLUR * (longest as f32 / GRAIN_SIDE).min(1.)),
+    }
+}
+
+/// Shrunk to a longest side of `side`, or less, if it is larger.
+fn shrunk(grey: &GrayImage, side: u32) -> GrayImage {
+    let (width, height) = grey.dimensions();
+    match width.max(height).div_ceil(side) {
+        0 | 1 => grey.clone(),
+        times => imageops::thumbnail(grey, width.div_ceil(times), height.div_ceil(times)),
+    }
+}
+
+/// Whether the writing is lighter than its ground: grain goes both ways, writing one. That is clearest
+/// in surroundings somewhat wider than the strokes.
+fn is_light_on_dark(small: &GrayImage) -> bool {
+    let longest = small.width().max(small.height()) as f32;
+    let skewness = |share: f32| {
+        let around = box_mean(small, (longest * share).ceil() as u32);
+        let (mut squares, mut cubes) = (0., 0.);
+        for (&grey, &around) in small.iter().zip(&around) {
+            let deviation = f64::from(grey) - f64::from(around);
+            squares += deviation.powi(2);
+            cubes += deviation.powi(3);
+        }
+        let count = small.len() as f64;
+        (cubes / count) / (squares / count).max(1e-9).powf(1.5)
+    };
+    let skewness = SURROUNDINGS.map(skewness);
+    let clearest = skewness.into_iter().max_by(|a, b| a.abs().total_cmp(&b.abs()));
+    let sum: u64 = small.iter().map(|&grey| u64::from(grey)).sum();
+    let ground = usize::from(sum >= DARK_GROUND * small.len() as u64);
+    clearest.is_some_and(|skewness| skewness > LIGHT_SKEWNESS[ground])
+}
+
+/// The paper without what is written on it, shrunk.
+fn background(grey: &GrayImage) -> GrayImage {
+    let mut small = shrunk(grey, CLOSING_SIDES[0]);
+    let (mut chosen, mut ink) = (None, 0.);
+    let narrower = CLOSING_SIDES.iter().map(|&side| (side, CLOSING_RADIUS));
+    let widest = [(CLOSING_SIDES[CLOSING_SIDES.len() - 1], WIDEST_RADIUS)];
+    for (number, (side, radius)) in narrower.chain(widest).enumerate() {
+        small = shrunk(&small, side);
+        // At its own size, a small image has windows that are as wide as a large one's.
+        let longest = small.width().max(small.height());
+        let radius = (radius * longest).div_ceil(side);
+        let closed = closing(&small, radius);
+        let filled = filled(&small, &closed, FILLED[number.min(1)]);
+        if chosen.is_none() || filled > WIDER_FILLS * ink {
+            chosen = Some(gaussian_blur_f32(&closed, (radius as f32 / 2.).max(0.5)));
+            ink = filled;
+        }
+    }
+    chosen.unwrap_or(small)
+}
+
+/// The mean share of its brightness that `small` lacks of `closed`, beyond what is usual and `least`.
+fn filled(small: &GrayImage, closed: &GrayImage, least: f32) -> f64 {
+    let share = |(&grey, &paper): (&u8, &u8)| 1. - f32::from(grey) / f32::from(paper.max(1));
+    let mut shares: Vec<f32> = small.iter().zip(closed.iter()).map(share).collect();
+    let middle = (shares.len() - 1) / 2;
+    let least = *shares.select_nth_unstable_by(middle, f32::total_cmp).1 + least;
+    let beyond = shares.iter().filter(|share| **share > least);
+    beyond.map(|share| f64::from(share - least)).sum::<f64>() / shares.len() as f64
+}
+
+/// How much darker than `background`, which is stretched to the same size, each pixel is, 0 to 255.
+fn darker(grey: &GrayImage, background: &GrayImage) -> GrayImage {
+    let (width, height) = grey.dimensions();
+    let mut ink = imageops::resize(background, width, height, FilterType::Triangle);
+    for (ink, &grey) in ink.iter_mut().zip(grey.iter()) {
+        let share = f32::from(grey) / f32::from((*ink).max(1));
+        *ink = (255. * (1. - share) + 0.5) as u8; // below 0 becomes 0
+    }
+    ink
+}
+
+/// A grey closing with a square window.
+fn closing(image: &GrayImage, radius: u32) -> GrayImage {
+    let dilated = extreme(&extreme(image, radius, u8::max), radius, u8::max);
+    extreme(&extreme(&dilated, radius, u8::min), radius, u8::min)
+}
+
+/// The extreme of each row's pixels within `radius`, transposed: called twice, that of a square.
+fn extreme(image: &GrayImage, radius: u32, choose: fn(u8, u8) -> u8) -> GrayImage {
+    let (width, height) = image.dimensions();
+    let mut out = GrayImage::new(height, width);
+    for y in 0..height {
+        for x in 0..width {
+            let window = x.saturating_sub(radius)..=(x + radius).min(width - 1);
+            let best = window.map(|x| image.get_pixel(x, y).0[0]).reduce(choose);
+            out.put_pixel(y, x, Luma([best.unwrap_or(0)]));
+        }
+    }
+    out
+}
+
+/// The mean of the square window of `radius` around each pixel, row by row.
+fn box_mean(image: &GrayImage, radius: u32) -> Vec<f32> {
+    let (width, height) = image.dimensions();
+    let integral = integral_image::<_, u32>(image);
+    let mean = |x: u32, y: u32| {
+        let (left, top) = (x.saturating_sub(radius), y.saturating_sub(radius));
+        let (right, bottom) = ((x + radius).min(width - 1), (y + radius).min(height - 1));
+        let sum = sum_image_pixels(&integral, left, top, right, bottom);
+        sum[0] as f32 / ((right - left + 1) * (bottom - top + 1)) as f32
+    };
+    (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| mean(x, y)).collect()
+}
+
+/// What is paper and what is writing, in ink from 0 to 255.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Levels {
+    /// Up to here it is paper and its grain.
+    pub floor: u8,
+    /// Above this it is writing.
+    pub threshold: u8,
+}
+
+impl Levels {
+    /// Of an image of ink; nothing where there is no ink at all.
+    pub fn of(ink: &GrayImage) -> Option<Levels> {
+        let mut histogram = [0u32; 256];
+        ink.iter().for_each(|&ink| histogram[usize::from(ink)] += 1);
+        let quantile = |share: f64| {
+            let mut rest = (ink.len() as f64 * share) as i64;
+            histogram.iter().position(|&count| {
+                rest -= i64::from(count);
+                rest < 0
+            })
+        };
+        // Writing covers a third of a page at most; the rest tells how much grain the paper has. Only
+        // a bold digit that fills its image covers more, but then it is clear.
+        let (middle, upper) = (quantile(0.5)?, quantile(0.65)?);
+        let clear = usize::from(otsu(&histogram));
+        let most = if clear >= usize::from(CLEAR_INK) { clear / 2 } else { 254 };
+        let floor = (middle + 6 * (upper - middle)).min(most).max(usize::from(MIN_INK)) as u8;
+        histogram[..=usize::from(floor)].fill(0);
+        let above: u32 = histogram.iter().sum();
+        let mut rest = above / 20;
+        let dark = histogram.iter().rposition(|&count| {
+            let reached = count > rest;
+            rest = rest.saturating_sub(count);
+            reached
+        })?;
+        let highest = floor + (dark as u8 - floor) / 10 * 3;
+        Some(Levels { floor, threshold: otsu(&histogram).max(floor).min(highest) })
+    }
+}
+
+/// White where there is more ink than `level`, else black.
+pub(crate) fn binarise(ink: &GrayImage, level: u8) -> GrayImage {
+    threshold(ink, level, ThresholdType::Binary)
+}
+
+/// The level that parts a histogram into the two classes that differ most (Otsu 1979). The one in
+/// imageproc overflows 32 bits on large white scans.
+fn otsu(histogram: &[u32; 256]) -> u8 {
+    let count: f64 = histogram.iter().map(|&count| f64::from(count)).sum();
+    let weighted = |(level, &count): (usize, &u32)| level as f64 * f64::from(count);
+    let sum: f64 = histogram.iter().enumerate().map(weighted).sum();
+    let (mut below, mut sum_below) = (0., 0.);
+    let (mut best, mut largest) = (0, 0.);
+    for (level, &pixels) in histogram.iter().enumerate() {
+        below += f64::from(pixels);
+        sum_below += level as f64 * f64::from(pixels);
+        let above = count - below;
+        if below == 0. || above == 0. {
+            continue;
+        }
+        let variance = below * above * (sum_below / below - (sum - sum_below) / above).powi(2);
+        if variance > largest {
+            (best, largest) = (level as u8, variance);
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page of brightness `paper(x, y)` with bars as wide as the gaps between them are twice.
+    fn page(side: u32, bar: u32, ink: f32, paper: impl Fn(u32, u32) -> f32) -> GrayImage {
+        GrayImage::from_fn(side, side, |x, y| {
+            let inside = |at: u32| (side / 5..side * 4 / 5).contains(&at);
+            let written = inside(x) && inside(y) && x / bar % 3 == 0;
+            Luma([(paper(x, y) * if written { ink } else { 1. }) as u8])
+        })
+    }
+
+    /// The share of pixels that are binarised as they were drawn.
+    fn share(grey: &GrayImage, bar: u32) -> f64 {
+        let ink = ink(grey);
+        let mask = binarise(&ink, Levels::of(&ink).unwrap().threshold);
+        let drawn = page(grey.width(), bar, 0., |_, _| 255.);
+        let right = mask.iter().zip(drawn.iter()).filter(|(a, b)| (**a > 0) != (**b > 0));
+        right.count() as f64 / mask.len() as f64
+    }
+
+    #[test]
+    fn shadows_and_dark_corners_are_background() {
+        let corners = |x: u32, y: u32| {
+            230. - 150. * ((x as f32 - 450.).hypot(y as f32 - 450.) / 640.).powi(2)
+        };
+        let shadow = |x: u32, y: u32| if x + y > 900 { 110. } else { 220. };
+        assert!(share(&page(900, 6, 0.5, corners), 6) > 0.99);
+        assert!(share(&page(900, 6, 0.5, shadow), 6) > 0.98);
+    }
+
+    #[test]
+    fn a_bold_stroke_on_a_small_image_is_ink() {
+        for (side, bar) in [(28, 4), (60, 9), (400, 60)] {
+            assert!(share(&page(side, bar, 0.2, |_, _| 200.), bar) > 0.95, "{side}");
+        }
+    }
+
+    #[test]
+    fn light_on_dark_is_turned_round_and_a_dim_page_is_not() {
+        for side in [28, 300] {
+            let dark = page(side, side / 12, 0.3, |_, _| 90.);
+            assert!(!is_light_on_dark(&dark));
+            let mut chalk = page(side, side / 12, 0.3, |_, _| 200.);
+            imageops::invert(&mut chalk);
+            assert!(is_light_on_dark(&chalk));
+            assert!(share(&chalk, side / 12) > 0.95);
+        }
+        // A lamp's glow on a dark wall is no light writing.
+        let lamp = |x: u32, y: u32| 120. / (1. + (x as f32 - 80.).hypot(y as f32 - 80.) / 100.);
+        assert!(!is_light_on_dark(&page(160, 2, 0.4, lamp)));
+    }
+
+    #[test]
+    fn blank_paper_has_no_levels() {
+        let even = GrayImage::from_pixel(50, 50, Luma([180]));
+        assert_eq!(Levels::of(&ink(&even)), None);
+    }
+
+    #[test]
+    fn the_level_between_two_classes() {
+        let mut histogram = [0; 256];
+        (histogram[10], histogram[12], histogram[200]) = (4_000_000_000, 9, 300_000_000);
+        assert!((12..200).contains(&otsu(&histogram)));
+    }
+}

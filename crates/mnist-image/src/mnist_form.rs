@@ -1,0 +1,135 @@
+//! MNIST's form: <http://yann.lecun.com/exdb/mnist/>. The digit is fitted into a box of 20×20 with
+//! its aspect kept, anti-aliased, and its centre of mass is put at the centre of 28×28.
+
+use image::imageops::{self, FilterType};
+use image::{GrayImage, Luma};
+use imageproc::distance_transform::{Norm, distance_transform};
+use imageproc::morphology::{Mask, grayscale_dilate};
+
+use crate::{Digit, PIXELS, SIDE};
+
+/// Longest side, in pixels, that MNIST's recipe gives a digit.
+const BOX: u32 = 20;
+/// Longest side, in pixels, at which strokes are measured and widened; larger digits are shrunk to it.
+const MEASURED_SIDE: u32 = 512;
+/// Mean width, in pixels of 28×28, of the strokes of MNIST's digits.
+const MNIST_STROKE: f32 = 2.2;
+/// Width in the same pixels below which strokes would fade to grey: they are widened to MNIST's.
+const THIN_STROKE: f32 = 1.6;
+
+/// MNIST's form of the ink of one digit, 0 to 255; nothing where there is no ink.
+pub(crate) fn mnist_form(ink: &GrayImage) -> Option<Digit> {
+    Some(centre(&fit(ink)?))
+}
+
+/// Crops to the ink and fits it into 20×20.
+fn fit(digit: &GrayImage) -> Option<GrayImage> {
+    let inked = digit.enumerate_pixels().filter(|(.., ink)| ink.0[0] > 0);
+    let (left, top, right, bottom) = inked
+        .fold((u32::MAX, u32::MAX, 0, 0), |(l, t, r, b), (x, y, _)| {
+            (l.min(x), t.min(y), r.max(x), b.max(y))
+        });
+    if left > right {
+        return None;
+    }
+    let (width, height) = (right + 1 - left, bottom + 1 - top);
+    let mut crop = imageops::crop_imm(digit, left, top, width, height).to_image();
+    let shrink = width.max(height).div_ceil(MEASURED_SIDE);
+    if shrink > 1 {
+        // At full size, to thicken would take long. Widened first, thin strokes do not fade.
+        crop = grayscale_dilate(&crop, &Mask::square((shrink / 2) as u8));
+        crop = imageops::thumbnail(&crop, width.div_ceil(shrink), height.div_ceil(shrink));
+    }
+    let crop = thicken(crop);
+    let (width, height) = crop.dimensions();
+    let longest = width.max(height);
+    if longest == BOX {
+        return Some(crop);
+    }
+    let side = |side: u32| ((side * BOX) as f32 / longest as f32).round().max(1.) as u32;
+    // The triangle's support grows with the reduction, so that it averages.
+    let mut fitted = imageops::resize(&crop, side(width), side(height), FilterType::Triangle);
+    let darkest = f32::from(fitted.iter().copied().max().unwrap_or(0).max(1));
+    fitted.iter_mut().for_each(|ink| *ink = (f32::from(*ink) * 255. / darkest).round() as u8);
+    Some(fitted)
+}
+
+/// Widens strokes that would be thinner than MNIST's once scaled: those are about 2.2 pixels wide,
+/// and a fine pen on a large sheet would fade to grey.
+fn thicken(crop: GrayImage) -> GrayImage {
+    let scale = BOX as f32 / crop.width().max(crop.height()) as f32;
+    let outside = GrayImage::from_fn(crop.width() + 2, crop.height() + 2, |x, y| {
+        let inside = (1..=crop.width()).contains(&x) && (1..=crop.height()).contains(&y);
+        Luma([if inside && crop.get_pixel(x - 1, y - 1).0[0] > 127 { 0 } else { 255 }])
+    });
+    let depths: Vec<f32> = distance_transform(&outside, Norm::L1)
+        .iter()
+        .filter(|depth| **depth > 0)
+        .map(|&depth| f32::from(depth))
+        .collect();
+    // Across a stroke w pixels wide the depth rises from 1 to w/2 and falls: its mean is w/4 + 1/2.
+    let width = 4. * depths.iter().sum::<f32>() / depths.len().max(1) as f32 - 2.;
+    let missing = (MNIST_STROKE / scale - width) / 2.;
+    if width * scale >= THIN_STROKE || missing < 0.5 {
+        return crop;
+    }
+    let radius = missing.round() as u8;
+    let margin = u32::from(radius);
+    let mut wide = GrayImage::new(crop.width() + 2 * margin, crop.height() + 2 * margin);
+    imageops::replace(&mut wide, &crop, margin.into(), margin.into());
+    grayscale_dilate(&wide, &Mask::disk(radius))
+}
+
+/// Puts the centre of mass at pixel (14, 14), counted from 0, as in MNIST's files.
+fn centre(fitted: &GrayImage) -> Digit {
+    let (mut mass, mut x_mass, mut y_mass) = (0., 0., 0.);
+    for (x, y, ink) in fitted.enumerate_pixels() {
+        let ink = f32::from(ink.0[0]);
+        mass += ink;
+        x_mass += ink * x as f32;
+        y_mass += ink * y as f32;
+    }
+    let offset = |moment: f32, side: u32| {
+        let offset = (SIDE as f32 / 2. - moment / mass).round() as usize; // below 0 becomes 0
+        offset.min(SIDE - side as usize)
+    };
+    let (left, top) = (offset(x_mass, fitted.width()), offset(y_mass, fitted.height()));
+    let mut digit = [0; PIXELS];
+    for (x, y, ink) in fitted.enumerate_pixels() {
+        digit[(top + y as usize) * SIDE + left + x as usize] = ink.0[0];
+    }
+    digit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bar(width: u32, height: u32) -> GrayImage {
+        GrayImage::from_fn(200, 200, |x, y| {
+            let inside = (15..15 + width).contains(&x) && (50..50 + height).contains(&y);
+            Luma([if inside { 255 } else { 0 }])
+        })
+    }
+
+    #[test]
+    fn a_bar_is_fitted_and_centred_to_the_pixel() {
+        let expected: Digit = std::array::from_fn(|index| {
+            let (x, y) = (index % 28, index / 28);
+            if (12..17).contains(&x) && (5..25).contains(&y) { 255 } else { 0 }
+        });
+        assert_eq!(mnist_form(&bar(10, 40)), Some(expected));
+    }
+
+    #[test]
+    fn a_fine_stroke_is_widened_to_mnist_s() {
+        let form = mnist_form(&bar(1, 100)).unwrap();
+        let ink: u32 = form[14 * SIDE..15 * SIDE].iter().map(|&ink| u32::from(ink)).sum();
+        assert!((400..700).contains(&ink), "{ink}");
+    }
+
+    #[test]
+    fn no_ink_has_no_form() {
+        assert_eq!(mnist_form(&GrayImage::new(9, 9)), None);
+    }
+}

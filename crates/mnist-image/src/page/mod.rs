@@ -1,0 +1,212 @@
+//! Photographs and scans of handwriting → the digits on them, line by line.
+//!
+//! The background is divided out, the page set upright, ruled lines are erased, and the strokes that
+//! touch or belong together are gathered into groups: usually a digit each, sometimes several that
+//! touch. For these there are several ways to cut them apart, a [`Lattice`]; which one is right is for a
+//! network to say.
+
+mod lattice;
+mod lines;
+mod ruled_lines;
+mod seams;
+mod tilt;
+
+use image::{GrayImage, Luma, imageops};
+use imageproc::distance_transform::Norm;
+use imageproc::geometric_transformations::{Border, Interpolation, Projection, warp_into};
+use imageproc::morphology::dilate;
+use serde::Serialize;
+
+pub use lattice::{Candidate, Lattice};
+
+use crate::component::{Labels, components, label};
+use crate::ink::{Levels, binarise, ink};
+pub(crate) use lines::Group;
+use lines::{MIN_HEIGHT, digit_height, gather, in_lines};
+
+/// Longest side, in pixels, at which writing is looked for; larger images are shrunk to it.
+const PAGE_SIDE: u32 = 1600;
+/// Share of the digits' height by which strokes are widened to be joined where they break.
+const JOINED_GAP: f32 = 0.06;
+/// Share of the usual ink below which a group is a shadow, or shows through from the other side.
+const MIN_STRENGTH: f32 = 0.4;
+
+/// A place on an image, in its own pixels once it is upright.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Bounds {
+    /// Distance from the left edge.
+    pub x: u32,
+    /// Distance from the upper edge.
+    pub y: u32,
+    /// Width.
+    pub width: u32,
+    /// Height.
+    pub height: u32,
+}
+
+impl Bounds {
+    /// The box around some places.
+    fn around(places: impl Iterator<Item = (u32, u32)>) -> Option<Bounds> {
+        let corners = |(l, t, r, b): (u32, u32, u32, u32), (x, y): (u32, u32)| {
+            (l.min(x), t.min(y), r.max(x), b.max(y))
+        };
+        let (left, top, right, bottom) = places.fold((u32::MAX, u32::MAX, 0, 0), corners);
+        (left <= right).then(|| Bounds {
+            x: left,
+            y: top,
+            width: right - left + 1,
+            height: bottom - top + 1,
+        })
+    }
+}
+
+/// Finds the writing on an image: its lines from top to bottom, and on each, from left to right,
+/// digits, or several that touch. A page with nothing written on it gives no lines.
+///
+/// ```
+/// use image::{GrayImage, Luma};
+///
+/// let mut page = GrayImage::from_pixel(300, 100, Luma([230]));
+/// for x in [80, 150, 220] {
+///     imageproc::drawing::draw_filled_rect_mut(
+///         &mut page,
+///         imageproc::rect::Rect::at(x, 30).of_size(5, 40),
+///         Luma([40]),
+///     );
+/// }
+/// let lines = mnist_image::page::find(&page);
+/// assert_eq!(lines.len(), 1);
+/// assert_eq!(lines[0].len(), 3);
+/// assert!((79..=81).contains(&lines[0][0].candidates[0].bounds.x));
+/// ```
+pub fn find(grey: &GrayImage) -> Vec<Vec<Lattice>> {
+    let Some(page) = Page::new(grey, &mut |_, _| ()) else { return Vec::new() };
+    let Some(Writing { groups, labels, height }) = page.writing() else { return Vec::new() };
+    let lattice = |group: &Group| Lattice::new(&page, group, &labels, height);
+    in_lines(groups).iter().map(|line| line.iter().map(lattice).collect()).collect()
+}
+
+/// What each stage of [`find`] sees of an image, by the stage's name: the ink, 0 to 255; the binarised
+/// page, set upright; and the same without lines that are no writing.
+pub fn stages(grey: &GrayImage) -> Vec<(&'static str, GrayImage)> {
+    let mut stages = Vec::new();
+    Page::new(grey, &mut |name, image| stages.push((name, image.clone())));
+    stages
+}
+
+/// A page set upright.
+pub(crate) struct Page {
+    ink: GrayImage,
+    mask: GrayImage,
+    levels: Levels,
+    /// From a place here to the place on the shrunk image.
+    back: Projection,
+    /// How many times as large as that the image is.
+    scale: f32,
+    image: (u32, u32),
+}
+
+/// What is written on a page.
+pub(crate) struct Writing {
+    pub groups: Vec<Group>,
+    labels: Labels,
+    height: u32,
+}
+
+impl Page {
+    /// Nothing where the image is blank.
+    pub fn new(grey: &GrayImage, see: &mut dyn FnMut(&'static str, &GrayImage)) -> Option<Page> {
+        let longest = grey.width().max(grey.height());
+        if longest == 0 {
+            return None;
+        }
+        let scale = (longest as f32 / PAGE_SIDE as f32).max(1.);
+        let side = |side: u32| ((side as f32 / scale).round() as u32).max(1);
+        let mut ink = match scale > 1. {
+            true => ink(&imageops::thumbnail(grey, side(grey.width()), side(grey.height()))),
+            false => ink(grey),
+        };
+        see("ink", &ink);
+        let levels = Levels::of(&ink)?;
+        let tilt = tilt::tilt(&binarise(&ink, levels.threshold), MIN_HEIGHT);
+        let mut back = Projection::scale(1., 1.);
+        if tilt != 0. {
+            let upright = upright(ink.dimensions(), tilt);
+            let (width, height) = turned_size(ink.dimensions(), tilt);
+            let mut turned = GrayImage::new(width, height);
+            let border = Border::Constant(Luma([0]));
+            warp_into(&ink, upright, Interpolation::Bilinear, border, &mut turned);
+            ink = turned;
+            back = upright.invert();
+        }
+        let mut mask = binarise(&ink, levels.threshold);
+        let faint = binarise(&ink, levels.floor + (levels.threshold - levels.floor) / 3);
+        see("upright", &mask);
+        ruled_lines::erase(&mut ink, &mut mask, &faint);
+        see("no_lines", &mask);
+        Some(Page { ink, mask, levels, back, scale, image: grey.dimensions() })
+    }
+
+    /// The groups of strokes that may be digits.
+    pub fn writing(&self) -> Option<Writing> {
+        let height = digit_height(&components(&label(&self.mask), &self.mask, &self.ink))?;
+        // Only for labelling: joins broken strokes.
+        let near = (height as f32 * JOINED_GAP).round() as u8;
+        let labels = label(&dilate(&self.mask, Norm::LInf, near));
+        let found = components(&labels, &self.mask, &self.ink);
+        let height = digit_height(&found)?;
+
+        let mut groups = gather(&found, height);
+        let mut strengths: Vec<f32> = groups.iter().map(Group::strength).collect();
+        strengths.sort_by(f32::total_cmp);
+        let usual = strengths.get(strengths.len() / 2).copied().unwrap_or(0.);
+        groups.retain(|group| {
+            let (wide, high) = (group.whole.width(), group.whole.height());
+            high * 5 >= height * 2
+                && high <= height * 3
+                && wide <= height * 8
+                && wide <= high * 6
+                && group.strength() > MIN_STRENGTH * usual
+        });
+        let cut_off = |group: &Group| group.whole.is_cut_off(self.mask.dimensions());
+        if groups.iter().any(|group| !cut_off(group)) {
+            groups.retain(|group| !cut_off(group));
+        }
+        Some(Writing { groups, labels, height })
+    }
+
+    /// What a group is taken as a whole.
+    pub fn whole(&self, writing: &Writing, group: &Group) -> Option<Candidate> {
+        let mut lattice = Lattice::new(self, group, &writing.labels, writing.height);
+        let end = lattice.strokes.len() - 1;
+        let whole = lattice.candidates.iter().position(|one| one.from == 0 && one.to == end)?;
+        Some(lattice.candidates.swap_remove(whole))
+    }
+
+    /// Width and height.
+    pub fn dimensions(&self) -> (u32, u32) {
+        self.mask.dimensions()
+    }
+
+    /// The pixel of the image that one of this page came from.
+    fn on_image(&self, (x, y): (u32, u32)) -> (u32, u32) {
+        let (x, y) = self.back * (x as f32 + 0.5, y as f32 + 0.5);
+        let place = |at: f32, side: u32| ((at * self.scale) as u32).min(side - 1);
+        (place(x, self.image.0), place(y, self.image.1))
+    }
+}
+
+/// The size of an image that is turned by `tilt` degrees.
+fn turned_size((width, height): (u32, u32), tilt: f32) -> (u32, u32) {
+    let (sin, cos) = tilt.to_radians().abs().sin_cos();
+    let (width, height) = (width as f32, height as f32);
+    ((width * cos + height * sin) as u32, (height * cos + width * sin) as u32)
+}
+
+/// What sets an image of this size upright that is tilted by so many degrees.
+fn upright(size: (u32, u32), tilt: f32) -> Projection {
+    let (wide, high) = turned_size(size, tilt);
+    Projection::translate(wide as f32 / 2., high as f32 / 2.)
+        * Projection::rotate(-tilt.to_radians())
+        * Projection::translate(size.0 as f32 / -2., size.1 as f32 / -2.)
+}

@@ -1,0 +1,93 @@
+//! Seams: paths from top to bottom through the least ink, where touching digits may be cut apart
+//! (Avidan & Shamir 2007, "Seam carving for content-aware image resizing").
+
+use image::GrayImage;
+
+/// Seams that are tried in a group; joined-up writing would have hundreds.
+const MAX_SEAMS: usize = 48;
+/// Cost, in ink, of a step aside, which makes the seam longer.
+const SLANT_COST: u32 = 20;
+/// Cost, in ink, of each pixel away from the seam's middle column.
+const SWAY_COST: u32 = 2;
+/// Ink, from 0 to 255, above which a seam goes through a stroke.
+const STROKE: u8 = 100;
+
+/// A path from top to bottom: the column of every row.
+pub(super) type Seam = Vec<u32>;
+
+/// How many strokes a seam goes through.
+pub(super) fn strokes(seam: &Seam, ink: &GrayImage) -> usize {
+    let inked = |(y, &x): (usize, &u32)| ink.get_pixel(x, y as u32).0[0] > STROKE;
+    let inked: Vec<bool> = seam.iter().enumerate().map(inked).collect();
+    inked.chunk_by(|a, b| a == b).filter(|run| run[0]).count()
+}
+
+/// The cheapest seams through the ink, from left to right, where digits are `height` pixels high.
+pub(super) fn seams(ink: &GrayImage, height: u32) -> Vec<Seam> {
+    let (width, rows) = ink.dimensions();
+    let (margin, sway) = ((height / 6).max(3), (height / 5).max(2));
+    let through = |middle: u32| {
+        let (first, last) = (middle.saturating_sub(sway), (middle + sway).min(width - 1));
+        let band = (last - first + 1) as usize;
+        let mut costs = vec![0u32; band];
+        let mut steps: Vec<Vec<usize>> = Vec::new();
+        for y in 0..rows {
+            let (mut next, mut from) = (Vec::with_capacity(band), Vec::with_capacity(band));
+            for at in 0..band {
+                let nearby = at.saturating_sub(1)..=(at + 1).min(band - 1);
+                // A slanted step is longer.
+                let cost = |&other: &usize| costs[other] + if other == at { 0 } else { SLANT_COST };
+                let best = nearby.min_by_key(cost).unwrap_or(at);
+                let x = first + at as u32;
+                next.push(
+                    cost(&best) + u32::from(ink.get_pixel(x, y).0[0]) + SWAY_COST * x.abs_diff(middle),
+                );
+                from.push(best);
+            }
+            costs = next;
+            steps.push(from);
+        }
+        let mut at = (0..band).min_by_key(|&at| costs[at]).unwrap_or(0);
+        let cost = costs[at];
+        let mut seam = vec![0; rows as usize];
+        for y in (0..rows as usize).rev() {
+            seam[y] = first + at as u32;
+            at = steps[y][at];
+        }
+        (cost, middle, seam)
+    };
+    let mut found: Vec<_> = (margin..width.saturating_sub(margin)).map(through).collect();
+    found.sort_by_key(|(cost, ..)| *cost);
+    let mut kept: Vec<(u32, Seam)> = Vec::new();
+    for (_, middle, seam) in found {
+        let apart = |(other, _): &(u32, Seam)| other.abs_diff(middle) >= (height / 16).max(2);
+        if kept.len() < MAX_SEAMS && kept.iter().all(apart) {
+            kept.push((middle, seam));
+        }
+    }
+    kept.sort_by_key(|(middle, _)| *middle);
+    kept.into_iter().map(|(_, seam)| seam).collect()
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Luma;
+
+    #[test]
+    fn the_cheapest_seam_leads_where_two_rings_touch() {
+        let ring = |x: f32, y: f32, middle: f32| ((x - middle).hypot(y - 25.) - 18.).abs() < 3.;
+        let rings = GrayImage::from_fn(90, 50, |x, y| {
+            let (x, y) = (x as f32, y as f32);
+            Luma([if ring(x, y, 23.) || ring(x, y, 64.) { 255 } else { 0 }])
+        });
+        let found = seams(&rings, 42);
+        let best = found.iter().min_by_key(|seam| strokes(seam, &rings)).unwrap();
+        assert!(strokes(best, &rings) <= 1);
+        assert!(best.iter().all(|x| x.abs_diff(43) <= 9), "{best:?}");
+        // Through a ring it would be two strokes.
+        let middle = found.iter().find(|seam| seam[25].abs_diff(23) < 5).unwrap();
+        assert_eq!(strokes(middle, &rings), 2);
+    }
+}

@@ -1,0 +1,75 @@
+//! The tilt of a page.
+
+use std::collections::BTreeMap;
+
+use image::GrayImage;
+
+use crate::component::{Component, components, label};
+
+/// Tilts in degrees, either way, that are set right.
+const MAX_TILT: f32 = 12.;
+/// Steps in degrees in which tilts are tried, first and then near the best.
+const STEPS: [f32; 2] = [0.5, 0.1];
+/// Components, as large as a digit, below which there is too little to tell.
+const MIN_COMPONENTS: usize = 4;
+/// Inked pixels that are looked at.
+const MAX_POINTS: usize = 20_000;
+/// So many times as distinct must the rows be for a page to be turned.
+const MIN_GAIN: f64 = 1.1;
+
+/// The angle in degrees at which the rows of ink are most distinct: that of ruled lines, else of
+/// lines of writing. What is smaller than `smallest`, in pixels, is not counted as writing.
+pub(super) fn tilt(mask: &GrayImage, smallest: u32) -> f32 {
+    let large = |component: &&Component| component.size() >= smallest;
+    if components(&label(mask), mask, mask).iter().filter(large).count() < MIN_COMPONENTS {
+        return 0.;
+    }
+    let inked = mask.enumerate_pixels().filter(|(.., ink)| ink.0[0] > 0);
+    let points: Vec<(f32, f32)> = inked.map(|(x, y, _)| (x as f32, y as f32)).collect();
+    let step = points.len().div_ceil(MAX_POINTS).max(1);
+    let distinctness = |degrees: f32| {
+        let (sin, cos) = degrees.to_radians().sin_cos();
+        let mut rows: BTreeMap<i32, u64> = BTreeMap::new();
+        for (x, y) in points.iter().step_by(step) {
+            *rows.entry(((y * cos - x * sin) / 2.) as i32).or_default() += 1;
+        }
+        rows.values().map(|count| count * count).sum::<u64>() as f64
+    };
+    let best = |around: f32, step: f32, steps: i32| {
+        let angles = (-steps..=steps).map(|at| around + at as f32 * step);
+        angles.max_by(|a, b| distinctness(*a).total_cmp(&distinctness(*b))).unwrap_or(0.)
+    };
+    let coarse = best(0., STEPS[0], (MAX_TILT / STEPS[0]) as i32);
+    let found = best(coarse, STEPS[1], 4);
+    if distinctness(found) > MIN_GAIN * distinctness(0.) { found } else { 0. }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Luma;
+
+    /// Lines of ten bars each that fall by `degrees` from left to right.
+    fn writing(degrees: f32) -> GrayImage {
+        let slope = degrees.to_radians().tan();
+        GrayImage::from_fn(600, 400, |x, y| {
+            let line = y as f32 - slope * (x as f32 - 300.);
+            let inked = x % 50 < 12 && line > 60. && line < 340. && line % 70. < 30.;
+            Luma([if inked { 255 } else { 0 }])
+        })
+    }
+
+    #[test]
+    fn lines_of_writing_tell_the_tilt() {
+        for degrees in [-8., -3., 0., 5., 11.] {
+            let found = tilt(&writing(degrees), 10);
+            assert!((found - degrees).abs() < 0.6, "{degrees}: {found}");
+        }
+    }
+
+    #[test]
+    fn one_digit_is_not_turned() {
+        let slash = GrayImage::from_fn(90, 90, |x, y| Luma([if x.abs_diff(y) < 5 { 255 } else { 0 }]));
+        assert_eq!(tilt(&slash, 10), 0.);
+    }
+}
