@@ -20,7 +20,7 @@ use crate::output::plot::{self, Explanation};
 use crate::output::text;
 use crate::reading::stream::{classify, in_order};
 use mnist_image::decode::{self, Budget};
-use mnist_image::image::{Digit, normalise};
+use mnist_image::{Digit, normalise};
 
 /// The path that stands for a list of paths on standard input.
 const LIST: &str = "-";

@@ -18,7 +18,7 @@ use crate::files::atomic;
 use crate::network::model::Model;
 use crate::output::plot::{self, Confusion, Digits, Figure, Palette, Tile, terminal};
 use crate::training::evaluation;
-use mnist_image::image::Digit;
+use mnist_image::Digit;
 
 /// Show digits of the test set, mistakes, the confusion matrix or the first layer's weights
 ///

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use mnist_image::decode::{self, Budget, Decoded, MAX_FILE_BYTES};
-use mnist_image::image::{Digit, normalise};
+use mnist_image::{Digit, normalise};
 
 use super::input;
 

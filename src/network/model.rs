@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::CLASSES;
 use crate::PIXELS;
-use mnist_image::image;
+use mnist_image::Digit;
 
 /// The most hidden units that are supported; the weights then take 208 MB.
 pub const MAX_HIDDEN: i64 = 1 << 16;
@@ -112,7 +112,7 @@ impl Model {
     }
 
     /// Classifies images, any number of them in bounded memory.
-    pub fn predict(&self, digits: &[image::Digit]) -> Result<Vec<Prediction>> {
+    pub fn predict(&self, digits: &[Digit]) -> Result<Vec<Prediction>> {
         let mut predictions = Vec::with_capacity(digits.len());
         for batch in digits.chunks(CLASSIFIED_AT_ONCE) {
             let images = Tensor::from_slice(batch.as_flattened())

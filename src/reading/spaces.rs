@@ -37,9 +37,9 @@ mod tests {
     fn a_gap_much_wider_than_the_others_is_a_space() {
         let digit = |x| Bounds { x, y: 0, width: 20, height: 30 };
         let line = [0, 30, 60, 140, 170].map(digit).to_vec();
-        assert_eq!(spaces(&[line, vec![digit(5)]]), [
-            vec![false, false, false, true, false],
-            vec![false]
-        ]);
+        assert_eq!(
+            spaces(&[line, vec![digit(5)]]),
+            [vec![false, false, false, true, false], vec![false]]
+        );
     }
 }

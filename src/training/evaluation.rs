@@ -7,7 +7,7 @@ use tch::{Kind, Reduction, Tensor, no_grad};
 use crate::CLASSES;
 use crate::dataset::Samples;
 use crate::network::model::{CLASSIFIED_AT_ONCE, Model, Prediction};
-use mnist_image::image::Digit;
+use mnist_image::Digit;
 
 /// The result of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize)]

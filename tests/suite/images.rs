@@ -10,7 +10,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, GrayImage, ImageEncoder, ImageFormat, Luma, Rgba, RgbaImage};
 use mnist_image::decode::{Budget, grey};
-use mnist_image::image::{Digit, normalise};
+use mnist_image::{Digit, normalise};
 use tch::Device;
 use tch_mnist::dataset;
 use tch_mnist::weights;

@@ -8,11 +8,11 @@ use crate::common::Place;
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, GrayImage, Luma};
 use mnist_image::decode::{self, Budget};
-use mnist_image::sheet::Bounds;
+use mnist_image::page::Bounds;
 use serde_json::Value;
 use tch::{Device, Tensor};
 use tch_mnist::network::model::Model;
-use tch_mnist::reading::{self, Read};
+use tch_mnist::reading::{self, ReadDigit};
 use tch_mnist::weights;
 
 fn folder() -> PathBuf {
@@ -33,7 +33,7 @@ fn written(truth: &Value) -> Vec<(char, Bounds)> {
 
 /// How many digits are read right, in the right place and order, and how many are read where
 /// nothing is.
-fn score(written: &[(char, Bounds)], lines: &[Vec<Read>]) -> (usize, usize) {
+fn score(written: &[(char, Bounds)], lines: &[Vec<ReadDigit>]) -> (usize, usize) {
     let (mut right, mut stray) = (Vec::new(), 0);
     for read in lines.iter().flatten() {
         let middle = |b: &Bounds| (b.x + b.width / 2, b.y + b.height / 2);
@@ -171,9 +171,9 @@ fn an_empty_page_gives_no_lines_and_a_note() {
     for (width, height) in [(1, 1), (1, 3000), (3000, 1), (2, 2), (9, 200)] {
         let mut odd = GrayImage::from_pixel(width, height, Luma([255]));
         odd.put_pixel(width / 2, height / 2, Luma([0]));
-        let _ = mnist_image::sheet::find(&odd);
+        let _ = mnist_image::page::find(&odd);
     }
-    assert!(mnist_image::sheet::find(&GrayImage::new(0, 0)).is_empty());
+    assert!(mnist_image::page::find(&GrayImage::new(0, 0)).is_empty());
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn joined_up_writing_gives_few_pieces() {
         let ink = (100..390).contains(&x) && (y as f32 - middle).abs() < 4.;
         Luma([if ink { 30 } else { 230 }])
     });
-    let lines = mnist_image::sheet::find(&wave);
-    let pieces: usize = lines.iter().flatten().map(|blob| blob.pieces.len()).sum();
+    let lines = mnist_image::page::find(&wave);
+    let pieces: usize = lines.iter().flatten().map(|lattice| lattice.candidates.len()).sum();
     assert!((10..1000).contains(&pieces), "{pieces}");
 }

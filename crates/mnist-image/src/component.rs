@@ -62,11 +62,7 @@ pub(crate) fn label(mask: &GrayImage) -> Labels {
 
 /// The components of a labelled image in the order of their labels, 1 first, as far as they are in
 /// `mask`; one that has no pixel there has 0 of them.
-pub(crate) fn components(
-    labels: &Labels,
-    mask: &GrayImage,
-    ink: &GrayImage,
-) -> Vec<Component> {
+pub(crate) fn components(labels: &Labels, mask: &GrayImage, ink: &GrayImage) -> Vec<Component> {
     let mut components: Vec<Component> = Vec::new();
     for (x, y, &Luma([label])) in labels.enumerate_pixels() {
         if label == 0 {
@@ -86,7 +82,6 @@ pub(crate) fn components(
     }
     components
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,7 @@ const WIDEST_RADIUS: u32 = 12;
 const WIDER_FILLS: f64 = 1.25;
 /// Shares of the paper's brightness that must be missing for a pixel to count as filled: with the
 /// narrowest window, which catches pale strokes, and with wider ones, which catch shadows, too.
-const FILLED: [f32; 2] = [0.06, 0.12];
+const FILLED: [f32; 2] = [0.06, 0.2];
 /// Radii, as shares of the image's longer side, of the surroundings that ink is compared with to tell
 /// light from dark.
 const SURROUNDINGS: [f32; 3] = [0.02, 0.06, 0.25];
@@ -90,6 +90,8 @@ fn is_light_on_dark(small: &GrayImage) -> bool {
 
 /// The paper without what is written on it, shrunk.
 fn background(grey: &GrayImage) -> GrayImage {
+    // On these the digit may reach the edge, and there is hardly any shadow.
+    let small_image = grey.width().max(grey.height()) <= SMALL_SIDE;
     let mut small = shrunk(grey, CLOSING_SIDES[0]);
     let (mut chosen, mut ink) = (None, 0.);
     let narrower = CLOSING_SIDES.iter().map(|&side| (side, CLOSING_RADIUS));
@@ -100,7 +102,8 @@ fn background(grey: &GrayImage) -> GrayImage {
         let longest = small.width().max(small.height());
         let radius = (radius * longest).div_ceil(side);
         let closed = closing(&small, radius);
-        let filled = filled(&small, &closed, FILLED[number.min(1)]);
+        let edge = if small_image { 0 } else { radius };
+        let filled = filled(&small, &closed, edge, FILLED[number.min(1)]);
         if chosen.is_none() || filled > WIDER_FILLS * ink {
             chosen = Some(gaussian_blur_f32(&closed, (radius as f32 / 2.).max(0.5)));
             ink = filled;
@@ -110,10 +113,18 @@ fn background(grey: &GrayImage) -> GrayImage {
 }
 
 /// The mean share of its brightness that `small` lacks of `closed`, beyond what is usual and `least`.
-fn filled(small: &GrayImage, closed: &GrayImage, least: f32) -> f64 {
-    let share = |(&grey, &paper): (&u8, &u8)| 1. - f32::from(grey) / f32::from(paper.max(1));
-    let mut shares: Vec<f32> = small.iter().zip(closed.iter()).map(share).collect();
-    let middle = (shares.len() - 1) / 2;
+/// Left out is what is within `edge` of the image's edge, where a window sees too little of the paper: a
+/// dark corner would be ink.
+fn filled(small: &GrayImage, closed: &GrayImage, edge: u32, least: f32) -> f64 {
+    let (width, height) = small.dimensions();
+    let inner = |at: u32, side: u32| (edge.min(side / 4)..side - edge.min(side / 4)).contains(&at);
+    let mut shares: Vec<f32> = small
+        .enumerate_pixels()
+        .zip(closed.iter())
+        .filter(|((x, y, _), _)| inner(*x, width) && inner(*y, height))
+        .map(|((.., grey), &paper)| 1. - f32::from(grey.0[0]) / f32::from(paper.max(1)))
+        .collect();
+    let middle = shares.len() / 2;
     let least = *shares.select_nth_unstable_by(middle, f32::total_cmp).1 + least;
     let beyond = shares.iter().filter(|share| **share > least);
     beyond.map(|share| f64::from(share - least)).sum::<f64>() / shares.len() as f64

@@ -15,7 +15,7 @@ const MEASURED_SIDE: u32 = 512;
 /// Mean width, in pixels of 28×28, of the strokes of MNIST's digits.
 const MNIST_STROKE: f32 = 2.2;
 /// Width in the same pixels below which strokes would fade to grey: they are widened to MNIST's.
-const THIN_STROKE: f32 = 1.6;
+const THIN_STROKE: f32 = 1.2;
 
 /// MNIST's form of the ink of one digit, 0 to 255; nothing where there is no ink.
 pub(crate) fn mnist_form(ink: &GrayImage) -> Option<Digit> {

@@ -29,7 +29,9 @@ pub fn find(grey: &GrayImage) -> Result<Single> {
         let whole = &group.whole;
         let off = |from: u32, to: u32, side: u32| (from + to + 1) as f32 / side as f32 - 1.;
         let aside = off(whole.left, whole.right, width).hypot(off(whole.top, whole.bottom, height));
-        whole.weight / if whole.is_cut_off((width, height)) { 4. } else { 1. } / (1. + 2. * aside.powi(2))
+        whole.weight
+            / if whole.is_cut_off((width, height)) { 4. } else { 1. }
+            / (1. + 2. * aside.powi(2))
     };
     let main = writing.groups.iter().max_by(|a, b| score(a).total_cmp(&score(b)));
     let digit = main.and_then(|group| page.whole(&writing, group)).ok_or(Error::Blank)?.digit;

@@ -7,7 +7,7 @@ use super::{Area, BLACK_ON_WHITE, Drawn, Figure, GREY, TEXT, TITLE, anchored, ba
 use crate::PIXELS;
 use crate::SIDE;
 use crate::training::evaluation::Mistake;
-use mnist_image::image::Digit;
+use mnist_image::Digit;
 
 /// The most tiles that are shown where the user has not said how many.
 pub const MOST: usize = 100;

@@ -9,7 +9,7 @@ use super::digits::{Palette, Tile, draw_pixels};
 use super::{Area, Drawn, Figure, GREY, TEXT, TITLE, anchored};
 use crate::SIDE;
 use crate::network::model::Prediction;
-use mnist_image::image::Digit;
+use mnist_image::Digit;
 
 const TOP: i32 = 160;
 /// Side of a pixel of the 28×28 image, and of both images, in pixels.

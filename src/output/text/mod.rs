@@ -16,7 +16,7 @@ pub(crate) use table::table;
 use crate::CLASSES;
 use crate::experiments::run::Run;
 use crate::network::model::{Layer, Prediction};
-use crate::reading::Read;
+use crate::reading::ReadDigit;
 use crate::training::Epoch;
 use crate::training::evaluation::Evaluation;
 
@@ -98,7 +98,7 @@ pub fn prediction(prediction: &Prediction, top: usize) -> String {
 }
 
 /// A line of digits, with spaces where gaps are wide, and `?` for what is less sure than `least`.
-pub fn line(digits: &[Read], least: f32) -> String {
+pub fn line(digits: &[ReadDigit], least: f32) -> String {
     let mut text = String::new();
     for digit in digits {
         if digit.space {

@@ -11,9 +11,9 @@ use crate::Digit;
 use crate::component::Labels;
 use crate::mnist_form::mnist_form;
 
-/// Share of a stroke's ink up to which it is its blurred edge. Left in, it makes the box too large that
-/// MNIST's form is fitted to. Chosen on the training digits drawn on paper.
-const HALO: f32 = 0.2;
+/// Share of a group's pixels that have less than full ink: strokes fade at their edges, and where the
+/// pen is lifted. Chosen on scikit-learn's digits, drawn black on white.
+const FADING: (usize, usize) = (3, 5);
 /// Free pixels around the ink.
 const MARGIN: u32 = 3;
 
@@ -47,8 +47,7 @@ impl Lattice {
     pub(super) fn new(page: &Page, group: &Group, labels: &Labels, height: u32) -> Lattice {
         let own = Cutout::new(page, group, labels);
         let whole = &group.whole;
-        let several =
-            whole.width() * 4 > whole.height() * 3 && whole.width() * 5 > height * 3;
+        let several = whole.width() * 4 > whole.height() * 3 && whole.width() * 5 > height * 3;
         let mut cuts = if several { seams(&own.ink, height) } else { Vec::new() };
         let strokes: Vec<usize> = cuts.iter().map(|seam| strokes(seam, &own.ink)).collect();
         let strokes = [0].into_iter().chain(strokes).chain([0]).collect();
@@ -120,8 +119,8 @@ impl Cutout {
             .map(|(x, y, _)| page.ink.get_pixel(left + x, top + y).0[0])
             .collect();
         inked.sort_unstable();
-        let full = f32::from(inked[(inked.len() - 1) * 97 / 100]);
-        let floor = f32::from(page.levels.floor).max(HALO * full);
+        let full = f32::from(inked[(inked.len() - 1) * FADING.0 / FADING.1]);
+        let floor = f32::from(page.levels.floor);
         let around = dilate(&mask, Norm::LInf, 2); // soft edges lie outside the mask
         let ink = GrayImage::from_fn(mask.width(), mask.height(), |x, y| {
             let ink = f32::from(page.ink.get_pixel(left + x, top + y).0[0]) - floor;

@@ -58,7 +58,8 @@ pub(super) fn gather(found: &[Component], height: u32) -> Vec<Group> {
                 groups[at].whole = groups[at].whole.union(&whole);
                 groups[at].labels.extend(labels);
                 // Of those before, none belonged to any other; to this one, as it is now, one may.
-                let belong = |one: usize| self::belong(&groups[one].whole, &groups[at].whole, height);
+                let belong =
+                    |one: usize| self::belong(&groups[one].whole, &groups[at].whole, height);
                 at = (0..at).find(|&one| belong(one)).unwrap_or(at);
             }
             None => at += 1,

@@ -117,13 +117,13 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage
     lines.iter().filter(is_long).for_each(|line| line.erase_from(&mut rest));
     let Some(height) = digit_height(&components(&label(&rest), &rest, ink)) else { return };
     let height = height as f32;
-    let (long, short): (Vec<Trace>, Vec<Trace>) = lines.into_iter().partition(|line| {
-        is_long(&line) && line.length() as f32 >= LENGTH_IN_DIGITS * height
-    });
+    let (long, short): (Vec<Trace>, Vec<Trace>) = lines
+        .into_iter()
+        .partition(|line| is_long(&line) && line.length() as f32 >= LENGTH_IN_DIGITS * height);
     let near = 2. + longest / 400.;
-    let joining = short.iter().filter(|line| {
-        line.length() as f32 >= JOINING_LENGTH * height && line.joins(&long, near)
-    });
+    let joining = short
+        .iter()
+        .filter(|line| line.length() as f32 >= JOINING_LENGTH * height && line.joins(&long, near));
     for line in long.iter().chain(joining) {
         line.erase_from(mask);
         line.erase_from(ink);
@@ -213,7 +213,10 @@ fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
                 going.push(trace);
             }
         }
-        let fresh = runs.iter().zip(taken).filter(|(run, taken)| !taken && run.thickness() <= max_thickness);
+        let fresh = runs
+            .iter()
+            .zip(taken)
+            .filter(|(run, taken)| !taken && run.thickness() <= max_thickness);
         going.extend(fresh.map(|(run, _)| Trace::new(*run, down)));
         active = going;
     }

@@ -40,7 +40,9 @@ pub(super) fn seams(ink: &GrayImage, height: u32) -> Vec<Seam> {
                 let best = nearby.min_by_key(cost).unwrap_or(at);
                 let x = first + at as u32;
                 next.push(
-                    cost(&best) + u32::from(ink.get_pixel(x, y).0[0]) + SWAY_COST * x.abs_diff(middle),
+                    cost(&best)
+                        + u32::from(ink.get_pixel(x, y).0[0])
+                        + SWAY_COST * x.abs_diff(middle),
                 );
                 from.push(best);
             }
@@ -68,7 +70,6 @@ pub(super) fn seams(ink: &GrayImage, height: u32) -> Vec<Seam> {
     kept.sort_by_key(|(middle, _)| *middle);
     kept.into_iter().map(|(_, seam)| seam).collect()
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -69,7 +69,8 @@ mod tests {
 
     #[test]
     fn one_digit_is_not_turned() {
-        let slash = GrayImage::from_fn(90, 90, |x, y| Luma([if x.abs_diff(y) < 5 { 255 } else { 0 }]));
+        let slash =
+            GrayImage::from_fn(90, 90, |x, y| Luma([if x.abs_diff(y) < 5 { 255 } else { 0 }]));
         assert_eq!(tilt(&slash, 10), 0.);
     }
 }
