@@ -5,8 +5,8 @@ use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
 use mnist_image::decode::{self, Budget};
-use mnist_image::image::normalise;
-use mnist_image::sheet;
+use mnist_image::normalise;
+use mnist_image::page;
 
 /// Images of more pixels are only decoded, so that a run takes little time.
 const MOST: u32 = 128 * 128;
@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let (width, height) = grey.dimensions();
     for bounds in
-        sheet::find(&grey).iter().flatten().flat_map(|blob| &blob.pieces).map(|p| p.bounds)
+        page::find(&grey).iter().flatten().flat_map(|lattice| &lattice.candidates).map(|p| p.bounds)
     {
         assert!(bounds.x + bounds.width <= width && bounds.y + bounds.height <= height);
     }

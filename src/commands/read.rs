@@ -17,7 +17,7 @@ use crate::files::{self, input};
 use crate::network::model::Model;
 use crate::output::plot;
 use crate::output::text;
-use crate::reading::{self, Read};
+use crate::reading::{self, ReadDigit};
 use crate::weights;
 use mnist_image::decode::{self, Budget};
 
@@ -84,7 +84,7 @@ impl Args {
         Ok(())
     }
 
-    fn show(&self, path: &Path, image: &DynamicImage, lines: &[Vec<Read>]) -> Result<()> {
+    fn show(&self, path: &Path, image: &DynamicImage, lines: &[Vec<ReadDigit>]) -> Result<()> {
         let name = path.display();
         if lines.is_empty() {
             note(&format!("{name}: nothing is written there"));

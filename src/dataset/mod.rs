@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::dataset::idx::{Content, Idx};
 use crate::files::atomic;
-use mnist_image::image::Digit;
+use mnist_image::Digit;
 
 /// The names of MNIST's four files, and what is in them: images and labels to train on, then to test
 /// on.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use mnist_image::PIXELS;
-use mnist_image::image::Digit;
+use mnist_image::Digit;
 
 use crate::network::model::{Model, Prediction};
 

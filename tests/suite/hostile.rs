@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::common::{Place, finish, gzip, idx, one};
 use image::{DynamicImage, ImageFormat};
 use mnist_image::decode::{self, Budget, grey};
-use mnist_image::image::normalise;
-use mnist_image::sheet;
+use mnist_image::normalise;
+use mnist_image::page;
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt, SeedableRng};
 use tch::Device;
@@ -100,7 +100,7 @@ fn mutated_images_are_read_or_refused() {
                 Ok(image) if image.width() * image.height() < 100_000 => {
                     let grey = grey(&image);
                     let _ = normalise(&grey);
-                    sheet::find(&grey);
+                    page::find(&grey);
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -573,7 +573,7 @@ fn the_seeds_of_the_fuzz_targets_are_taken_without_a_panic() {
     for path in files("image") {
         if let Ok(image) = from_reader(Cursor::new(fs::read(&path).unwrap())) {
             let _ = normalise(&grey(&image));
-            sheet::find(&grey(&image));
+            page::find(&grey(&image));
             count += 1;
         }
     }

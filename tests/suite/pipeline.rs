@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::common::{Place, finish, gzip, idx, mnist_images};
-use mnist_image::image;
+use mnist_image::normalise;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};
@@ -423,7 +423,7 @@ fn mnist_s_own_images_pass_through_the_picture_reader_almost_unchanged() {
     let images = mnist_images(1000);
     let mut unmoved = 0;
     for original in &images {
-        let digit = image::normalise(original).unwrap();
+        let digit = normalise(original).unwrap();
         let difference: u32 =
             original.iter().zip(&digit).map(|(&a, &b)| u32::from(a.abs_diff(b))).sum();
         let ink: u32 = original.iter().map(|&ink| u32::from(ink)).sum();

@@ -7,7 +7,7 @@ use image::{Rgb, RgbImage};
 use imageproc::drawing::{draw_filled_rect_mut, draw_hollow_rect_mut, draw_text_mut, text_size};
 use imageproc::rect::Rect;
 
-use crate::reading::Read;
+use crate::reading::ReadDigit;
 
 const SURE: Rgb<u8> = Rgb([0, 110, 60]);
 const UNSURE: Rgb<u8> = Rgb([200, 30, 0]);
@@ -31,7 +31,7 @@ struct Label {
 /// Draws on an image what was read from it: around each digit a box, green, or red where the
 /// confidence is below `least`, and beside it, white on the same colour, the label, or `?`. Labels
 /// are put where neither digits nor other labels are, as far as there is room.
-pub fn annotate(mut drawn: RgbImage, lines: &[Vec<Read>], least: f32) -> Result<RgbImage> {
+pub fn annotate(mut drawn: RgbImage, lines: &[Vec<ReadDigit>], least: f32) -> Result<RgbImage> {
     let font = FontRef::try_from_slice(UBUNTU_LIGHT).context("the font is damaged")?;
     let mut heights: Vec<u32> = lines.iter().flatten().map(|read| read.bounds.height).collect();
     heights.sort_unstable();
