@@ -99,7 +99,7 @@ impl Args {
             atomic::write_bytes(output, bytes.get_ref())?;
         }
         let mut results = Results::default();
-        let text = |line: &Vec<Read>| text::line(line, self.min_confidence);
+        let text = |line: &Vec<ReadDigit>| text::line(line, self.min_confidence);
         if self.json {
             let lines: Vec<_> =
                 lines.iter().map(|line| json!({"text": text(line), "digits": line})).collect();

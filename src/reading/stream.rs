@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use mnist_image::PIXELS;
 use mnist_image::Digit;
+use mnist_image::PIXELS;
 
 use crate::network::model::{Model, Prediction};
 

@@ -58,7 +58,7 @@ pub fn annotate(mut drawn: RgbImage, lines: &[Vec<ReadDigit>], least: f32) -> Re
 }
 
 /// The bounds of a digit, wider by `grow` pixels on all sides.
-fn around(read: &Read, grow: i32) -> Rect {
+fn around(read: &ReadDigit, grow: i32) -> Rect {
     let bounds = read.bounds;
     let side = |side: u32| (side + 2 * grow as u32).max(1);
     Rect::at(bounds.x as i32 - grow, bounds.y as i32 - grow)
