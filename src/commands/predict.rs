@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::args::inference::InferenceArgs;
 use super::cli::wrong_usage;
-use super::console::{self, Results, warn};
+use super::console::{self, Results, note, warn};
 use crate::CLASSES;
 use crate::files::image as files_image;
 use crate::files::{atomic, input, paths};
@@ -20,7 +20,7 @@ use crate::output::plot::{self, Explanation};
 use crate::output::text;
 use crate::reading::stream::{classify, in_order};
 use mnist_image::decode::{self, Budget};
-use mnist_image::{Digit, normalise};
+use mnist_image::{Digit, single};
 
 /// The path that stands for a list of paths on standard input.
 const LIST: &str = "-";
@@ -58,6 +58,8 @@ struct Line<'a> {
 struct Seen {
     path: PathBuf,
     digit: Digit,
+    /// How many more digits there may be.
+    others: usize,
     /// The image itself, where it is to be explained.
     input: Option<RgbImage>,
 }
@@ -87,6 +89,13 @@ impl Args {
             for (number, result) in ready {
                 match result {
                     Ok(image) => {
+                        if image.others > 0 {
+                            note(&format!(
+                                "{}: it seems to show several digits, of which one is told; \
+                                 `mnist read` reads them all",
+                                image.path.display()
+                            ));
+                        }
                         digits.push((number, image.digit));
                         seen.push(image);
                     }
@@ -135,17 +144,13 @@ impl Args {
 
 /// Reads an image, and keeps it if it is to be explained.
 fn see(path: PathBuf, keep: bool, budget: &Budget) -> Result<Seen> {
-    if !keep {
-        let digit = files_image::read_digit(&path, budget)?;
-        return Ok(Seen { path, digit, input: None });
-    }
-    let (digit, input) = input::contained(|| {
+    let (single, input) = input::contained(|| {
         let decoded = files_image::open(&path, budget)?;
-        let digit = normalise(&decode::grey(&decoded.image))?;
-        Ok((digit, Some(decode::on_white(&decoded.image))))
+        let single = single::find(&decode::grey(&decoded.image))?;
+        Ok((single, keep.then(|| decode::on_white(&decoded.image))))
     })
     .with_context(|| format!("cannot read the image {}", path.display()))?;
-    Ok(Seen { path, digit, input })
+    Ok(Seen { path, digit: single.digit, others: single.others, input })
 }
 
 /// Draws how the prediction of `path` came about.

@@ -110,7 +110,7 @@ pub fn load(dir: Option<&Path>) -> Result<Data> {
     };
     ensure!(
         !dir.exists() || dir.is_dir(),
-        "cannot read data from {}: it is a file; name the folder with the four files of MNIST's layout",
+        "cannot read data from {}: it is a file, not a folder; name the folder with the four files of MNIST's layout",
         dir.display()
     );
     ensure!(dir.is_dir(), "cannot read data from {}: there is no such folder", dir.display());

@@ -16,6 +16,8 @@ const CLOSING_SIDES: [u32; 4] = [480, 240, 120, 60];
 /// Radius, in pixels, of the closing's window; the last is for strokes of 2/5 of the image.
 const CLOSING_RADIUS: u32 = 6;
 const WIDEST_RADIUS: u32 = 12;
+/// Radius, in pixels, on small images: the strokes of MNIST's own are up to 8 pixels wide where they meet.
+const MIN_RADIUS: u32 = 4;
 /// A wider window has to fill so many times as much as the one before to be taken. Chosen on photographs
 /// in uneven light and on single digits of all widths.
 const WIDER_FILLS: f64 = 1.25;
@@ -100,7 +102,7 @@ fn background(grey: &GrayImage) -> GrayImage {
         small = shrunk(&small, side);
         // At its own size, a small image has windows that are as wide as a large one's.
         let longest = small.width().max(small.height());
-        let radius = (radius * longest).div_ceil(side);
+        let radius = (radius * longest).div_ceil(side).max(MIN_RADIUS);
         let closed = closing(&small, radius);
         let edge = if small_image { 0 } else { radius };
         let filled = filled(&small, &closed, edge, FILLED[number.min(1)]);
@@ -122,7 +124,7 @@ fn filled(small: &GrayImage, closed: &GrayImage, edge: u32, least: f32) -> f64 {
         .enumerate_pixels()
         .zip(closed.iter())
         .filter(|((x, y, _), _)| inner(*x, width) && inner(*y, height))
-        .map(|((.., grey), &paper)| 1. - f32::from(grey.0[0]) / f32::from(paper.max(1)))
+        .map(|((.., grey), &paper)| 1. - (f32::from(grey.0[0]) + 1.) / (f32::from(paper) + 1.))
         .collect();
     let middle = shares.len() / 2;
     let least = *shares.select_nth_unstable_by(middle, f32::total_cmp).1 + least;
@@ -135,7 +137,8 @@ fn darker(grey: &GrayImage, background: &GrayImage) -> GrayImage {
     let (width, height) = grey.dimensions();
     let mut ink = imageops::resize(background, width, height, FilterType::Triangle);
     for (ink, &grey) in ink.iter_mut().zip(grey.iter()) {
-        let share = f32::from(grey) / f32::from((*ink).max(1));
+        // By one more, so that black is not ink on black.
+        let share = (f32::from(grey) + 1.) / (f32::from(*ink) + 1.);
         *ink = (255. * (1. - share) + 0.5) as u8; // below 0 becomes 0
     }
     ink
@@ -188,18 +191,20 @@ impl Levels {
     pub fn of(ink: &GrayImage) -> Option<Levels> {
         let mut histogram = [0u32; 256];
         ink.iter().for_each(|&ink| histogram[usize::from(ink)] += 1);
+        // Writing covers a third of a page at most; the rest tells how much grain the paper has. A bold
+        // digit that fills its image covers more, but then it is clear what is ink.
+        let level = usize::from(otsu(&histogram));
+        let clear = level >= usize::from(CLEAR_INK);
+        let (paper, most) = if clear { (level, level / 2) } else { (255, 254) };
+        let count: u32 = histogram[..=paper].iter().sum();
         let quantile = |share: f64| {
-            let mut rest = (ink.len() as f64 * share) as i64;
+            let mut rest = (f64::from(count) * share) as i64;
             histogram.iter().position(|&count| {
                 rest -= i64::from(count);
                 rest < 0
             })
         };
-        // Writing covers a third of a page at most; the rest tells how much grain the paper has. Only
-        // a bold digit that fills its image covers more, but then it is clear.
         let (middle, upper) = (quantile(0.5)?, quantile(0.65)?);
-        let clear = usize::from(otsu(&histogram));
-        let most = if clear >= usize::from(CLEAR_INK) { clear / 2 } else { 254 };
         let floor = (middle + 6 * (upper - middle)).min(most).max(usize::from(MIN_INK)) as u8;
         histogram[..=usize::from(floor)].fill(0);
         let above: u32 = histogram.iter().sum();

@@ -13,7 +13,7 @@ use crate::mnist_form::mnist_form;
 
 /// Share of a group's pixels that have less than full ink: strokes fade at their edges, and where the
 /// pen is lifted. Chosen on scikit-learn's digits, drawn black on white.
-const FADING: (usize, usize) = (3, 5);
+const FADING: (usize, usize) = (9, 10);
 /// Free pixels around the ink.
 const MARGIN: u32 = 3;
 
