@@ -1,10 +1,9 @@
 //! The command line: one subcommand per verb, each with its own arguments in [`crate::commands`].
 
-use std::env;
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Error, Result};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -35,9 +34,6 @@ enum Command {
 impl Cli {
     /// Runs the chosen verb and returns the exit code.
     pub fn run(self) -> Result<ExitCode> {
-        // Without one, libtorch's MKL ends the program in the middle of its work.
-        env::current_dir()
-            .context("the current folder cannot be used (was it deleted?); change to another")?;
         machine::within_memory(|| match self.command {
             Command::Train(args) => args.run(),
             Command::Compare(args) => args.run(),

@@ -39,7 +39,7 @@ fn full(place: &Place, arguments: &[&str]) -> Command {
     let inner = place.command(arguments);
     let mut command = Command::new("sh");
     command
-        .args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_mnist")])
+        .args(["-c", "trap '' XFSZ; ulimit -f 2; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_mnist")])
         .args(arguments)
         .current_dir(inner.get_current_dir().unwrap())
         .stdin(Stdio::null());
@@ -93,6 +93,7 @@ fn prepare(place: &Place) {
 fn a_full_disk_is_an_error_and_what_was_there_stays() {
     let place = Place::new();
     prepare(&place);
+    place.data_set("data", 1, 1); // the only files small enough
     let record = r#"{"weights":{"file":"w.safetensors","sha256":"old"}}"#;
     fs::write(place.path("out/w.json"), record).unwrap();
     for (_, old) in WRITERS.iter().filter(|(_, old)| old.contains('.') && *old != "v.ot") {
