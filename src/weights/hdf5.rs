@@ -284,7 +284,9 @@ mod tests {
     #[test]
     fn attributes_are_text_within_the_bounds_or_are_refused() {
         let text = |value: AttrValue| {
-            let file = reader(|file| _ = file.set_attr("model_config", value));
+            let file = reader(|file| {
+                file.set_attr("model_config", value);
+            });
             file.attribute("model_config").map_err(|error| error.to_string())
         };
         assert_eq!(text(AttrValue::VarLenString("{}".into())), Ok(Some("{}".into())));

@@ -16,8 +16,6 @@ const CLOSING_SIDES: [u32; 4] = [480, 240, 120, 60];
 /// Radius, in pixels, of the closing's window; the last is for strokes of 2/5 of the image.
 const CLOSING_RADIUS: u32 = 6;
 const WIDEST_RADIUS: u32 = 12;
-/// Radius, in pixels, on small images: the strokes of MNIST's own are up to 8 pixels wide where they meet.
-const MIN_RADIUS: u32 = 4;
 /// A wider window has to fill so many times as much as the one before to be taken. Chosen on photographs
 /// in uneven light and on single digits of all widths.
 const WIDER_FILLS: f64 = 1.25;
@@ -38,6 +36,8 @@ const GRAIN_BLUR: f32 = 0.8;
 const GRAIN_SIDE: f32 = 400.;
 /// Side, in pixels, of images that are too small to be blurred.
 const SMALL_SIDE: u32 = 128;
+/// Grey levels between the first and the last tenth of a border that is even.
+const EVEN_SPREAD: u8 = 8;
 /// Ink, from 0 to 255, that writing must have at least.
 const MIN_INK: u8 = 12;
 /// The level between paper and ink, from 0 to 255, from which on it is no level within the grain.
@@ -92,8 +92,11 @@ fn is_light_on_dark(small: &GrayImage) -> bool {
 
 /// The paper without what is written on it, shrunk.
 fn background(grey: &GrayImage) -> GrayImage {
-    // On these the digit may reach the edge, and there is hardly any shadow.
-    let small_image = grey.width().max(grey.height()) <= SMALL_SIDE;
+    // A small image is a drawing or cut out: its digit may fill it, and there is hardly any shadow.
+    let is_small = grey.width().max(grey.height()) <= SMALL_SIDE;
+    if is_small && let Some(level) = even_border(grey) {
+        return GrayImage::from_pixel(1, 1, Luma([level]));
+    }
     let mut small = shrunk(grey, CLOSING_SIDES[0]);
     let (mut chosen, mut ink) = (None, 0.);
     let narrower = CLOSING_SIDES.iter().map(|&side| (side, CLOSING_RADIUS));
@@ -102,16 +105,27 @@ fn background(grey: &GrayImage) -> GrayImage {
         small = shrunk(&small, side);
         // At its own size, a small image has windows that are as wide as a large one's.
         let longest = small.width().max(small.height());
-        let radius = (radius * longest).div_ceil(side).max(MIN_RADIUS);
+        let radius = (radius * longest).div_ceil(side);
         let closed = closing(&small, radius);
-        let edge = if small_image { 0 } else { radius };
-        let filled = filled(&small, &closed, edge, FILLED[number.min(1)]);
-        if chosen.is_none() || filled > WIDER_FILLS * ink {
+        let filled = filled(&small, &closed, radius, FILLED[number.min(1)]);
+        if chosen.is_none() || is_small || filled > WIDER_FILLS * ink {
             chosen = Some(gaussian_blur_f32(&closed, (radius as f32 / 2.).max(0.5)));
             ink = filled;
         }
     }
     chosen.unwrap_or(small)
+}
+
+/// The level along the image's border where it is the same nearly everywhere: a drawing's ground.
+fn even_border(grey: &GrayImage) -> Option<u8> {
+    let (width, height) = grey.dimensions();
+    let on_border = |x, y| x == 0 || y == 0 || x + 1 == width || y + 1 == height;
+    let border = grey.enumerate_pixels().filter(|(x, y, _)| on_border(*x, *y));
+    let mut border: Vec<u8> = border.map(|(.., grey)| grey.0[0]).collect();
+    border.sort_unstable();
+    let quantile =
+        |tenths: usize| border.get(border.len().saturating_sub(1) * tenths / 10).copied();
+    (quantile(9)? - quantile(1)? <= EVEN_SPREAD).then(|| quantile(5)).flatten()
 }
 
 /// The mean share of its brightness that `small` lacks of `closed`, beyond what is usual and `least`.
@@ -205,7 +219,10 @@ impl Levels {
             })
         };
         let (middle, upper) = (quantile(0.5)?, quantile(0.65)?);
-        let floor = (middle + 6 * (upper - middle)).min(most).max(usize::from(MIN_INK)) as u8;
+        // A small drawing on a clean ground needs all its greys.
+        let small = ink.width().max(ink.height()) <= SMALL_SIDE;
+        let least = if small && clear && quantile(0.9)? == 0 { 0 } else { usize::from(MIN_INK) };
+        let floor = (middle + 6 * (upper - middle)).min(most).max(least) as u8;
         histogram[..=usize::from(floor)].fill(0);
         let above: u32 = histogram.iter().sum();
         let mut rest = above / 20;
@@ -255,7 +272,7 @@ mod tests {
     fn page(side: u32, bar: u32, ink: f32, paper: impl Fn(u32, u32) -> f32) -> GrayImage {
         GrayImage::from_fn(side, side, |x, y| {
             let inside = |at: u32| (side / 5..side * 4 / 5).contains(&at);
-            let written = inside(x) && inside(y) && x / bar % 3 == 0;
+            let written = inside(x) && inside(y) && (x / bar).is_multiple_of(3);
             Luma([(paper(x, y) * if written { ink } else { 1. }) as u8])
         })
     }
