@@ -44,3 +44,27 @@ pub(super) fn best(lattice: &Lattice, sure: &[Prediction]) -> Vec<usize> {
     chosen.reverse();
     chosen
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mnist_image::PIXELS;
+    use mnist_image::page::Bounds;
+
+    #[test]
+    fn sure_halves_win_over_an_unsure_whole_unless_the_cut_goes_through_strokes() {
+        let candidate = |from, to, width| {
+            let local = Bounds { x: 0, y: 0, width, height: 40 };
+            Candidate { from, to, digit: [0; PIXELS], bounds: local, local }
+        };
+        let candidates = vec![candidate(0, 1, 20), candidate(0, 2, 40), candidate(1, 2, 20)];
+        let sure = |confidence| Prediction { label: 0, confidence, probabilities: [0.1; 10] };
+        for (strokes, whole, expected) in
+            [(1, 0.4, vec![0, 2]), (1, 0.95, vec![1]), (2, 0.4, vec![0, 2]), (2, 0.6, vec![1])]
+        {
+            let lattice = Lattice { strokes: vec![0, strokes, 0], candidates: candidates.clone() };
+            let sure = [sure(0.99), sure(whole), sure(0.99)];
+            assert_eq!(best(&lattice, &sure), expected, "{strokes} {whole}");
+        }
+    }
+}

@@ -36,8 +36,6 @@ const GRAIN_BLUR: f32 = 0.8;
 const GRAIN_SIDE: f32 = 400.;
 /// Side, in pixels, of images that are too small to be blurred.
 const SMALL_SIDE: u32 = 128;
-/// Grey levels between the first and the last tenth of a border that is even.
-const EVEN_SPREAD: u8 = 8;
 /// Ink, from 0 to 255, that writing must have at least.
 const MIN_INK: u8 = 12;
 /// The level between paper and ink, from 0 to 255, from which on it is no level within the grain.
@@ -94,9 +92,6 @@ fn is_light_on_dark(small: &GrayImage) -> bool {
 fn background(grey: &GrayImage) -> GrayImage {
     // A small image is a drawing or cut out: its digit may fill it, and there is hardly any shadow.
     let is_small = grey.width().max(grey.height()) <= SMALL_SIDE;
-    if is_small && let Some(level) = even_border(grey) {
-        return GrayImage::from_pixel(1, 1, Luma([level]));
-    }
     let mut small = shrunk(grey, CLOSING_SIDES[0]);
     let (mut chosen, mut ink) = (None, 0.);
     let narrower = CLOSING_SIDES.iter().map(|&side| (side, CLOSING_RADIUS));
@@ -114,18 +109,6 @@ fn background(grey: &GrayImage) -> GrayImage {
         }
     }
     chosen.unwrap_or(small)
-}
-
-/// The level along the image's border where it is the same nearly everywhere: a drawing's ground.
-fn even_border(grey: &GrayImage) -> Option<u8> {
-    let (width, height) = grey.dimensions();
-    let on_border = |x, y| x == 0 || y == 0 || x + 1 == width || y + 1 == height;
-    let border = grey.enumerate_pixels().filter(|(x, y, _)| on_border(*x, *y));
-    let mut border: Vec<u8> = border.map(|(.., grey)| grey.0[0]).collect();
-    border.sort_unstable();
-    let quantile =
-        |tenths: usize| border.get(border.len().saturating_sub(1) * tenths / 10).copied();
-    (quantile(9)? - quantile(1)? <= EVEN_SPREAD).then(|| quantile(5)).flatten()
 }
 
 /// The mean share of its brightness that `small` lacks of `closed`, beyond what is usual and `least`.

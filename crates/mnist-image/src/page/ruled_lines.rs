@@ -7,7 +7,7 @@
 
 use image::{GrayImage, Luma, imageops};
 
-use crate::component::{components, label};
+use crate::component::{Component, components, label};
 use crate::page::lines::digit_height;
 
 /// Slope, either way, up to which a line is followed: tan 15°.
@@ -19,9 +19,13 @@ const MAX_GAP: f32 = 1. / 160.;
 /// Share of the page's longer side: how far a line is followed under the strokes of a digit.
 const MAX_CROSSING: f32 = 0.1;
 /// Share of the page's longer side: the shortest line, unless it joins two others.
-const MIN_LENGTH: f32 = 0.125;
+const MIN_LENGTH: f32 = 0.2;
 /// So many times as long as digits are high is a line.
 const LENGTH_IN_DIGITS: f32 = 1.6;
+/// Digits that are enough to tell how high they are.
+const ENOUGH_DIGITS: usize = 3;
+/// Share of the page's width or height that a line has which crosses the page.
+const MOST_OF_PAGE: f32 = 0.9;
 /// Share of the digits' height that a line between two others has at least.
 const JOINING_LENGTH: f32 = 0.6;
 /// Share of a line's length that is inked; of dots with gaps, less than half is.
@@ -96,7 +100,7 @@ impl Trace {
         let bend = |run: &Run| {
             (run.centre() - from.centre() - slope * (run.along - from.along) as f32).abs()
         };
-        let most = 1.5 + MAX_BEND * length;
+        let most = 1. + MAX_BEND * length;
         slope.abs() <= MAX_SLOPE
             && self.runs.len() as f32 >= MIN_INKED * length
             && self.runs.iter().all(|run| bend(run) <= most)
@@ -115,11 +119,27 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage
     }
     let mut rest = mask.clone();
     lines.iter().filter(is_long).for_each(|line| line.erase_from(&mut rest));
-    let Some(height) = digit_height(&components(&label(&rest), &rest, ink)) else { return };
+    let labels = label(&rest);
+    let found = components(&labels, &rest, ink);
+    let Some(height) = digit_height(&found) else { return };
     let height = height as f32;
-    let (long, short): (Vec<Trace>, Vec<Trace>) = lines
-        .into_iter()
-        .partition(|line| is_long(&line) && line.length() as f32 >= LENGTH_IN_DIGITS * height);
+    // The stem of a 4 or 9 is longer than what is left of it: where no others tell the height of
+    // digits, a line must cross the page, or touch nothing.
+    let is_digit = |one: &Component| one.height() as f32 > height / 2.;
+    let digits = found.iter().filter(|one| is_digit(one)).count();
+    let is_of_digit = |x, y| match labels.get_pixel(x, y).0[0] {
+        0 => false,
+        label => is_digit(&found[label as usize - 1]),
+    };
+    let sides = [mask.width() as f32, mask.height() as f32];
+    let is_apart = |line: &Trace| {
+        digits >= ENOUGH_DIGITS
+            || line.length() as f32 >= MOST_OF_PAGE * sides[usize::from(line.down)]
+            || !line.touches(rest.dimensions(), is_of_digit)
+    };
+    let (long, short): (Vec<Trace>, Vec<Trace>) = lines.into_iter().partition(|line| {
+        is_long(&line) && line.length() as f32 >= LENGTH_IN_DIGITS * height && is_apart(line)
+    });
     let near = 2. + longest / 400.;
     let joining = short
         .iter()
@@ -148,6 +168,19 @@ impl Trace {
             })
         };
         meets(self.runs[0]) && meets(self.last())
+    }
+
+    /// Whether what `is_ink`, of an image of this size, goes on beside it or at its ends.
+    fn touches(&self, (width, height): (u32, u32), is_ink: impl Fn(u32, u32) -> bool) -> bool {
+        let inked = |along: i64, across: i64| {
+            let (x, y) = if self.down { (across, along) } else { (along, across) };
+            let inside = (0..i64::from(width)).contains(&x) && (0..i64::from(height)).contains(&y);
+            inside && is_ink(x as u32, y as u32)
+        };
+        self.runs.iter().any(|run| {
+            let [along, first, last] = [run.along, run.first, run.last].map(i64::from);
+            (along - 1..=along + 1).any(|along| (first - 1..=last + 1).any(|a| inked(along, a)))
+        })
     }
 
     /// Erases it but for the strokes that cross it.
@@ -270,6 +303,27 @@ mod tests {
             ("table within the page", left(inner)),
         ] {
             assert!(left < 200, "{name}: {left} pixels");
+        }
+    }
+
+    #[test]
+    fn the_stem_of_a_lone_9_is_no_line_but_the_box_around_it_is() {
+        let draw = |boxed: bool| {
+            GrayImage::from_fn(100, 100, |x, y| {
+                let loops = ((x as f32 - 45.).hypot(y as f32 - 35.) - 12.).abs() < 2.;
+                let stem = (56..59).contains(&x) && (22..80).contains(&y);
+                let edge = |at: u32| at.abs_diff(10) < 2 || at.abs_diff(90) < 2;
+                let within = |at: u32| (9..92).contains(&at);
+                let frame = edge(x) && within(y) || edge(y) && within(x);
+                Luma([if loops || stem || boxed && frame { 255 } else { 0 }])
+            })
+        };
+        for boxed in [false, true] {
+            let mut mask = draw(boxed);
+            let (mut ink, faint) = (mask.clone(), mask.clone());
+            erase(&mut ink, &mut mask, &faint);
+            let differ = mask.iter().zip(draw(false).iter()).filter(|(a, b)| a != b).count();
+            assert!(differ < 40, "{boxed}: {differ}");
         }
     }
 
