@@ -18,7 +18,7 @@ train: libtorch ## Set up, build, train on MNIST, save, evaluate
 	target/release/mnist evaluate
 
 test: libtorch ## Set up and run every test
-	$(cargo) test
+	$(cargo) test --workspace
 
 check: libtorch ## Formatting, lints, rustdoc, and the documentation's examples and links
 	cargo fmt --all --check
