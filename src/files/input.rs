@@ -199,9 +199,6 @@ pub fn contained<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     done.map_err(|error| in_one_line(&error))
 }
 
-/// Why a file that is not all there cannot be read, and what to do.
-pub(crate) const ENDS_EARLY: &str = "it ends early; get the whole of it again";
-
 /// Libraries' errors say the same thing several times, go on with stack traces, and quote at length.
 fn in_one_line(error: &Error) -> Error {
     let mut text = String::new();
@@ -216,7 +213,7 @@ fn in_one_line(error: &Error) -> Error {
         .iter()
         .any(|end| text.contains(end))
     {
-        return anyhow!(ENDS_EARLY);
+        return anyhow!("it ends early; get the whole of it again");
     }
     match text.char_indices().nth(600) {
         Some((end, _)) => anyhow!("{}…", &text[..end]),

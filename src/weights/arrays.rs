@@ -187,8 +187,15 @@ fn check(shapes: &BTreeMap<String, Vec<usize>>) -> Result<[&str; 4]> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Three hidden units, each value its number within its array.
+    pub fn arrays() -> Arrays {
+        let values = [3 * PIXELS, 3, 3 * CLASSES, CLASSES];
+        let values = values.map(|count| (0..count).map(|at| at as f32).collect());
+        Arrays { hidden: 3, values }
+    }
 
     #[test]
     fn every_number_is_decoded() {

@@ -135,11 +135,7 @@ fn put(group: &mut GroupBuilder, [kernel, bias]: [&str; 2], arrays: &Arrays, lay
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn arrays() -> Arrays {
-        let values = [3 * 784, 3, 30, 10].map(|count| (0..count).map(|at| at as f32).collect());
-        Arrays { hidden: 3, values }
-    }
+    use crate::weights::arrays::tests::arrays;
 
     #[test]
     fn what_is_written_is_read() {

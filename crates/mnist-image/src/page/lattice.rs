@@ -48,31 +48,19 @@ impl Lattice {
         let own = Cutout::new(page, group, labels);
         let whole = &group.whole;
         let several = whole.width() * 4 > whole.height() * 3 && whole.width() * 5 > height * 3;
-        let mut cuts = if several { seams(&own.ink, height) } else { Vec::new() };
-        let strokes: Vec<usize> = cuts.iter().map(|seam| strokes(seam, &own.ink)).collect();
-        let strokes = [0].into_iter().chain(strokes).chain([0]).collect();
-        let rows = own.ink.height() as usize;
-        cuts.insert(0, vec![0; rows]);
-        cuts.push(vec![own.ink.width(); rows]);
-        let reach = |seam: &Seam| {
-            seam.iter().fold((u32::MAX, 0), |(least, most), &x| (least.min(x), most.max(x)))
-        };
-        let reaches: Vec<(u32, u32)> = cuts.iter().map(reach).collect();
-        let end = cuts.len() - 1;
-        let mut candidates = Vec::new();
-        for (from, to) in (0..end).flat_map(|from| (from + 1..=end).map(move |to| (from, to))) {
-            let whole = from == 0 && to == end;
-            // The columns that are its own in every row are fewer than those that it reaches over.
-            let ((start, inner), (outer, stop)) = (reaches[from], reaches[to]);
-            if !whole && outer.saturating_sub(inner) > height * 3 / 2 + 2 * MARGIN {
-                continue; // joined-up writing has thousands: not worth a closer look
-            }
-            let between = Between { left: &cuts[from], right: &cuts[to], start, stop };
-            if let Some((digit, bounds, local)) = own.candidate(page, &between, height, whole) {
-                candidates.push(Candidate { from, to, digit, bounds, local });
-            }
-        }
-        Lattice { strokes, candidates }
+        let cuts = if several { seams(&own.ink, height) } else { Vec::new() };
+        own.lattice(page, cuts, height)
+    }
+
+    /// `group` as one digit, whatever its width.
+    pub(super) fn whole(
+        page: &Page,
+        group: &Group,
+        labels: &Labels,
+        height: u32,
+    ) -> Option<Candidate> {
+        let mut uncut = Cutout::new(page, group, labels).lattice(page, Vec::new(), height);
+        uncut.candidates.pop()
     }
 }
 
@@ -128,6 +116,34 @@ impl Cutout {
             Luma([if inside { (255. * ink / (full - floor)).round() as u8 } else { 0 }])
         });
         Cutout { left, top, mask, ink }
+    }
+
+    /// What lies between every two of `cuts` and the ends, if it may be a digit of about `height` pixels.
+    fn lattice(&self, page: &Page, mut cuts: Vec<Seam>, height: u32) -> Lattice {
+        let strokes: Vec<usize> = cuts.iter().map(|seam| strokes(seam, &self.ink)).collect();
+        let strokes = [0].into_iter().chain(strokes).chain([0]).collect();
+        let rows = self.ink.height() as usize;
+        cuts.insert(0, vec![0; rows]);
+        cuts.push(vec![self.ink.width(); rows]);
+        let reach = |seam: &Seam| {
+            seam.iter().fold((u32::MAX, 0), |(least, most), &x| (least.min(x), most.max(x)))
+        };
+        let reaches: Vec<(u32, u32)> = cuts.iter().map(reach).collect();
+        let end = cuts.len() - 1;
+        let mut candidates = Vec::new();
+        for (from, to) in (0..end).flat_map(|from| (from + 1..=end).map(move |to| (from, to))) {
+            let whole = from == 0 && to == end;
+            // The columns that are its own in every row are fewer than those that it reaches over.
+            let ((start, inner), (outer, stop)) = (reaches[from], reaches[to]);
+            if !whole && outer.saturating_sub(inner) > height * 3 / 2 + 2 * MARGIN {
+                continue; // joined-up writing has thousands: not worth a closer look
+            }
+            let between = Between { left: &cuts[from], right: &cuts[to], start, stop };
+            if let Some((digit, bounds, local)) = self.candidate(page, &between, height, whole) {
+                candidates.push(Candidate { from, to, digit, bounds, local });
+            }
+        }
+        Lattice { strokes, candidates }
     }
 
     /// What lies between two cuts: MNIST's form of it, and its places on the image and on the page.

@@ -80,18 +80,10 @@ impl Bounds {
 /// assert!((79..=81).contains(&lines[0][0].candidates[0].bounds.x));
 /// ```
 pub fn find(grey: &GrayImage) -> Vec<Vec<Lattice>> {
-    let Some(page) = Page::new(grey, &mut |_, _| ()) else { return Vec::new() };
+    let Some(page) = Page::new(grey) else { return Vec::new() };
     let Some(Writing { groups, labels, height }) = page.writing() else { return Vec::new() };
     let lattice = |group: &Group| Lattice::new(&page, group, &labels, height);
     in_lines(groups).iter().map(|line| line.iter().map(lattice).collect()).collect()
-}
-
-/// What each stage of [`find`] sees of an image, by the stage's name: the ink, 0 to 255; the binarised
-/// page, set upright; and the same without lines that are no writing.
-pub fn stages(grey: &GrayImage) -> Vec<(&'static str, GrayImage)> {
-    let mut stages = Vec::new();
-    Page::new(grey, &mut |name, image| stages.push((name, image.clone())));
-    stages
 }
 
 /// A page set upright.
@@ -115,7 +107,7 @@ pub(crate) struct Writing {
 
 impl Page {
     /// Nothing where the image is blank.
-    pub fn new(grey: &GrayImage, see: &mut dyn FnMut(&'static str, &GrayImage)) -> Option<Page> {
+    pub fn new(grey: &GrayImage) -> Option<Page> {
         let longest = grey.width().max(grey.height());
         if longest == 0 {
             return None;
@@ -126,7 +118,6 @@ impl Page {
             true => ink(&imageops::thumbnail(grey, side(grey.width()), side(grey.height()))),
             false => ink(grey),
         };
-        see("ink", &ink);
         let levels = Levels::of(&ink)?;
         let tilt = tilt::tilt(&binarise(&ink, levels.threshold), MIN_HEIGHT);
         let mut back = Projection::scale(1., 1.);
@@ -141,9 +132,7 @@ impl Page {
         }
         let mut mask = binarise(&ink, levels.threshold);
         let faint = binarise(&ink, levels.floor + (levels.threshold - levels.floor) / 3);
-        see("upright", &mask);
         ruled_lines::erase(&mut ink, &mut mask, &faint);
-        see("no_lines", &mask);
         Some(Page { ink, mask, levels, back, scale, image: grey.dimensions() })
     }
 
@@ -177,10 +166,7 @@ impl Page {
 
     /// What a group is taken as a whole.
     pub fn whole(&self, writing: &Writing, group: &Group) -> Option<Candidate> {
-        let mut lattice = Lattice::new(self, group, &writing.labels, writing.height);
-        let end = lattice.strokes.len() - 1;
-        let whole = lattice.candidates.iter().position(|one| one.from == 0 && one.to == end)?;
-        Some(lattice.candidates.swap_remove(whole))
+        Lattice::whole(self, group, &writing.labels, writing.height)
     }
 
     /// Width and height.
