@@ -4,7 +4,7 @@ use image::{GrayImage, Luma};
 use imageproc::distance_transform::Norm;
 use imageproc::morphology::dilate;
 
-use super::lines::Group;
+use super::groups::Group;
 use super::seams::{Seam, seams, strokes};
 use super::{Bounds, Page};
 use crate::Digit;

@@ -5,6 +5,7 @@
 //! touch. For these there are several ways to cut them apart, a [`Lattice`]; which one is right is for a
 //! network to say.
 
+mod groups;
 mod lattice;
 mod lines;
 mod ruled_lines;
@@ -21,15 +22,14 @@ pub use lattice::{Candidate, Lattice};
 
 use crate::component::{Labels, components, label};
 use crate::ink::{Levels, binarise, ink};
-pub(crate) use lines::Group;
-use lines::{MIN_HEIGHT, digit_height, gather, in_lines};
+pub(crate) use groups::Group;
+use groups::{MIN_HEIGHT, digit_height, groups};
+use lines::in_lines;
 
 /// Longest side, in pixels, at which writing is looked for; larger images are shrunk to it.
 const PAGE_SIDE: u32 = 1600;
 /// Share of the digits' height by which strokes are widened to be joined where they break.
 const JOINED_GAP: f32 = 0.06;
-/// Share of the usual ink below which a group is a shadow, or shows through from the other side.
-const MIN_STRENGTH: f32 = 0.4;
 
 /// A place on an image, in its own pixels once it is upright.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -83,7 +83,7 @@ pub fn find(grey: &GrayImage) -> Vec<Vec<Lattice>> {
     let Some(page) = Page::new(grey) else { return Vec::new() };
     let Some(Writing { groups, labels, height }) = page.writing() else { return Vec::new() };
     let lattice = |group: &Group| Lattice::new(&page, group, &labels, height);
-    in_lines(groups).iter().map(|line| line.iter().map(lattice).collect()).collect()
+    in_lines(groups, height).iter().map(|line| line.iter().map(lattice).collect()).collect()
 }
 
 /// A page set upright.
@@ -145,22 +145,7 @@ impl Page {
         let found = components(&labels, &self.mask, &self.ink);
         let height = digit_height(&found)?;
 
-        let mut groups = gather(&found, height);
-        let mut strengths: Vec<f32> = groups.iter().map(Group::strength).collect();
-        strengths.sort_by(f32::total_cmp);
-        let usual = strengths.get(strengths.len() / 2).copied().unwrap_or(0.);
-        groups.retain(|group| {
-            let (wide, high) = (group.whole.width(), group.whole.height());
-            high * 5 >= height * 2
-                && high <= height * 3
-                && wide <= height * 8
-                && wide <= high * 6
-                && group.strength() > MIN_STRENGTH * usual
-        });
-        let cut_off = |group: &Group| group.whole.is_cut_off(self.mask.dimensions());
-        if groups.iter().any(|group| !cut_off(group)) {
-            groups.retain(|group| !cut_off(group));
-        }
+        let groups = groups(&found, height, self.mask.dimensions());
         Some(Writing { groups, labels, height })
     }
 

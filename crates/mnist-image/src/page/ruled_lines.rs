@@ -8,7 +8,7 @@
 use image::{GrayImage, Luma, imageops};
 
 use crate::component::{Component, components, label};
-use crate::page::lines::digit_height;
+use crate::page::groups::digit_height;
 
 /// Slope, either way, up to which a line is followed: tan 15°.
 const MAX_SLOPE: f32 = 0.27;
