@@ -5,6 +5,12 @@ use image::GrayImage;
 use crate::page::{Group, Page};
 use crate::{Digit, Error, Result};
 
+/// By how much less the ink of a group counts that the image's edge cuts off.
+const CUT_OFF: f32 = 1. / 4.;
+/// By how much less, as one over one more than this, it counts at the middle of an edge. Both were set
+/// by thought, on no data.
+const ASIDE: f32 = 2.;
+
 /// The digit that an image of one digit shows.
 #[derive(Clone, Debug)]
 pub struct Single {
@@ -29,9 +35,8 @@ pub fn find(grey: &GrayImage) -> Result<Single> {
         let whole = &group.whole;
         let off = |from: u32, to: u32, side: u32| (from + to + 1) as f32 / side as f32 - 1.;
         let aside = off(whole.left, whole.right, width).hypot(off(whole.top, whole.bottom, height));
-        whole.weight
-            / if whole.is_cut_off((width, height)) { 4. } else { 1. }
-            / (1. + 2. * aside.powi(2))
+        let shown = if whole.is_cut_off((width, height)) { CUT_OFF } else { 1. };
+        whole.weight * shown / (1. + ASIDE * aside.powi(2))
     };
     let main = writing.groups.iter().max_by(|a, b| score(a).total_cmp(&score(b)));
     let digit = main.and_then(|group| page.whole(&writing, group)).ok_or(Error::Blank)?.digit;
@@ -54,4 +59,39 @@ pub fn find(grey: &GrayImage) -> Result<Single> {
 /// ```
 pub fn normalise(grey: &GrayImage) -> Result<Digit> {
     Ok(find(grey)?.digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Luma;
+
+    /// An upright stroke 8 pixels wide and `high` high, around each place of a page of 200×120.
+    fn strokes(places: &[(i32, i32, u32)]) -> GrayImage {
+        let mut page = GrayImage::from_pixel(200, 120, Luma([220]));
+        for &(x, y, high) in places {
+            let bar = imageproc::rect::Rect::at(x - 4, y - high as i32 / 2).of_size(8, high);
+            imageproc::drawing::draw_filled_rect_mut(&mut page, bar, Luma([40]));
+        }
+        page
+    }
+
+    #[test]
+    fn the_digit_is_the_largest_near_the_middle_and_not_cut_off() {
+        let alone = find(&strokes(&[(100, 60, 50)])).unwrap();
+        assert_eq!(alone.others, 0);
+        for others in [[(30, 60, 30), (170, 60, 30)], [(30, 60, 55), (170, 60, 50)]] {
+            let found = find(&strokes(&[&others[..], &[(100, 60, 50)]].concat())).unwrap();
+            assert_eq!((found.digit, found.others), (alone.digit, 2));
+        }
+        // What reaches over the edge is no second digit beside a whole one.
+        let beside = find(&strokes(&[(100, 60, 50), (198, 60, 110)])).unwrap();
+        assert_eq!((beside.digit, beside.others), (alone.digit, 0));
+    }
+
+    #[test]
+    fn an_image_with_nothing_on_it_has_no_digit() {
+        assert!(matches!(find(&GrayImage::new(0, 0)), Err(Error::NoPixels)));
+        assert!(matches!(find(&strokes(&[])), Err(Error::Blank)));
+    }
 }

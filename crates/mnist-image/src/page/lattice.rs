@@ -16,6 +16,14 @@ use crate::mnist_form::mnist_form;
 const FADING: (usize, usize) = (9, 10);
 /// Free pixels around the ink.
 const MARGIN: u32 = 3;
+/// Pixels by which soft edges reach beyond the mask.
+const SOFT_EDGE: u8 = 2;
+/// Width from which on a group may be several digits: its share of its own height and of a digit's. Narrow
+/// digits touch as well, but then both are narrower than this only if they are 1s.
+const SEVERAL: [f32; 2] = [0.75, 0.6];
+/// Least height and greatest width of a digit between two cuts, in heights of a digit.
+const HEIGHT: f32 = 0.5;
+const WIDTH: f32 = 1.5;
 
 /// What may be one digit: what lies between two cuts.
 #[derive(Clone, Debug)]
@@ -47,7 +55,9 @@ impl Lattice {
     pub(super) fn new(page: &Page, group: &Group, labels: &Labels, height: u32) -> Lattice {
         let own = Cutout::new(page, group, labels);
         let whole = &group.whole;
-        let several = whole.width() * 4 > whole.height() * 3 && whole.width() * 5 > height * 3;
+        let width = whole.width() as f32;
+        let several =
+            width > SEVERAL[0] * whole.height() as f32 && width > SEVERAL[1] * height as f32;
         let cuts = if several { seams(&own.ink, height) } else { Vec::new() };
         own.lattice(page, cuts, height)
     }
@@ -109,7 +119,7 @@ impl Cutout {
         inked.sort_unstable();
         let full = f32::from(inked[(inked.len() - 1) * FADING.0 / FADING.1]);
         let floor = f32::from(page.levels.floor);
-        let around = dilate(&mask, Norm::LInf, 2); // soft edges lie outside the mask
+        let around = dilate(&mask, Norm::LInf, SOFT_EDGE);
         let ink = GrayImage::from_fn(mask.width(), mask.height(), |x, y| {
             let ink = f32::from(page.ink.get_pixel(left + x, top + y).0[0]) - floor;
             let inside = around.get_pixel(x, y).0[0] > 0;
@@ -135,7 +145,7 @@ impl Cutout {
             let whole = from == 0 && to == end;
             // The columns that are its own in every row are fewer than those that it reaches over.
             let ((start, inner), (outer, stop)) = (reaches[from], reaches[to]);
-            if !whole && outer.saturating_sub(inner) > height * 3 / 2 + 2 * MARGIN {
+            if !whole && outer.saturating_sub(inner) > (WIDTH * height as f32) as u32 + 2 * MARGIN {
                 continue; // joined-up writing has thousands: not worth a closer look
             }
             let between = Between { left: &cuts[from], right: &cuts[to], start, stop };
@@ -162,7 +172,8 @@ impl Cutout {
             .map(|(x, y)| (self.left + x, self.top + y))
             .collect();
         let local = Bounds::around(places.iter().copied())?;
-        if !whole && (local.height * 2 < height || local.width * 2 > height * 3) {
+        let [wide, high] = [local.width, local.height].map(|side| side as f32 / height as f32);
+        if !whole && (high < HEIGHT || wide > WIDTH) {
             return None;
         }
         let bounds = Bounds::around(places.iter().map(|&at| page.on_image(at)))?;
@@ -171,5 +182,49 @@ impl Cutout {
             if own { *self.ink.get_pixel(start + x, y) } else { Luma([0]) }
         });
         Some((mnist_form(&ink)?, bounds, local))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::find;
+
+    /// A page with a ring of 40 pixels around each of these columns.
+    fn rings(columns: &[u32]) -> GrayImage {
+        GrayImage::from_fn(400, 100, |x, y| {
+            let ring = |&middle: &u32| {
+                ((x as f32 - middle as f32).hypot(y as f32 - 50.) - 18.).abs() < 2.5
+            };
+            Luma([if columns.iter().any(ring) { 30 } else { 225 }])
+        })
+    }
+
+    #[test]
+    fn what_touches_can_be_cut_into_digits() {
+        let line = &find(&rings(&[60, 150, 188, 280]))[0];
+        assert_eq!(line.len(), 3);
+        let pair = &line[1];
+        let end = pair.strokes.len() - 1;
+        let side = |from: usize, to: usize| {
+            let found = pair.candidates.iter().find(|one| (one.from, one.to) == (from, to));
+            found.map(|candidate| candidate.bounds)
+        };
+        let halves = (1..end).filter_map(|cut| Some((side(0, cut)?, side(cut, end)?)));
+        let best = halves.min_by_key(|(left, right)| left.width.abs_diff(right.width)).unwrap();
+        for (half, middle) in [(best.0, 150), (best.1, 188)] {
+            assert!((half.x + half.width / 2).abs_diff(middle) <= 3, "{half:?}");
+            assert!(half.width.abs_diff(40) <= 6 && half.height.abs_diff(40) <= 3, "{half:?}");
+        }
+    }
+
+    #[test]
+    fn a_candidate_is_the_digit_as_it_would_be_alone() {
+        let whole = |lattice: &Lattice| {
+            let end = lattice.strokes.len() - 1;
+            lattice.candidates.iter().find(|one| (one.from, one.to) == (0, end)).unwrap().digit
+        };
+        let [together, alone] = [rings(&[60, 150]), rings(&[150])].map(|page| find(&page));
+        assert_eq!(whole(&together[0][1]), whole(&alone[0][0]));
     }
 }
