@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use image::{DynamicImage, ImageFormat};
+use image::{DynamicImage, GrayImage, ImageFormat};
 use serde_json::json;
 
 use super::args::inference::InferenceArgs;
@@ -20,6 +20,10 @@ use crate::output::text;
 use crate::reading::{self, ReadDigit};
 use crate::weights;
 use mnist_image::decode::{self, Budget};
+use mnist_image::page;
+
+/// The last of the images that `--stages` writes.
+const DIGITS: &str = "digits.png";
 
 /// Read the digits of a photograph or scan, line by line
 #[derive(Debug, clap::Args)]
@@ -36,6 +40,9 @@ pub struct Args {
     /// format
     #[arg(long, value_name = "OUT.png", value_parser = annotated)]
     annotate: Option<PathBuf>,
+    /// Write what each stage of reading a single image saw to this folder, as PNG files
+    #[arg(long, value_name = "DIR")]
+    stages: Option<PathBuf>,
     /// Print JSON, one object per line for each image
     #[arg(long)]
     json: bool,
@@ -51,12 +58,18 @@ fn annotated(name: &str) -> Result<PathBuf, String> {
 impl Args {
     /// Prints the lines of each image; one that cannot be read is reported, and the others go on.
     pub fn run(&self) -> Result<ExitCode> {
+        let alone = [("--annotate", &self.annotate), ("--stages", &self.stages)];
+        if let Some((option, _)) = alone.iter().find(|(_, path)| path.is_some())
+            && self.images.len() > 1
+        {
+            let message = format!("{option} takes one image, not {}", self.images.len());
+            return Err(wrong_usage("read", message));
+        }
         if let Some(path) = &self.annotate {
-            if self.images.len() > 1 {
-                let message = format!("--annotate takes one image, not {}", self.images.len());
-                return Err(wrong_usage("read", message));
-            }
             atomic::prepare_from(path, &self.images[0])?;
+        }
+        if let Some(folder) = &self.stages {
+            atomic::prepare(&folder.join(DIGITS))?;
         }
         let (model, _) = self.inference.start(None)?;
         let mut failed = false;
@@ -70,7 +83,11 @@ impl Args {
         for path in &self.images {
             let read = input::contained(|| {
                 let decoded = files::image::open(path, &budget)?;
-                let lines = reading::read(model, &cutter, &decode::grey(&decoded.image))?;
+                let grey = decode::grey(&decoded.image);
+                let lines = match &self.stages {
+                    Some(folder) => staged(model, &cutter, &grey, folder)?,
+                    None => reading::read(model, &cutter, &grey)?,
+                };
                 Ok((decoded, lines))
             });
             match read.with_context(|| format!("cannot read the image {}", path.display())) {
@@ -112,4 +129,25 @@ impl Args {
         }
         results.flush()
     }
+}
+
+/// Reads a page and writes what each stage saw of it to a folder.
+fn staged(
+    model: &Model,
+    cutter: &Model,
+    grey: &GrayImage,
+    folder: &Path,
+) -> Result<Vec<Vec<ReadDigit>>> {
+    let mut stages = Vec::new();
+    let found = page::find_and_show(grey, &mut |name, stage| stages.push((name, stage.clone())));
+    for (name, stage) in &stages {
+        plot::save_image(&stage.clone().into(), &folder.join(format!("{name}.png")))?;
+    }
+    if let Some((_, mask)) = stages.last() {
+        let drawn = plot::stages::candidates(mask, &found);
+        plot::save_image(&drawn.into(), &folder.join("candidates.png"))?;
+    }
+    let lines = reading::read_lines(model, cutter, &found)?;
+    plot::save(&plot::stages::digits(&lines), &folder.join(DIGITS))?;
+    Ok(lines)
 }

@@ -8,7 +8,7 @@ pub mod stream;
 use anyhow::Result;
 use image::GrayImage;
 use mnist_image::Digit;
-use mnist_image::page::{self, Bounds, Candidate};
+use mnist_image::page::{self, Bounds, Candidate, Lattice};
 use serde::Serialize;
 
 use crate::network::model::{Model, Prediction};
@@ -24,6 +24,9 @@ pub struct ReadDigit {
     pub prediction: Prediction,
     /// Whether the gap to the digit before it is that of a space.
     pub space: bool,
+    /// What the network saw.
+    #[serde(skip)]
+    pub digit: Digit,
 }
 
 impl ReadDigit {
@@ -48,12 +51,20 @@ impl ReadDigit {
 /// trained with non-digits ([`crate::dataset::non_digits`]), as [`crate::weights::cutter`] is. What they
 /// are is for `model` to say.
 pub fn read(model: &Model, cutter: &Model, grey: &GrayImage) -> Result<Vec<Vec<ReadDigit>>> {
-    let lines = page::find(grey);
+    read_lines(model, cutter, &page::find(grey))
+}
+
+/// Does as [`read`] with the lines that [`page::find`] has found.
+pub fn read_lines(
+    model: &Model,
+    cutter: &Model,
+    lines: &[Vec<Lattice>],
+) -> Result<Vec<Vec<ReadDigit>>> {
     let candidates = lines.iter().flatten().flat_map(|lattice| &lattice.candidates);
     let digits: Vec<Digit> = candidates.map(|candidate| candidate.digit).collect();
     let mut sure = cutter.predict(&digits)?.into_iter();
     let mut chosen: Vec<Vec<&Candidate>> = Vec::new();
-    for line in &lines {
+    for line in lines {
         let best = line.iter().flat_map(|lattice| {
             let sure: Vec<_> = sure.by_ref().take(lattice.candidates.len()).collect();
             let best = segmentation::best(lattice, &sure);
@@ -72,6 +83,7 @@ pub fn read(model: &Model, cutter: &Model, grey: &GrayImage) -> Result<Vec<Vec<R
                 bounds: candidate.bounds,
                 prediction,
                 space,
+                digit: candidate.digit,
             })
             .collect()
     });

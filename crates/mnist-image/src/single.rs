@@ -28,7 +28,7 @@ pub fn find(grey: &GrayImage) -> Result<Single> {
     if grey.as_raw().is_empty() {
         return Err(Error::NoPixels);
     }
-    let page = Page::new(grey).ok_or(Error::Blank)?;
+    let page = Page::new(grey, &mut |_, _| ()).ok_or(Error::Blank)?;
     let writing = page.writing().ok_or(Error::Blank)?;
     let (width, height) = page.dimensions();
     let score = |group: &Group| {

@@ -5,14 +5,15 @@ mod confusion;
 mod curves;
 mod digits;
 mod explanation;
+pub mod stages;
 pub mod terminal;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use epaint_default_fonts::UBUNTU_LIGHT;
-use image::RgbImage;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{DynamicImage, RgbImage};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::FontStyle;
@@ -70,17 +71,16 @@ pub fn save(figure: &impl Figure, path: &Path) -> Result<()> {
     // By way of memory: a buffered file would say nothing of a full disk.
     let bytes = match is_svg(path)? {
         true => to_svg(figure)?.into_bytes(),
-        false => {
-            let mut bytes = Vec::new();
-            let png = PngEncoder::new_with_quality(
-                &mut bytes,
-                CompressionType::Best,
-                FilterType::NoFilter,
-            );
-            to_pixels(figure)?.write_with_encoder(png)?;
-            bytes
-        }
+        false => return save_image(&to_pixels(figure)?.into(), path),
     };
+    atomic::write_bytes(path, bytes)
+}
+
+/// Writes an image as PNG, whole or not at all.
+pub fn save_image(image: &DynamicImage, path: &Path) -> Result<()> {
+    let mut bytes = Vec::new();
+    let png = PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::NoFilter);
+    image.write_with_encoder(png)?;
     atomic::write_bytes(path, bytes)
 }
 

@@ -80,7 +80,16 @@ impl Bounds {
 /// assert!((79..=81).contains(&lines[0][0].candidates[0].bounds.x));
 /// ```
 pub fn find(grey: &GrayImage) -> Vec<Vec<Lattice>> {
-    let Some(page) = Page::new(grey) else { return Vec::new() };
+    find_and_show(grey, &mut |_, _| ())
+}
+
+/// Does as [`find`], and shows `see` each stage by its name: the `ink`, 0 to 255; the page set `upright`
+/// and binarised; and the same `without-lines`, whose pixels the candidates' `local` bounds count.
+pub fn find_and_show(
+    grey: &GrayImage,
+    see: &mut dyn FnMut(&'static str, &GrayImage),
+) -> Vec<Vec<Lattice>> {
+    let Some(page) = Page::new(grey, see) else { return Vec::new() };
     let Some(Writing { groups, labels, height }) = page.writing() else { return Vec::new() };
     let lattice = |group: &Group| Lattice::new(&page, group, &labels, height);
     in_lines(groups, height).iter().map(|line| line.iter().map(lattice).collect()).collect()
@@ -107,7 +116,7 @@ pub(crate) struct Writing {
 
 impl Page {
     /// Nothing where the image is blank.
-    pub fn new(grey: &GrayImage) -> Option<Page> {
+    pub fn new(grey: &GrayImage, see: &mut dyn FnMut(&'static str, &GrayImage)) -> Option<Page> {
         let longest = grey.width().max(grey.height());
         if longest == 0 {
             return None;
@@ -118,6 +127,7 @@ impl Page {
             true => ink(&imageops::thumbnail(grey, side(grey.width()), side(grey.height()))),
             false => ink(grey),
         };
+        see("ink", &ink);
         let levels = Levels::of(&ink)?;
         let tilt = tilt::tilt(&binarise(&ink, levels.threshold), MIN_HEIGHT);
         let mut back = Projection::scale(1., 1.);
@@ -131,8 +141,10 @@ impl Page {
             back = upright.invert();
         }
         let mut mask = binarise(&ink, levels.threshold);
+        see("upright", &mask);
         let faint = binarise(&ink, levels.floor + (levels.threshold - levels.floor) / 3);
         ruled_lines::erase(&mut ink, &mut mask, &faint);
+        see("without-lines", &mask);
         Some(Page { ink, mask, levels, back, scale, image: grey.dimensions() })
     }
 
