@@ -84,7 +84,7 @@ impl Args {
         let failure = line(self.json, &text).err();
 
         let display = Display::new(self.json, &sweep, &stop, failure);
-        let model = |seed| self.training.model("compare", seed, device);
+        let model = |seed| Ok(self.training.initial("compare", seed, device)?.model);
         let trained = sweep.run(data, device, &machine::side_by_side(device)?, &model, &display);
         let failure = display.finish();
         match &self.output_dir {

@@ -7,6 +7,7 @@ use anyhow::Result;
 use tch::Device;
 
 use super::args::weights::open;
+use super::cli::wrong_usage;
 use super::console::{note, print};
 use crate::files::atomic;
 use crate::weights::{self, Loaded};
@@ -28,16 +29,20 @@ pub struct Args {
 }
 
 fn names(text: &str) -> Result<[String; 2], String> {
-    let (first, second) = text.split_once(',').ok_or("give two names with a comma between")?;
-    Ok([first.into(), second.into()])
+    match text.split(',').collect::<Vec<_>>()[..] {
+        [first, second] => Ok([first.into(), second.into()]),
+        _ => Err("give two names with a comma between".into()),
+    }
 }
 
 impl Args {
     /// Reads, checks and writes.
     pub fn run(&self) -> Result<ExitCode> {
+        let layers = self.names.each_ref().map(String::as_str);
+        weights::check_layers(&self.output, layers)
+            .map_err(|error| wrong_usage("convert", error))?;
         atomic::prepare_from(&self.output, &self.input)?;
         let Loaded { model, mut record, .. } = open(&self.input, Device::Cpu)?;
-        let layers = self.names.each_ref().map(String::as_str);
         let kept = weights::save_as(&model, &self.output, layers, record.as_mut())?;
         if record.is_some() && !kept {
             note("warning: the record of the training is not kept: another file is in its place");

@@ -92,17 +92,25 @@ impl Display {
     }
 }
 
-/// An epoch in Keras's words, or in fewer where a terminal of so many `columns` would wrap them.
+/// An epoch in Keras's words; where a terminal of so many `columns` would wrap them, in fewer, and if
+/// need be on several lines.
 fn epoch_line(epoch: &Epoch, epochs: usize, columns: Option<usize>) -> String {
-    let start = format!("Epoch {}/{epochs} - {:.2}s - ", epoch.epoch, epoch.seconds);
-    let line = format!("{start}{}", text::epoch(epoch));
-    match (epoch.validation_loss, epoch.validation_accuracy, columns) {
-        (Some(loss), Some(accuracy), Some(columns)) if line.len() > columns => format!(
-            "{start}loss: {:.4}, val {loss:.4} - accuracy: {:.4}, val {accuracy:.4}",
-            epoch.loss, epoch.accuracy
-        ),
-        _ => line,
+    let start = format!("Epoch {}/{epochs} - {:.2}s", epoch.epoch, epoch.seconds);
+    let line = format!("{start} - {}", text::epoch(epoch));
+    let Some(columns) = columns.filter(|columns| line.len() > *columns) else { return line };
+    let pair = |name, trained: f64, validated: Option<f64>| {
+        let validated = validated.map_or(String::new(), |figure| format!(", val {figure:.4}"));
+        format!("{name}: {trained:.4}{validated}")
+    };
+    let loss = pair("loss", epoch.loss, epoch.validation_loss);
+    let accuracy = pair("accuracy", epoch.accuracy, epoch.validation_accuracy);
+    let mut short = start;
+    for part in [loss, accuracy] {
+        let room = short.lines().last().map_or(0, str::len) + 3 + part.len() <= columns;
+        short += if room { " - " } else { "\n  " };
+        short += &part;
     }
+    short
 }
 
 /// The columns of the terminal that standard error or output is; none if it is none.
@@ -182,8 +190,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_of_an_epoch_fits_into_eighty_columns() {
-        let epoch = Epoch {
+    fn the_line_of_an_epoch_is_not_wrapped_by_the_terminal() {
+        let mut epoch = Epoch {
             epoch: 10,
             loss: 0.12345,
             accuracy: 0.98765,
@@ -191,15 +199,25 @@ mod tests {
             validation_accuracy: Some(0.97654),
             seconds: 12.345,
         };
-        let short = epoch_line(&epoch, 10, Some(80));
-        assert!(short.len() <= 80, "{}", short.len());
-        assert!(
-            short.ends_with("loss: 0.1235, val 0.2346 - accuracy: 0.9877, val 0.9765"),
-            "{short}"
-        );
+        for (columns, expected) in [
+            (80, "Epoch 10/10 - 12.35s - loss: 0.1235, val 0.2346 - accuracy: 0.9877, val 0.9765"),
+            (60, "Epoch 10/10 - 12.35s - loss: 0.1235, val 0.2346\n  accuracy: 0.9877, val 0.9765"),
+            (
+                40,
+                "Epoch 10/10 - 12.35s\n  loss: 0.1235, val 0.2346\n  accuracy: 0.9877, val 0.9765",
+            ),
+        ] {
+            let text = epoch_line(&epoch, 10, Some(columns));
+            assert_eq!(text, expected);
+            assert!(text.lines().all(|line| line.len() <= columns), "{columns}: {text}");
+        }
         for columns in [None, Some(120)] {
             assert!(epoch_line(&epoch, 10, columns).contains(" - val_loss: 0.2346 - "));
         }
+        (epoch.validation_loss, epoch.validation_accuracy) = (None, None);
+        let text = epoch_line(&epoch, 10, Some(40));
+        assert_eq!(text, "Epoch 10/10 - 12.35s - loss: 0.1235\n  accuracy: 0.9877");
+        assert!(!epoch_line(&epoch, 10, Some(80)).contains('\n'));
     }
 
     #[test]

@@ -108,6 +108,19 @@ pub fn save_with_record(model: &Model, record: &mut Value, path: &Path) -> Resul
     Ok(())
 }
 
+/// Makes sure that weights whose layers have these names can be saved at `path`: only a `.safetensors`
+/// keeps names, and two that differ.
+pub fn check_layers(path: &Path, layers: [&str; 2]) -> Result<()> {
+    ensure!(
+        layers == LAYERS || Format::of(path)? == Format::Safetensors,
+        "only layers in a .safetensors file can be named, not those of {}",
+        path.display()
+    );
+    ensure!(!layers.contains(&""), "a layer's name is empty");
+    ensure!(layers[0] != layers[1], "both layers have the name {:?}", layers[0]);
+    Ok(())
+}
+
 /// Does as [`save`] or [`save_with_record`], but names the layers in a `.safetensors` file so: with
 /// `["0", "2"]` it is the `state_dict` of PyTorch's
 /// `nn.Sequential(nn.Linear(…), nn.ReLU(), nn.Linear(…))`.
@@ -119,13 +132,8 @@ pub fn save_as(
     layers: [&str; 2],
     record: Option<&mut Value>,
 ) -> Result<bool> {
+    check_layers(path, layers)?;
     let format = Format::of(path)?;
-    ensure!(
-        layers == LAYERS || format == Format::Safetensors,
-        "only layers in a .safetensors file can be named, not those of {}",
-        path.display()
-    );
-    ensure!(layers[0] != layers[1], "both layers have the name {:?}", layers[0]);
     let path = &*record::target(path);
     // What carries its record within is whole whoever else saves there.
     let lock = match atomic::lock(path, WAIT_AFTER) {

@@ -403,6 +403,37 @@ fn an_image_where_a_list_of_paths_is_expected_is_one_error() {
     assert!(err.contains("binary data") && err.contains("/dev/stdin"), "{err}");
 }
 
+#[test]
+fn more_threads_than_cores_are_warned_of_with_the_number_to_use() {
+    let place = Place::new();
+    one(60, 90).save(place.path("a.png")).unwrap();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let warning = format!("{} threads on {cores} core(s)", cores + 1);
+    for (threads, warned) in [(cores, false), (cores + 1, true)] {
+        let (code, _, err) = place.run(&["predict", "a.png", "--threads", &threads.to_string()]);
+        assert_eq!((code, err.contains("warning: ")), (0, warned), "{err}");
+        assert_eq!(err.contains(&warning), warned, "{err}");
+        assert_eq!(err.contains(&format!("use --threads {cores}")), warned, "{err}");
+    }
+}
+
+#[test]
+fn of_an_image_with_several_digits_predict_names_read() {
+    let place = Place::new();
+    let one = one(60, 90);
+    one.save(place.path("one.png")).unwrap();
+    let mut three = image::GrayImage::new(180, 90);
+    for x in [0, 60, 120] {
+        image::imageops::replace(&mut three, &one, x, 0);
+    }
+    three.save(place.path("three.png")).unwrap();
+    let (code, out, err) = place.run(&["predict", "one.png", "three.png"]);
+    assert!(code == 0 && out.lines().count() == 2, "{out}{err}");
+    let notes: Vec<_> = err.lines().filter(|line| line.contains("several digits")).collect();
+    assert_eq!(notes.len(), 1, "{err}");
+    assert!(notes[0].starts_with("three.png: ") && notes[0].contains("`mnist read`"), "{err}");
+}
+
 #[cfg(unix)]
 #[test]
 fn without_threads_to_be_had_there_is_an_error_and_no_panic() {

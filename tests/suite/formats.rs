@@ -153,13 +153,17 @@ fn convert_writes_what_the_extension_says() {
         (&["convert", "none.h5", "d.h5"], 1, "none.h5: No such file"),
         (&["convert", "1.png", "d.h5"], 1, "1.png: it is none of"),
         (&["convert", "e.onnx", "d.h5"], 1, "ONNX is written, not read"),
-        (&["convert", "c.ot", "d.h5", "--names", "0,2"], 1, "only layers in a .safetensors"),
+        (&["convert", "c.ot", "d.h5", "--names", "0,2"], 2, "only layers in a .safetensors"),
         (&["convert", "d.h5", "x.pt"], 2, "for PyTorch, .safetensors"),
         (&["convert", "d.h5", "x.safetensors", "--names", "a"], 2, "two names with a comma"),
+        (&["convert", "d.h5", "x.safetensors", "--names", "a,b,c"], 2, "two names with a comma"),
+        (&["convert", "d.h5", "x.safetensors", "--names", "a,a"], 2, "both layers have the name"),
+        (&["convert", "d.h5", "x.safetensors", "--names", "a,"], 2, "a layer's name is empty"),
         (&["convert", "d.h5"], 2, "OUT"),
     ] {
         let (found, _, err) = place.run(arguments);
         assert!(found == code && err.contains(fault), "{arguments:?}: {found} {err}");
+        assert_eq!(err.contains("--help"), code == 2, "{arguments:?}: {err}");
     }
     assert_eq!(fs::read(place.path("d.h5")).unwrap(), before);
     assert!(!place.path("x.safetensors").exists());

@@ -239,6 +239,32 @@ fn a_sealed_record_stays_with_the_weights_under_any_name() {
     }
 }
 
+#[test]
+fn every_verb_that_takes_weights_names_a_record_that_does_not_fit() {
+    let place = Place::new();
+    place.data_set("data", 40, 20);
+    one(60, 90).save(place.path("1.png")).unwrap();
+    let mut record = serde_json::json!({});
+    let model = Model::new(2, 1, Device::Cpu).unwrap();
+    weights::save_with_record(&model, &mut record, &place.path("a.safetensors")).unwrap();
+    fs::write(place.path("a.json"), "{").unwrap();
+    let training = ["--data", "data", "--epochs", "1", "--init", "a.safetensors"];
+    for verb in [
+        &["predict", "--weights", "a.safetensors", "1.png"][..],
+        &["read", "--weights", "a.safetensors", "1.png"],
+        &["evaluate", "--weights", "a.safetensors", "--data", "data"],
+        &["show", "--weights", "a.safetensors", "--weights-map"],
+        &["summary", "--weights", "a.safetensors"],
+        &["convert", "a.safetensors", "b.h5"],
+        &[&["train", "--output", "c.ot"], &training[..]].concat(),
+        &[&["compare", "--optimizers", "adam,sgd", "--seeds", "2"], &training[..]].concat(),
+    ] {
+        let (code, _, err) = place.run(verb);
+        let warnings = err.matches("warning: a.json is not used: it is damaged").count();
+        assert_eq!((code, warnings), (0, 1), "{verb:?}: {err}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn weights_saved_through_a_link_have_their_record_beside_them() {

@@ -142,6 +142,13 @@ fn half_blocks_on_a_terminal_have_the_colours_of_the_pixels() {
     assert_eq!(terminal::tiles_that_fit(80, 24), 5 * 2);
     assert_eq!(terminal::tiles_that_fit(200, 100), 10 * 10);
     assert_eq!(terminal::tiles_that_fit(1, 1), 1);
+    for (width, height) in [(80, 24), (40, 24), (120, 50), (200, 100)] {
+        let tiles = vec![tile.clone(); terminal::tiles_that_fit(width, height)];
+        let all = Digits { tiles, columns: 10, note: "note".into(), ..digits(Palette::Ink) };
+        let text = terminal::digits(&all, false, width);
+        assert!(text.lines().count() < height, "with the prompt, {height} lines: {text}");
+        assert!(text.lines().all(|line| line.chars().count() <= width), "{width}: {text}");
+    }
     let narrow = terminal::digits(&digits(Palette::Values(1.)), true, 20);
     assert_eq!(narrow.matches('▀').count(), 14 * 7, "it is not halved");
     let confusion = Confusion { title: "c".into(), counts: [[17; 10]; 10] };

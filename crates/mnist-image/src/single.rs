@@ -94,4 +94,59 @@ mod tests {
         assert!(matches!(find(&GrayImage::new(0, 0)), Err(Error::NoPixels)));
         assert!(matches!(find(&strokes(&[])), Err(Error::Blank)));
     }
+
+    /// A drawing of 200×200 with a pen 9 pixels wide.
+    fn drawing(strokes: &[&[(f32, f32)]]) -> GrayImage {
+        let near = |x: f32, y: f32, a: (f32, f32), b: (f32, f32)| {
+            let (dx, dy) = (b.0 - a.0, b.1 - a.1);
+            let along = ((x - a.0) * dx + (y - a.1) * dy) / (dx * dx + dy * dy);
+            let along = along.clamp(0., 1.);
+            (x - a.0 - along * dx).hypot(y - a.1 - along * dy) < 4.5
+        };
+        GrayImage::from_fn(200, 200, |x, y| {
+            let mut segments = strokes.iter().flat_map(|stroke| stroke.windows(2));
+            let inked = segments.any(|ends| near(x as f32, y as f32, ends[0], ends[1]));
+            Luma([if inked { 50 } else { 225 }])
+        })
+    }
+
+    const BODY_OF_5: &[(f32, f32)] =
+        &[(80., 60.), (78., 95.), (110., 90.), (125., 115.), (110., 145.), (75., 145.)];
+    const FRAME: &[(f32, f32)] = &[(20., 18.), (182., 20.), (180., 181.), (19., 180.), (20., 18.)];
+
+    #[test]
+    fn strokes_of_one_digit_that_do_not_touch_are_no_further_digits() {
+        for (name, strokes) in [
+            ("5 without its top", &[BODY_OF_5, &[(90., 45.), (130., 45.)]][..]),
+            (
+                "4 whose stem stands apart",
+                &[&[(80., 50.), (70., 105.), (104., 105.)], &[(117., 70.), (115., 155.)]],
+            ),
+            (
+                "4 whose stem does not reach its bar",
+                &[&[(80., 50.), (70., 100.), (130., 100.)], &[(115., 112.), (112., 160.)]],
+            ),
+            (
+                "7 with its bar broken off",
+                &[&[(70., 50.), (130., 50.), (95., 150.)], &[(65., 105.), (92., 104.)]],
+            ),
+        ] {
+            assert_eq!(find(&drawing(strokes)).unwrap().others, 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_frame_drawn_round_a_digit_is_no_part_of_it() {
+        for digit in [
+            &[BODY_OF_5, &[(80., 60.), (130., 55.)]][..],
+            &[&[(100., 55.), (100., 150.)]],
+            &[&[(75., 55.), (125., 55.), (95., 150.)]],
+        ] {
+            let framed = find(&drawing(&[digit, &[FRAME]].concat())).unwrap();
+            let alone = find(&drawing(digit)).unwrap();
+            let differing = framed.digit.iter().zip(&alone.digit);
+            let differing = differing.filter(|(a, b)| a.abs_diff(**b) > 40).count();
+            assert!(framed.others == 0 && differing < 20, "{} {differing}", framed.others);
+        }
+    }
 }

@@ -9,6 +9,7 @@ use tch::Device;
 use super::choices::{AUGMENTS, PRECISIONS, SCHEDULES, name, one_of};
 use super::machine::MachineArgs;
 use super::share;
+use super::weights::note_doubt;
 use crate::commands::cli::wrong_usage;
 use crate::dataset::augment::Augment;
 use crate::dataset::{self, Data, sha256_hex};
@@ -18,7 +19,7 @@ use crate::network::kernels;
 use crate::network::model::{MAX_HIDDEN, Model};
 use crate::training::optimizer::Optimizer;
 use crate::training::{Config, Precision, Schedule};
-use crate::weights;
+use crate::weights::{self, Loaded};
 
 /// The number of hidden units when neither `--hidden` nor `--init` tells.
 const DEFAULT_HIDDEN: i64 = 512;
@@ -83,11 +84,22 @@ fn validation_split(text: &str) -> Result<f64, String> {
 }
 
 impl TrainingArgs {
-    /// The network that `verb` starts from.
+    /// The network that `verb` starts from; notes what is wrong with the record of `--init`.
     pub fn model(&self, verb: &str, seed: u64, device: Device) -> Result<Model> {
+        let Loaded { model, doubt, .. } = self.initial(verb, seed, device)?;
+        note_doubt(doubt.as_deref());
+        Ok(model)
+    }
+
+    /// Does as [`Self::model`], but with nothing to be noted: for more of the same.
+    pub fn initial(&self, verb: &str, seed: u64, device: Device) -> Result<Loaded> {
         self.precision.kind(device)?; // before anything is written
-        let model = match &self.init {
-            None => Model::new(self.hidden.unwrap_or(DEFAULT_HIDDEN), seed, device)?,
+        let loaded = match &self.init {
+            None => Loaded {
+                model: Model::new(self.hidden.unwrap_or(DEFAULT_HIDDEN), seed, device)?,
+                record: None,
+                doubt: None,
+            },
             Some(path) => {
                 let plain = path.is_file() || path.is_dir() || !path.exists();
                 ensure!(
@@ -95,15 +107,15 @@ impl TrainingArgs {
                     "--init {} is no regular file, but is read more than once; save it to a file first",
                     path.display()
                 );
-                weights::load(path, device)?
+                weights::open(path, device)?
             }
         };
-        if let Some(hidden) = self.hidden.filter(|hidden| *hidden != model.hidden()) {
-            let own = model.hidden();
+        if let Some(hidden) = self.hidden.filter(|hidden| *hidden != loaded.model.hidden()) {
+            let own = loaded.model.hidden();
             let message = format!("--init has {own} hidden units, not {hidden}; omit --hidden");
             return Err(wrong_usage(verb, message));
         }
-        Ok(model)
+        Ok(loaded)
     }
 
     /// The data set to train and test on.

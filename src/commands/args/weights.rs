@@ -37,8 +37,13 @@ impl WeightsArgs {
 /// Loads a weight file, and notes what is wrong with its record.
 pub fn open(path: &Path, device: Device) -> Result<Loaded> {
     let loaded = weights::open(path, device)?;
-    if let Some(doubt) = &loaded.doubt {
+    note_doubt(loaded.doubt.as_deref());
+    Ok(loaded)
+}
+
+/// Notes what is wrong with the record of weights, if anything is.
+pub fn note_doubt(doubt: Option<&str>) {
+    if let Some(doubt) = doubt {
         note(&format!("warning: {doubt}"));
     }
-    Ok(loaded)
 }

@@ -5,6 +5,7 @@
 //! touch. For these there are several ways to cut them apart, a [`Lattice`]; which one is right is for a
 //! network to say.
 
+mod frames;
 mod groups;
 mod lattice;
 mod lines;
@@ -144,6 +145,7 @@ impl Page {
         see("upright", &mask);
         let faint = binarise(&ink, levels.floor + (levels.threshold - levels.floor) / 3);
         ruled_lines::erase(&mut ink, &mut mask, &faint);
+        frames::erase(&mut ink, &mut mask);
         see("without-lines", &mask);
         Some(Page { ink, mask, levels, back, scale, image: grey.dimensions() })
     }

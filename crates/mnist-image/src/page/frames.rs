@@ -1,0 +1,132 @@
+//! Boxes that are drawn round writing, with the same pen as the digits: too thick to be ruled lines.
+
+use image::{GrayImage, Luma};
+
+use super::groups::MIN_HEIGHT;
+use crate::component::{Component, Labels, components, label};
+
+/// Share of a box's height that the writing in it has at least: less is a dot in a 0.
+const MIN_CONTENT: (u32, u32) = (1, 3);
+/// Share of the rows and columns of the writing in which a box must lie on either side of it.
+const MIN_CLOSED: (usize, usize) = (9, 10);
+/// Share of its sides within which a box reaches its corners; an oval stays away by 0.2.
+const MAX_CORNER: f32 = 0.15;
+
+/// Erases boxes that are closed round writing which does not touch them.
+pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage) {
+    let labels = label(mask);
+    let found = components(&labels, mask, ink);
+    let is_box: Vec<bool> = (1..)
+        .zip(&found)
+        .map(|(label, frame)| {
+            let mut inner = found.iter().filter(|inner| surrounds(frame, inner));
+            frame.width().min(frame.height()) > MIN_HEIGHT
+                && has_corners(&labels, label, frame)
+                && inner.any(|one| encloses(&labels, label, frame, one))
+        })
+        .collect();
+    if !is_box.contains(&true) {
+        return;
+    }
+    for (x, y, &Luma([label])) in labels.enumerate_pixels() {
+        if label > 0 && is_box[label as usize - 1] {
+            ink.put_pixel(x, y, Luma([0]));
+            mask.put_pixel(x, y, Luma([0]));
+        }
+    }
+}
+
+/// Whether the box of `inner`, which is large enough for writing, lies within that of `frame`.
+fn surrounds(frame: &Component, inner: &Component) -> bool {
+    frame.left < inner.left
+        && frame.top < inner.top
+        && frame.right > inner.right
+        && frame.bottom > inner.bottom
+        && inner.height() * MIN_CONTENT.1 >= frame.height() * MIN_CONTENT.0
+}
+
+/// Whether a component comes near all four corners of its box.
+fn has_corners(labels: &Labels, label: u32, frame: &Component) -> bool {
+    let (width, height) = (frame.width() as f32, frame.height() as f32);
+    let reach = |side: f32| (MAX_CORNER * side).ceil() as u32;
+    [(false, false), (false, true), (true, false), (true, true)].into_iter().all(
+        |(right, below)| {
+            (0..reach(width)).any(|dx| {
+                (0..reach(height)).any(|dy| {
+                    let x = if right { frame.right - dx } else { frame.left + dx };
+                    let y = if below { frame.bottom - dy } else { frame.top + dy };
+                    (dx as f32 / width).hypot(dy as f32 / height) < MAX_CORNER
+                        && labels.get_pixel(x, y).0[0] == label
+                })
+            })
+        },
+    )
+}
+
+/// Whether a component lies on all four sides of another, and nowhere in that one's box.
+fn encloses(labels: &Labels, label: u32, frame: &Component, inner: &Component) -> bool {
+    let is_frame = |x: u32, y: u32| labels.get_pixel(x, y).0[0] == label;
+    let rows = (inner.top..=inner.bottom).filter(|&y| {
+        (frame.left..inner.left).any(|x| is_frame(x, y))
+            && (inner.right + 1..=frame.right).any(|x| is_frame(x, y))
+    });
+    let columns = (inner.left..=inner.right).filter(|&x| {
+        (frame.top..inner.top).any(|y| is_frame(x, y))
+            && (inner.bottom + 1..=frame.bottom).any(|y| is_frame(x, y))
+    });
+    let closed = rows.count() + columns.count();
+    let all = (inner.width() + inner.height()) as usize;
+    closed * MIN_CLOSED.1 >= all * MIN_CLOSED.0
+        && !(inner.top..=inner.bottom).any(|y| (inner.left..=inner.right).any(|x| is_frame(x, y)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left of a drawing of 100×100.
+    fn left(drawn: impl Fn(f32, f32) -> bool) -> GrayImage {
+        let mut mask = drawing(drawn);
+        let mut ink = mask.clone();
+        erase(&mut ink, &mut mask);
+        assert_eq!(ink, mask);
+        mask
+    }
+
+    fn drawing(drawn: impl Fn(f32, f32) -> bool) -> GrayImage {
+        GrayImage::from_fn(100, 100, |x, y| Luma([255 * u8::from(drawn(x as f32, y as f32))]))
+    }
+
+    fn one(x: f32, y: f32) -> bool {
+        (x - 50.).abs() < 3. && (y - 50.).abs() < 22.
+    }
+
+    #[test]
+    fn a_box_is_erased_and_what_is_in_it_is_not() {
+        // By 5° out of the upright, and with a gap in its upper side.
+        let frame = |x: f32, y: f32| {
+            let (across, down) = (x - 50. + 0.09 * (y - 50.), y - 50. - 0.09 * (x - 50.));
+            let away = across.abs().max(down.abs());
+            (35. ..40.).contains(&away) && !(down < 0. && (10. ..14.).contains(&across))
+        };
+        assert_eq!(left(|x, y| frame(x, y) || one(x, y)), drawing(one));
+    }
+
+    #[test]
+    fn what_is_no_box_round_writing_stays() {
+        let square = |x: f32, y: f32| (35. ..40.).contains(&(x - 50.).abs().max((y - 50.).abs()));
+        let circle = |x: f32, y: f32| (35. ..40.).contains(&(x - 50.).hypot(y - 50.));
+        let dot = |x: f32, y: f32| (x - 50.).hypot(y - 50.) < 8.;
+        let open = |x: f32, y: f32| square(x, y) && y < 80.;
+        let cases: [(&str, &dyn Fn(f32, f32) -> bool); 5] = [
+            ("a box alone", &square),
+            ("a 0 with a slash in it", &|x, y| circle(x, y) || one(x, y)),
+            ("a square 0 with a dot in it", &|x, y| square(x, y) || dot(x, y)),
+            ("three sides", &|x, y| open(x, y) || one(x, y)),
+            ("touching", &|x, y| square(x, y) || (x - 50.).abs() < 3. && (40. ..90.).contains(&y)),
+        ];
+        for (name, drawn) in cases {
+            assert_eq!(left(drawn), drawing(drawn), "{name}");
+        }
+    }
+}
