@@ -9,6 +9,9 @@ use crate::component::{Component, Labels, components, label};
 const MIN_CONTENT: (u32, u32) = (1, 3);
 /// Share of the rows and columns of the writing in which a box must lie on either side of it.
 const MIN_CLOSED: (usize, usize) = (9, 10);
+/// Share of its shorter side within which all of a box lies: what reaches farther in is writing that
+/// touches it.
+const MAX_DEPTH: (u32, u32) = (1, 4);
 /// Share of its sides within which a box reaches its corners; an oval stays away by 0.2.
 const MAX_CORNER: f32 = 0.15;
 
@@ -22,6 +25,7 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage) {
             let mut inner = found.iter().filter(|inner| surrounds(frame, inner));
             frame.width().min(frame.height()) > MIN_HEIGHT
                 && has_corners(&labels, label, frame)
+                && is_hollow(&labels, label, frame)
                 && inner.any(|one| encloses(&labels, label, frame, one))
         })
         .collect();
@@ -61,6 +65,14 @@ fn has_corners(labels: &Labels, label: u32, frame: &Component) -> bool {
             })
         },
     )
+}
+
+/// Whether a component lies along the sides of its box alone.
+fn is_hollow(labels: &Labels, label: u32, frame: &Component) -> bool {
+    let depth = frame.width().min(frame.height()) * MAX_DEPTH.0 / MAX_DEPTH.1;
+    !(frame.top + depth..=frame.bottom - depth).any(|y| {
+        (frame.left + depth..=frame.right - depth).any(|x| labels.get_pixel(x, y).0[0] == label)
+    })
 }
 
 /// Whether a component lies on all four sides of another, and nowhere in that one's box.
@@ -118,12 +130,13 @@ mod tests {
         let circle = |x: f32, y: f32| (35. ..40.).contains(&(x - 50.).hypot(y - 50.));
         let dot = |x: f32, y: f32| (x - 50.).hypot(y - 50.) < 8.;
         let open = |x: f32, y: f32| square(x, y) && y < 80.;
+        let stem = |x: f32, y: f32| (x - 70.).abs() < 3. && (40. ..90.).contains(&y);
         let cases: [(&str, &dyn Fn(f32, f32) -> bool); 5] = [
             ("a box alone", &square),
             ("a 0 with a slash in it", &|x, y| circle(x, y) || one(x, y)),
             ("a square 0 with a dot in it", &|x, y| square(x, y) || dot(x, y)),
             ("three sides", &|x, y| open(x, y) || one(x, y)),
-            ("touching", &|x, y| square(x, y) || (x - 50.).abs() < 3. && (40. ..90.).contains(&y)),
+            ("a digit that touches it", &|x, y| square(x, y) || one(x, y) || stem(x, y)),
         ];
         for (name, drawn) in cases {
             assert_eq!(left(drawn), drawing(drawn), "{name}");
