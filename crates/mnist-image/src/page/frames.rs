@@ -96,6 +96,8 @@ fn encloses(labels: &Labels, label: u32, frame: &Component, inner: &Component) -
 mod tests {
     use super::*;
 
+    type Drawn<'a> = &'a dyn Fn(f32, f32) -> bool;
+
     /// What is left of a drawing of 100×100.
     fn left(drawn: impl Fn(f32, f32) -> bool) -> GrayImage {
         let mut mask = drawing(drawn);
@@ -131,7 +133,7 @@ mod tests {
         let dot = |x: f32, y: f32| (x - 50.).hypot(y - 50.) < 8.;
         let open = |x: f32, y: f32| square(x, y) && y < 80.;
         let stem = |x: f32, y: f32| (x - 70.).abs() < 3. && (40. ..90.).contains(&y);
-        let cases: [(&str, &dyn Fn(f32, f32) -> bool); 5] = [
+        let cases: [(&str, Drawn); 5] = [
             ("a box alone", &square),
             ("a 0 with a slash in it", &|x, y| circle(x, y) || one(x, y)),
             ("a square 0 with a dot in it", &|x, y| square(x, y) || dot(x, y)),
