@@ -9,6 +9,7 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+use super::strokes::{Draw, in_mnist_form};
 use crate::PIXELS;
 use crate::SIDE;
 
@@ -22,6 +23,11 @@ pub enum Augment {
     Elastic,
     /// Thicker or thinner strokes.
     Stroke,
+    /// Some of the images at a low resolution.
+    #[serde(rename = "low-resolution")]
+    LowResolution,
+    /// Digits of other forms than MNIST's, shown beside its own: [`crate::dataset::forms`].
+    Forms,
 }
 
 // Limits of what is drawn uniformly, chosen on a validation split of MNIST's training set.
@@ -41,6 +47,16 @@ const ELASTIC: f32 = 0.9;
 /// Distance in pixels of the random displacements that the elastic ones are mixed from, and the
 /// deviation of the Gaussian that mixes them: Simard's σ.
 const ELASTIC_SIGMA: f32 = 4.;
+/// Share of the images that are shown at a low resolution.
+const LOW_RESOLUTION: f32 = 0.2;
+/// Pixels along either side of what these are shrunk to: their digits are 7 to 12 pixels high, lower
+/// ones cannot be told.
+const LOW_SIDES: [i64; 5] = [10, 11, 12, 14, 17];
+/// Natural logarithm of the most that the contrast of these is raised by: what is found in a
+/// photograph is often nearly binary.
+const CONTRAST: f32 = 1.4;
+/// The ink that stays as it is when contrast is raised; less becomes none.
+const LEVEL: (f32, f32) = (0.25, 0.55);
 
 /// Makes changed copies on one device.
 #[derive(Debug)]
@@ -118,6 +134,9 @@ impl Augmenter {
         if has(Augment::Stroke) {
             changed = restroke(&changed, &tensor(&strokes).view([count, 1, 1, 1]));
         }
+        if has(Augment::LowResolution) {
+            changed = coarsened(&changed, rng);
+        }
         changed.view([count, PIXELS as i64])
     }
 }
@@ -137,11 +156,40 @@ fn restroke(images: &Tensor, strength: &Tensor) -> Tensor {
     images.lerp_tensor(&(extreme * sign), &strength.abs())
 }
 
+/// `images` `[count, 1, 28, 28]`, some of them at a low resolution and of higher contrast.
+fn coarsened(images: &Tensor, rng: &mut impl Rng) -> Tensor {
+    let (count, side) = (images.size()[0], SIDE as i64);
+    let sizes = LOW_SIDES.len();
+    let mut chosen = vec![Vec::new(); sizes];
+    for image in 0..count {
+        let size = (rng.random_range(0. ..1f32) / LOW_RESOLUTION * sizes as f32) as usize;
+        if let Some(chosen) = chosen.get_mut(size) {
+            chosen.push(image);
+        }
+    }
+    let mut changed = images.copy();
+    for (chosen, size) in chosen.iter().zip(LOW_SIDES).filter(|(chosen, _)| !chosen.is_empty()) {
+        let indices = Tensor::from_slice(chosen).to_device(images.device());
+        let small = images.index_select(0, &indices).adaptive_avg_pool2d([size, size]);
+        let smooth = small.upsample_bilinear2d([side, side], false, None, None);
+        let darkest = smooth.amax([2i64, 3], true).clamp_min(0.1);
+        let mut draw = Draw { rng: &mut *rng, device: images.device() };
+        let shape = [chosen.len() as i64, 1, 1, 1];
+        let contrast = draw.uniform(&shape, 0., CONTRAST).exp();
+        let level = draw.uniform(&shape, LEVEL.0, LEVEL.1);
+        let ink = ((smooth / darkest - &level) * contrast + level).clamp(0., 1.);
+        let form = in_mnist_form(&ink.squeeze_dim(1)).view([-1, 1, side, side]);
+        let _ = changed.index_copy_(0, &indices, &form);
+    }
+    changed
+}
+
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;
     use rand::rngs::ChaCha8Rng;
 
+    use super::super::strokes::extent;
     use super::*;
     use crate::dataset;
 
@@ -188,5 +236,30 @@ mod tests {
         let (before, after) = (moments(&images).2, moments(&strokes).2);
         let thicker = after.gt_tensor(&before).sum(Kind::Int64).int64_value(&[]);
         assert!((200..300).contains(&thicker), "{thicker}");
+    }
+
+    #[test]
+    fn a_share_is_shown_at_a_low_resolution_in_mnists_form_on_a_clean_ground() {
+        let images = dataset::load(None).unwrap().test.images.narrow(0, 0, 1000);
+        let changed = |seed| {
+            let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+            Augmenter::new(&[Augment::LowResolution], Device::Cpu).apply(&images, rng)
+        };
+        let one = changed(1);
+        assert!(one.equal(&changed(1)) && !one.equal(&changed(2)));
+        let differ = one.ne_tensor(&images).any_dim(1, false).nonzero().squeeze_dim(1);
+        let share = differ.size()[0] as f32 / 1000.;
+        assert!((share - LOW_RESOLUTION).abs() < 0.04, "{share}");
+        let low = one.index_select(0, &differ).view([-1, SIDE as i64, SIDE as i64]);
+        assert!(low.min().double_value(&[]) >= 0. && low.max().double_value(&[]) <= 1. + 1e-6);
+        let last = SIDE as i64 - 1;
+        for (row, column) in [(0, 0), (0, last), (last, 0), (last, last)] {
+            let corner = low.select(1, row).select(1, column).max().double_value(&[]);
+            assert!(corner < 0.05, "ink of {corner} in a corner");
+        }
+        let ((left, right), (top, bottom)) = (extent(&low, 1), extent(&low, 2));
+        let longest = (right - left).maximum(&(bottom - top)) + 1.;
+        let off = (longest - 20.).abs().max().double_value(&[]);
+        assert!(off <= 3., "{off} pixels from MNIST's size");
     }
 }

@@ -2,8 +2,11 @@
 
 pub mod augment;
 pub mod builtin;
+pub mod forms;
 pub mod idx;
 pub mod non_digits;
+mod strokes;
+mod templates;
 
 use std::env;
 use std::fs::{self, File};

@@ -1,26 +1,27 @@
 //! What a training step sees: batches in the order of the epoch, augmented, with non-digits.
 
 use anyhow::Result;
-use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::PIXELS;
 use crate::dataset::Samples;
-use crate::dataset::augment::Augmenter;
+use crate::dataset::augment::{Augment, Augmenter};
+use crate::dataset::forms::forms;
 use crate::dataset::non_digits;
 use crate::network::model::{Model, random};
 use crate::network::pruning;
 use crate::training::Config;
 
-/// Images to augment at a time, rounded to whole batches: enough for large tensor operations, few
-/// enough that their memory does not count.
-const AUGMENTED_AT_ONCE: i64 = 2048;
+/// Images to augment at a time, rounded to whole batches: more do not fit into a processor's cache.
+const AUGMENTED_AT_ONCE: i64 = 512;
 // Streams of random numbers, one for each purpose and epoch; stream 0 is the initial weights'.
 /// The first stream of augmentation.
 const AUGMENTATION: u64 = 1 << 32;
 /// The first stream of non-digits.
 const NON_DIGITS: u64 = 1 << 33;
+/// The first stream of other forms of digits.
+const FORMS: u64 = 3 << 32;
 
 /// What to train on in place of the ink 0, which is from 0 to 1. It moves no weight by more than
 /// rounding does, but with gradients of exactly 0 RMSprop's averages decay to denormals and zeros,
@@ -31,10 +32,8 @@ const LEAST_INK: f64 = 1e-11;
 #[derive(Debug)]
 pub struct Batches<'a> {
     config: &'a Config,
-    /// `[count, inputs]`.
-    images: Tensor,
-    /// `[count]`.
-    labels: Tensor,
+    /// Images `[count, inputs]`.
+    samples: Samples,
     /// The pixels `[inputs]` that training sees, int64 indices.
     inputs: Tensor,
     augmenter: Option<Augmenter>,
@@ -43,30 +42,32 @@ pub struct Batches<'a> {
 /// What one step sees.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[batch, inputs]`.
+    /// `[batch + forms, inputs]`: samples, then digits of other forms, if any.
     images: Tensor,
-    /// `[batch]`.
+    /// `[batch + forms]`.
     labels: Tensor,
+    /// How many of them are samples.
+    samples: i64,
     /// Non-digits `[others, 784]`, and for each, `[others]`, 1 if it counts, else 0.
     non_digits: Option<(Tensor, Tensor)>,
 }
 
 impl<'a> Batches<'a> {
     /// Prepares `samples`, which are on the device to train on; products are computed in `kind`.
-    pub fn new(samples: Samples, config: &'a Config, kind: Kind) -> Result<Batches<'a>> {
-        let Samples { mut images, labels } = samples;
-        let device = images.device();
+    pub fn new(mut samples: Samples, config: &'a Config, kind: Kind) -> Result<Batches<'a>> {
+        let device = samples.images.device();
         // Images that stay as they are can be made ready once; others have ink nearly everywhere.
         let inputs = match config.keeps_images() && !config.optimizer.decays() {
-            true => pruning::inputs_with_ink(&images)?,
+            true => pruning::inputs_with_ink(&samples.images)?,
             false => Tensor::arange(PIXELS as i64, (Kind::Int64, device)),
         };
         if config.keeps_images() {
-            images = images.to_kind(kind).index_select(1, &inputs).clamp_min_(LEAST_INK);
+            let images = samples.images.to_kind(kind).index_select(1, &inputs);
+            samples.images = images.clamp_min(LEAST_INK);
         }
-        let augmenter =
-            (!config.augment.is_empty()).then(|| Augmenter::new(&config.augment, device));
-        Ok(Batches { config, images, labels, inputs, augmenter })
+        let changes = config.augment.iter().any(|way| *way != Augment::Forms);
+        let augmenter = changes.then(|| Augmenter::new(&config.augment, device));
+        Ok(Batches { config, samples, inputs, augmenter })
     }
 
     /// The pixels `[inputs]` that training sees, int64 indices.
@@ -74,68 +75,105 @@ impl<'a> Batches<'a> {
         &self.inputs
     }
 
+    fn device(&self) -> Device {
+        self.inputs.device()
+    }
+
     /// The labels `[count]` in the order of an epoch, and its batches.
     pub fn epoch(&self, epoch: usize) -> (Tensor, impl Iterator<Item = Batch>) {
         let (seed, epoch) = (self.config.seed, epoch as u64);
-        let mut order: Vec<i64> = (0..self.labels.size()[0]).collect();
+        let count = self.samples.count();
+        let mut order: Vec<i64> = (0..count).collect();
         order.shuffle(&mut random(seed, epoch));
-        let order = Tensor::from_slice(&order).to_device(self.labels.device());
-        let labels = self.labels.index_select(0, &order);
+        let order = Tensor::from_slice(&order).to_device(self.device());
+        let labels = self.samples.labels.index_select(0, &order);
 
-        let mut augmentation = random(seed, AUGMENTATION + epoch);
-        let mut non_digits = random(seed, NON_DIGITS + epoch);
+        let batch_size = self.config.batch_size;
+        let steps = (count as usize).div_ceil(batch_size as usize) as i64;
+        let added = self.forms(epoch);
+        let added = dealt(&added.images, steps).into_iter().zip(dealt(&added.labels, steps));
+        let mut rng = random(seed, NON_DIGITS + epoch);
+        let share = self.config.non_digits;
+        let batches = self.augmented(order, epoch).zip(labels.split(batch_size, 0)).zip(added);
+        let batches = batches.map(move |((images, labels), (more, more_labels))| {
+            let samples = labels.size()[0];
+            let non_digits = (share > 0.).then(|| {
+                let from = (samples as f64 * share).ceil() as i64;
+                non_digits::generate(&images.narrow(0, 0, from), &mut rng)
+            });
+            if more_labels.size()[0] == 0 {
+                return Batch { images, labels, samples, non_digits };
+            }
+            let images = Tensor::cat(&[images, more], 0);
+            let labels = Tensor::cat(&[labels, more_labels], 0);
+            Batch { images, labels, samples, non_digits }
+        });
+        (labels, batches)
+    }
+
+    /// The images of an epoch in its `order`, as training sees them, batch by batch.
+    fn augmented(&self, order: Tensor, epoch: u64) -> impl Iterator<Item = Tensor> {
+        let mut rng = random(self.config.seed, AUGMENTATION + epoch);
         let batch_size = self.config.batch_size;
         let at_once = match self.augmenter {
             None => batch_size,
             Some(_) => batch_size * (AUGMENTED_AT_ONCE / batch_size).max(1),
         };
-        let images = order.split(at_once, 0).into_iter().flat_map(move |indices| {
-            let images = self.images.index_select(0, &indices); // [at_once, inputs]
+        order.split(at_once, 0).into_iter().flat_map(move |indices| {
+            let images = self.samples.images.index_select(0, &indices); // [at_once, inputs]
             match &self.augmenter {
                 None => images,
-                Some(augmenter) => augmenter.apply(&images, &mut augmentation),
+                Some(augmenter) => augmenter.apply(&images, &mut rng),
             }
             .split(batch_size, 0)
-        });
-        let batches = images.zip(labels.split(batch_size, 0)).map(move |(images, labels)| {
-            let non_digits = self.non_digits(&images, &mut non_digits);
-            Batch { images, labels, non_digits }
-        });
-        (labels, batches)
+        })
     }
 
-    /// Non-digits made of the first of `images`, if training is to see any.
-    fn non_digits(&self, images: &Tensor, rng: &mut ChaCha8Rng) -> Option<(Tensor, Tensor)> {
-        let share = self.config.non_digits;
-        (share > 0.).then(|| {
-            let count = (images.size()[0] as f64 * share).ceil() as i64;
-            non_digits::generate(&images.narrow(0, 0, count), rng)
-        })
+    /// Digits of other forms for an epoch, augmented as the samples are; none unless asked for.
+    fn forms(&self, epoch: u64) -> Samples {
+        if !self.config.augment.contains(&Augment::Forms) {
+            return self.samples.narrow(0, 0);
+        }
+        let mut rng = random(self.config.seed, FORMS + epoch);
+        let Samples { images, labels } = forms(&self.samples, &mut rng);
+        let Some(augmenter) = &self.augmenter else { return Samples { images, labels } };
+        let changed: Vec<Tensor> = images
+            .split(AUGMENTED_AT_ONCE, 0)
+            .iter()
+            .map(|images| augmenter.apply(images, &mut rng))
+            .collect();
+        Samples { images: Tensor::cat(&changed, 0), labels }
     }
 }
 
+/// What each of `steps` steps gets of `all`, in parts as even as can be.
+fn dealt(all: &Tensor, steps: i64) -> Vec<Tensor> {
+    let count = all.size()[0];
+    let sizes: Vec<i64> =
+        (0..steps).map(|step| count * (step + 1) / steps - count * step / steps).collect();
+    all.split_with_sizes(&sizes, 0)
+}
+
 impl Batch {
-    /// The logits `[batch, 10]` of the digits, and the loss to minimise.
+    /// The logits `[batch, 10]` of the samples, and the loss to minimise.
     pub fn forward(&self, model: &Model) -> (Tensor, Tensor) {
         let Some((non_digits, valid)) = &self.non_digits else {
             let logits = model.logits(&self.images);
             let loss = logits.cross_entropy_for_logits(&self.labels);
-            return (logits, loss);
+            return (logits.narrow(0, 0, self.samples), loss);
         };
-        let all = model.logits(&Tensor::cat(&[&self.images, non_digits], 0)); // [batch + others, 10]
-        let count = self.images.size()[0];
-        let logits = all.narrow(0, 0, count);
-        let unsure = non_digits::loss(&all.narrow(0, count, valid.size()[0]), valid);
-        let loss = logits.cross_entropy_for_logits(&self.labels) + unsure * non_digits::WEIGHT;
-        (logits, loss)
+        let all = model.logits(&Tensor::cat(&[&self.images, non_digits], 0));
+        let digits = all.narrow(0, 0, self.labels.size()[0]); // [batch + forms, 10]
+        let others = all.narrow(0, self.labels.size()[0], valid.size()[0]); // [others, 10]
+        let unsure = non_digits::loss(&others, valid);
+        let loss = digits.cross_entropy_for_logits(&self.labels) + unsure * non_digits::WEIGHT;
+        (digits.narrow(0, 0, self.samples), loss)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::augment::Augment;
-    use tch::Device;
 
     /// Images whose first pixel tells which they are.
     fn samples(count: i64) -> Samples {
@@ -146,7 +184,7 @@ mod tests {
     }
 
     fn sizes(config: &Config) -> Vec<(i64, i64)> {
-        let batches = Batches::new(samples(10), config, Kind::Float).unwrap();
+        let batches = Batches::new(samples(100), config, Kind::Float).unwrap();
         let size = |batch: Batch| {
             let others = batch.non_digits.map_or(0, |(images, _)| images.size()[0]);
             (batch.images.size()[0], others)
@@ -178,11 +216,28 @@ mod tests {
     }
 
     #[test]
-    fn batches_are_of_the_size_asked_for_with_the_share_of_non_digits_rounded_up() {
-        let config = Config { batch_size: 4, ..Config::default() };
-        assert_eq!(sizes(&config), [(4, 0), (4, 0), (2, 0)]);
-        let augmented = Config { augment: vec![Augment::Affine], non_digits: 0.3, ..config };
-        assert_eq!(sizes(&augmented), [(4, 2), (4, 2), (2, 1)]);
+    fn batches_are_of_the_size_asked_for_and_share_forms_and_non_digits_evenly() {
+        let config = Config { batch_size: 40, ..Config::default() };
+        assert_eq!(sizes(&config), [(40, 0), (40, 0), (20, 0)]);
+        let augmented =
+            Config { augment: vec![Augment::Affine], non_digits: 0.5, ..config.clone() };
+        assert_eq!(sizes(&augmented), [(40, 20), (40, 20), (20, 10)]);
+        let forms = Config { augment: vec![Augment::Forms], ..config };
+        let sizes = sizes(&forms);
+        let more: Vec<i64> = sizes.iter().zip([40, 40, 20]).map(|((own, _), n)| own - n).collect();
+        assert!(more.iter().max().unwrap() - more.iter().min().unwrap() <= 1 && more[0] > 0);
+    }
+
+    #[test]
+    fn figures_of_an_epoch_are_of_its_samples_alone() {
+        let augment = vec![Augment::Forms];
+        let config = Config { batch_size: 40, augment, non_digits: 0.5, ..Config::default() };
+        let samples = Samples { labels: samples(100).labels.remainder(10), ..samples(100) };
+        let batches = Batches::new(samples, &config, Kind::Float).unwrap();
+        let model = Model::new(8, 0, Device::Cpu).unwrap();
+        let (labels, all) = batches.epoch(1);
+        let logits: Vec<Tensor> = all.map(|batch| batch.forward(&model).0).collect();
+        assert_eq!(Tensor::cat(&logits, 0).size(), [labels.size()[0], 10]);
     }
 
     #[test]

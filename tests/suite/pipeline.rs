@@ -10,6 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};
 use tch_mnist::dataset::augment::Augment;
+use tch_mnist::dataset::forms::forms;
 use tch_mnist::dataset::non_digits;
 use tch_mnist::dataset::{self, Data, Samples};
 use tch_mnist::network::model::Model;
@@ -483,6 +484,21 @@ fn training_with_non_digits_makes_unsure_of_them() {
     let mut model = Model::new(8, 0, Device::Cpu).unwrap();
     let error = fit(&mut model, &data.train, &wrong, &mut |_| ControlFlow::Continue(()));
     assert!(error.unwrap_err().to_string().contains("share of non-digits of 1.5"));
+}
+
+#[test]
+fn training_with_other_forms_follows_the_seed_and_learns_them() {
+    let place = Place::new();
+    let data = small(&place);
+    let with = Config { augment: vec![Augment::Forms], epochs: 5, ..config(0) };
+    let ((plain, _), (taught, _)) =
+        (train(&data, &Config { augment: Vec::new(), ..with.clone() }), train(&data, &with));
+    let test = dataset::load(None).unwrap().test.narrow(0, 2000);
+    let forms = forms(&test, &mut ChaCha8Rng::seed_from_u64(9));
+    let accuracy = |model: &Model| evaluation::evaluate(model, &forms).unwrap().accuracy;
+    assert!(accuracy(&taught) > accuracy(&plain));
+    let (again, _) = train(&data, &with);
+    assert_same(&taught, &again);
 }
 
 #[cfg(unix)]

@@ -44,6 +44,16 @@ pub const AUGMENTS: &[Choice<Augment>] = &[
     ("affine", "Shift, rotation, scale of either axis, and shear", Augment::Affine),
     ("elastic", "A smooth displacement of every pixel (Simard 2003)", Augment::Elastic),
     ("stroke", "Thicker or thinner strokes", Augment::Stroke),
+    (
+        "low-resolution",
+        "Some of the images as if taken from few pixels, and brought into MNIST's form again",
+        Augment::LowResolution,
+    ),
+    (
+        "forms",
+        "Digits of forms that MNIST lacks, beside its own: 1 with a flag or a foot, crossed 7 ...",
+        Augment::Forms,
+    ),
 ];
 
 /// Names of the precisions.

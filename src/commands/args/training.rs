@@ -39,7 +39,8 @@ pub struct TrainingArgs {
     /// How the learning rate changes
     #[arg(long, value_parser = one_of(SCHEDULES), default_value = name(SCHEDULES, Config::default().schedule))]
     schedule: Schedule,
-    /// Change the images anew in every epoch, in these ways or, if none is named, in all
+    /// Change the images anew in every epoch, in these ways [if none is named: affine, elastic,
+    /// stroke]
     #[arg(long, value_parser = one_of(AUGMENTS), value_name = "WAY", num_args = 0.., value_delimiter = ',', default_missing_values = ["affine", "elastic", "stroke"])]
     augment: Vec<Augment>,
     /// Show non-digits as well, halves and pairs of digits, as a share of the training set from 0 to
