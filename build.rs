@@ -4,9 +4,14 @@ use std::fs;
 use std::path::Path;
 
 fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
     // From torch-sys, by way of the `links` key in its manifest.
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
     let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") else {
+        if std::env::var_os("CARGO_FEATURE_TORCH").is_none() {
+            println!("cargo:rustc-env=LIBTORCH_VERSION=none");
+            return;
+        }
         println!("cargo:rustc-env=LIBTORCH_VERSION=of an unknown version");
         println!(
             "cargo:warning=torch-sys does not say where libtorch is; set LD_LIBRARY_PATH to run the program"

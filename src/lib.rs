@@ -15,8 +15,10 @@
 //! Classify an image with the released weights:
 //!
 //! ```
+//! use std::num::NonZero;
+//!
 //! use mnist_image::decode::Budget;
-//! use tch::Device;
+//! use tch_mnist::network::{classifier::Classifier, plain::Plain};
 //! use tch_mnist::{files, weights};
 //!
 //! # fn main() -> anyhow::Result<()> {
@@ -25,7 +27,7 @@
 //! # let mut stroke = ::image::GrayImage::from_pixel(60, 90, ::image::Luma([230]));
 //! # for y in 10..80 { for x in 27..33 { stroke.put_pixel(x, y, ::image::Luma([40])); } }
 //! # stroke.save(&path)?;
-//! let model = weights::released(Device::Cpu)?;
+//! let model = Plain::new(weights::released()?, NonZero::<usize>::MIN);
 //! // Any size, dark on light or light on dark.
 //! let digit = files::image::read_digit(&path, &Budget::default())?;
 //! let prediction = &model.predict(&[digit])?[0];
@@ -35,9 +37,10 @@
 //! # }
 //! ```
 //!
-//! Train a network and save it:
+//! Train a network and save it, with the feature `torch`, which is on unless it is turned off:
 //!
-//! ```no_run
+#![cfg_attr(feature = "torch", doc = "```no_run")]
+#![cfg_attr(not(feature = "torch"), doc = "```ignore")]
 //! use std::ops::ControlFlow;
 //! use tch::Device;
 //! use tch_mnist::training::{self, evaluation};
@@ -50,18 +53,19 @@
 //! let history = training::fit(&mut model, &data.train, &config, &mut |_| ControlFlow::Continue(()))?;
 //! let test = evaluation::evaluate(&model, &data.test)?;
 //! println!("loss {:.4}, test accuracy {:.4}", history.epochs[4].loss, test.accuracy);
-//! weights::save(&model, "models/mine.safetensors".as_ref())?;
+//! weights::save(&model.to_arrays()?, "models/mine.safetensors".as_ref())?;
 //! # Ok(())
 //! # }
 //! ```
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "torch"))]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/install.md")]
 struct Documentation;
 
 pub mod commands;
 pub mod dataset;
+#[cfg(feature = "torch")]
 pub mod experiments;
 pub mod files;
 pub mod network;
@@ -76,5 +80,5 @@ pub use mnist_image::{PIXELS, SIDE};
 pub const CLASSES: usize = 10;
 /// The version of this crate.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The version of the libtorch that this crate was built with.
+/// The version of the libtorch that this crate was built with, or `none`.
 pub const LIBTORCH: &str = env!("LIBTORCH_VERSION");

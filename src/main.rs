@@ -9,6 +9,7 @@ use clap::Parser;
 use tch_mnist::commands::cli::Cli;
 use tch_mnist::commands::console;
 
+#[cfg(feature = "torch")]
 tch_mnist::mkl_kernels_by_processor!();
 
 fn main() -> ExitCode {

@@ -35,9 +35,16 @@ impl Cli {
     /// Runs the chosen verb and returns the exit code.
     pub fn run(self) -> Result<ExitCode> {
         machine::within_memory(|| match self.command {
+            #[cfg(feature = "torch")]
             Command::Train(args) => args.run(),
+            #[cfg(feature = "torch")]
             Command::Compare(args) => args.run(),
+            #[cfg(feature = "torch")]
             Command::Evaluate(args) => args.run(),
+            #[cfg(not(feature = "torch"))]
+            Command::Train(_) | Command::Compare(_) | Command::Evaluate(_) => {
+                anyhow::bail!(machine::NO_LIBTORCH)
+            }
             Command::Predict(args) => args.run(),
             Command::Read(args) => args.run(),
             Command::Show(args) => args.run(),

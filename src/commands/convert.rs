@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use tch::Device;
 
 use super::args::weights::open;
 use super::cli::wrong_usage;
@@ -42,8 +41,8 @@ impl Args {
         weights::check_layers(&self.output, layers)
             .map_err(|error| wrong_usage("convert", error))?;
         atomic::prepare_from(&self.output, &self.input)?;
-        let Loaded { model, mut record, .. } = open(&self.input, Device::Cpu)?;
-        let kept = weights::save_as(&model, &self.output, layers, record.as_mut())?;
+        let Loaded { arrays, mut record, .. } = open(&self.input)?;
+        let kept = weights::save_as(&arrays, &self.output, layers, record.as_mut())?;
         if record.is_some() && !kept {
             note("warning: the record of the training is not kept: another file is in its place");
         }

@@ -1,5 +1,6 @@
 //! The verbs of the program, a file each, and the options that they share.
 
+#[cfg_attr(not(feature = "torch"), allow(dead_code))] // options are parsed that only training reads
 mod args;
 pub mod cli;
 pub mod compare;
@@ -7,8 +8,10 @@ pub mod console;
 pub mod convert;
 pub mod doctor;
 pub mod evaluate;
+#[cfg(feature = "torch")]
 mod interrupt;
 pub mod predict;
+#[cfg(feature = "torch")]
 mod progress;
 pub mod read;
 pub mod show;

@@ -15,7 +15,7 @@ use super::console::{self, Results, note, warn};
 use crate::CLASSES;
 use crate::files::image as files_image;
 use crate::files::{atomic, input, paths};
-use crate::network::model::{Model, Prediction};
+use crate::network::classifier::{Classifier, Prediction};
 use crate::output::plot::{self, Explanation};
 use crate::output::text;
 use crate::reading::stream::{classify, in_order};
@@ -76,11 +76,11 @@ impl Args {
         // One thread: the cores are for decoding, and libtorch's threads would spin on them.
         let (model, _) = self.inference.start(Some(1))?;
         let mut failed = false;
-        let done = self.predict(&model, &mut failed);
+        let done = self.predict(&*model, &mut failed);
         console::ended(done, failed)
     }
 
-    fn predict(&self, model: &Model, failed: &mut bool) -> Result<()> {
+    fn predict(&self, model: &dyn Classifier, failed: &mut bool) -> Result<()> {
         let (budget, keep) = (Budget::default(), self.explain.is_some());
         let look = move |path: Result<PathBuf>| see(path?, keep, &budget);
         let mut results = Results::default();

@@ -14,7 +14,7 @@ use super::cli::wrong_usage;
 use super::console::{self, Results, note, warn};
 use crate::files::atomic;
 use crate::files::{self, input};
-use crate::network::model::Model;
+use crate::network::classifier::Classifier;
 use crate::output::plot;
 use crate::output::text;
 use crate::reading::{self, ReadDigit};
@@ -71,22 +71,27 @@ impl Args {
         if let Some(folder) = &self.stages {
             atomic::prepare(&folder.join(DIGITS))?;
         }
-        let (model, _) = self.inference.start(None)?;
+        let (model, machine) = self.inference.start(None)?;
+        let cutter = machine.classifier(weights::cutter()?)?;
         let mut failed = false;
-        let done = self.read(&model, &mut failed);
+        let done = self.read(&*model, &*cutter, &mut failed);
         console::ended(done, failed)
     }
 
-    fn read(&self, model: &Model, failed: &mut bool) -> Result<()> {
-        let cutter = weights::cutter(model.device())?;
+    fn read(
+        &self,
+        model: &dyn Classifier,
+        cutter: &dyn Classifier,
+        failed: &mut bool,
+    ) -> Result<()> {
         let budget = Budget::default();
         for path in &self.images {
             let read = input::contained(|| {
                 let decoded = files::image::open(path, &budget)?;
                 let grey = decode::grey(&decoded.image);
                 let lines = match &self.stages {
-                    Some(folder) => staged(model, &cutter, &grey, folder)?,
-                    None => reading::read(model, &cutter, &grey)?,
+                    Some(folder) => staged(model, cutter, &grey, folder)?,
+                    None => reading::read(model, cutter, &grey)?,
                 };
                 Ok((decoded, lines))
             });
@@ -133,8 +138,8 @@ impl Args {
 
 /// Reads a page and writes what each stage saw of it to a folder.
 fn staged(
-    model: &Model,
-    cutter: &Model,
+    model: &dyn Classifier,
+    cutter: &dyn Classifier,
     grey: &GrayImage,
     folder: &Path,
 ) -> Result<Vec<Vec<ReadDigit>>> {

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::json;
-use tch::Device;
 
 use super::args::weights::WeightsArgs;
 use super::console::{note, print_json, print_text};
@@ -23,8 +22,8 @@ pub struct Args {
 impl Args {
     /// Prints the table.
     pub fn run(&self) -> Result<ExitCode> {
-        let (model, name) = self.weights.load(Device::Cpu)?;
-        let layers = model.layers();
+        let (arrays, name) = self.weights.load()?;
+        let layers = arrays.layers();
         if self.json {
             let parameters: i64 = layers.iter().map(|layer| layer.parameters).sum();
             print_json(&json!({"weights": name, "layers": layers, "parameters": parameters}))?;

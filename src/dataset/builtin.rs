@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use flate2::read::GzDecoder;
 
-use crate::dataset::sha256_hex;
-use crate::files::atomic;
+use crate::files::{atomic, sha256_hex};
 
 /// The four files: name, gzipped bytes, and the length and SHA-256 of the unpacked ones.
 const FILES: [(&str, &[u8], u64, &str); 4] = [

@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 use crate::LIBTORCH;
 use crate::VERSION;
 use crate::dataset::Samples;
+use crate::network::classifier::MAX_HIDDEN;
 use crate::network::kernels::MklKernels;
-use crate::network::model::{MAX_HIDDEN, Model};
+use crate::network::model::Model;
 use crate::training::evaluation::{Evaluation, evaluate};
 use crate::training::{Config, Epoch};
 

@@ -1,6 +1,9 @@
-//! Files: opening those from elsewhere safely, writing ours whole.
+//! Files: opening those from elsewhere safely, writing ours whole, telling them apart.
 
 pub mod atomic;
+mod hash;
 pub mod image;
 pub mod input;
 pub mod paths;
+
+pub use hash::{hex, sha256_hex};

@@ -33,6 +33,7 @@ impl fmt::Display for MklKernels {
 }
 
 /// The kernels of the MKL in this process, by the very function that MKL asks.
+#[cfg(feature = "torch")]
 #[allow(unsafe_code)]
 pub fn mkl_kernels() -> MklKernels {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -1,6 +1,11 @@
 //! The network, and what it is computed on.
 
+pub mod arrays;
+pub mod classifier;
 pub mod device;
 pub mod kernels;
+#[cfg(feature = "torch")]
 pub mod model;
+pub mod plain;
+#[cfg(feature = "torch")]
 pub mod pruning;

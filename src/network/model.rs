@@ -1,27 +1,21 @@
-//! The network: 784 inputs → hidden units with ReLU → 10 logits.
+//! The network on libtorch: 784 inputs → hidden units with ReLU → 10 logits.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use serde::Serialize;
 use tch::nn::{self, Init, LinearConfig, Module};
 use tch::{Device, Kind, Tensor, no_grad};
 
+use super::arrays::{Arrays, NAMES};
+use super::classifier::{Classifier, MAX_HIDDEN};
 use crate::CLASSES;
 use crate::PIXELS;
 use mnist_image::Digit;
 
-/// The most hidden units that are supported; the weights then take 208 MB.
-pub const MAX_HIDDEN: i64 = 1 << 16;
-
 /// The name of the weights that have a column for each pixel.
 pub(super) const DENSE_1: &str = "dense_1.weight";
-
-/// Images to classify at a time, which bounds the memory that the hidden layer takes: 262 MB with
-/// [`MAX_HIDDEN`] units.
-pub(crate) const CLASSIFIED_AT_ONCE: usize = 1000;
 
 /// The network and its weights.
 #[derive(Debug)]
@@ -29,30 +23,6 @@ pub struct Model {
     pub(crate) vs: nn::VarStore,
     net: nn::Sequential,
     hidden: i64,
-}
-
-/// A line of the summary.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Layer {
-    /// Name, as in the weight file.
-    pub name: &'static str,
-    /// Kind of layer, in Keras's words.
-    pub kind: &'static str,
-    /// Number of outputs for each sample.
-    pub outputs: i64,
-    /// Number of trainable values.
-    pub parameters: i64,
-}
-
-/// What the network makes of one image.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Prediction {
-    /// The most probable digit.
-    pub label: usize,
-    /// Its probability, from 0 to 1.
-    pub confidence: f32,
-    /// The probabilities of the digits 0 to 9, from the softmax of the logits.
-    pub probabilities: [f32; CLASSES],
 }
 
 impl Model {
@@ -106,29 +76,41 @@ impl Model {
         Ok(Model { vs, net, hidden })
     }
 
-    /// The logits `[batch, 10]` of images `[batch, 784]` on the model's device.
-    pub fn logits(&self, images: &Tensor) -> Tensor {
+    /// A network with the weights `arrays`.
+    pub fn from_arrays(arrays: &Arrays, device: Device) -> Result<Model> {
+        let model = Model::zeros(arrays.hidden as i64, device)?;
+        let variables = model.variables();
+        for (name, shape, values) in arrays.named() {
+            let shape: Vec<_> = shape.into_iter().map(|side| side as i64).collect();
+            let values = Tensor::from_slice(values).f_view(&shape[..])?;
+            no_grad(|| variables[name].shallow_clone().f_copy_(&values))?;
+        }
+        Ok(model)
+    }
+
+    /// The weights.
+    pub fn to_arrays(&self) -> Result<Arrays> {
+        let variables = self.variables();
+        let mut values = <[Vec<f32>; 4]>::default();
+        for (values, name) in values.iter_mut().zip(NAMES) {
+            let tensor = variables[name].detach().f_to_device(Device::Cpu)?;
+            *values = tensor.f_contiguous()?.f_view([-1])?.try_into()?;
+        }
+        Ok(Arrays { hidden: self.hidden() as usize, values })
+    }
+
+    /// The logits `[batch, 10]` of images `[batch, 784]` on the model's device, from 0 to 1.
+    pub fn forward(&self, images: &Tensor) -> Tensor {
         self.net.forward(images)
     }
 
-    /// Classifies images, any number of them in bounded memory.
-    pub fn predict(&self, digits: &[Digit]) -> Result<Vec<Prediction>> {
-        let mut predictions = Vec::with_capacity(digits.len());
-        for batch in digits.chunks(CLASSIFIED_AT_ONCE) {
-            let images = Tensor::from_slice(batch.as_flattened())
-                .view([-1, PIXELS as i64])
-                .to_device(self.device())
-                .to_kind(Kind::Float)
-                / 255.;
-            let probabilities = no_grad(|| self.logits(&images).softmax(-1, Kind::Float));
-            let probabilities = Vec::<f32>::try_from(probabilities.view([-1]))?;
-            ensure!(
-                probabilities.iter().all(|probability| probability.is_finite()),
-                "the network's outputs are no numbers: its weights are too large to compute with"
-            );
-            predictions.extend(probabilities.as_chunks().0.iter().map(|p| Prediction::new(*p)));
-        }
-        Ok(predictions)
+    /// The images `[digits, 784]` on the model's device, from 0 to 1.
+    fn tensor(&self, digits: &[Digit]) -> Tensor {
+        Tensor::from_slice(digits.as_flattened())
+            .view([-1, PIXELS as i64])
+            .to_device(self.device())
+            .to_kind(Kind::Float)
+            / 255.
     }
 
     /// Number of hidden units.
@@ -141,32 +123,9 @@ impl Model {
         self.vs.device()
     }
 
-    /// The layers from input to output.
-    pub fn layers(&self) -> [Layer; 2] {
-        let parameters = |name| {
-            let variables = self.variables();
-            ["weight", "bias"]
-                .map(|v| variables[&format!("{name}.{v}")].numel() as i64)
-                .iter()
-                .sum()
-        };
-        [("dense_1", self.hidden), ("dense_2", CLASSES as i64)].map(|(name, outputs)| Layer {
-            name,
-            kind: "Dense",
-            outputs,
-            parameters: parameters(name),
-        })
-    }
-
     /// The weights by name, shared with the network: `dense_1.weight [hidden, 784]` and so on.
     pub fn variables(&self) -> BTreeMap<String, Tensor> {
         self.vs.variables().into_iter().collect()
-    }
-
-    /// The weights of the first layer by hidden unit, one for each pixel.
-    pub fn filters(&self) -> Result<Vec<[f32; PIXELS]>> {
-        let weights = &self.variables()[DENSE_1]; // [hidden, 784]
-        Ok(Vec::<f32>::try_from(weights.to_device(Device::Cpu).view([-1]))?.as_chunks().0.to_vec())
     }
 
     /// Whether no weight is infinite or not a number.
@@ -176,21 +135,24 @@ impl Model {
     }
 }
 
-impl Prediction {
-    fn new(probabilities: [f32; CLASSES]) -> Prediction {
-        let label = (0..CLASSES)
-            .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]))
-            .expect("there are ten classes");
-        Prediction { label, confidence: probabilities[label], probabilities }
+impl Classifier for Model {
+    fn logits(&self, digits: &[Digit]) -> Result<Vec<[f32; CLASSES]>> {
+        rows(&no_grad(|| self.forward(&self.tensor(digits))))
     }
 
-    /// The `k` most probable digits with their probabilities, best first.
-    pub fn top(&self, k: usize) -> Vec<(usize, f32)> {
-        let mut digits: Vec<_> = self.probabilities.iter().copied().enumerate().collect();
-        digits.sort_by(|a, b| b.1.total_cmp(&a.1));
-        digits.truncate(k);
-        digits
+    fn probabilities(&self, digits: &[Digit]) -> Result<Vec<[f32; CLASSES]>> {
+        rows(&no_grad(|| self.forward(&self.tensor(digits)).softmax(-1, Kind::Float)))
     }
+
+    /// In other places and batches, libtorch may add in another order.
+    fn is_independent_of_batch(&self) -> bool {
+        false
+    }
+}
+
+/// A tensor `[count, 10]`, row by row.
+fn rows(tensor: &Tensor) -> Result<Vec<[f32; CLASSES]>> {
+    Ok(Vec::<f32>::try_from(tensor.view([-1]))?.as_chunks().0.to_vec())
 }
 
 /// A stream of random numbers of its own, so that results depend neither on the device, nor on
@@ -223,16 +185,6 @@ mod tests {
     }
 
     #[test]
-    fn the_most_probable_digits_come_first() {
-        let mut probabilities = [0.01; CLASSES];
-        (probabilities[7], probabilities[1]) = (0.8, 0.12);
-        let prediction = Prediction::new(probabilities);
-        assert_eq!((prediction.label, prediction.confidence), (7, 0.8));
-        assert_eq!(prediction.top(2), [(7, 0.8), (1, 0.12)]);
-        assert_eq!(prediction.top(20).len(), CLASSES);
-    }
-
-    #[test]
     fn impossible_numbers_of_hidden_units_are_refused() {
         for hidden in [-1, 0, MAX_HIDDEN + 1] {
             let error = Model::zeros(hidden, Device::Cpu).unwrap_err().to_string();
@@ -241,5 +193,12 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_network_is_the_same_after_the_way_through_arrays() {
+        let model = Model::new(3, 1, Device::Cpu).unwrap();
+        let copy = Model::from_arrays(&model.to_arrays().unwrap(), Device::Cpu).unwrap();
+        assert_eq!(copy.variables(), model.variables());
     }
 }

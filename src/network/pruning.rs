@@ -87,8 +87,8 @@ mod tests {
         let images = with_ink_at(&[400, 500]);
         let inputs = inputs_with_ink(&images).unwrap();
         let pruned = model.pruned(&inputs, Kind::Float).unwrap();
-        let logits = pruned.logits(&images.index_select(1, &inputs));
-        assert!((&logits - model.logits(&images)).abs().max().double_value(&[]) < 1e-6);
+        let logits = pruned.forward(&images.index_select(1, &inputs));
+        assert!((&logits - model.forward(&images)).abs().max().double_value(&[]) < 1e-6);
         let _ = no_grad(|| pruned.variables()[DENSE_1].shallow_clone().fill_(2.));
         model.update_from_pruned(&pruned, &inputs);
         let after = &model.variables()[DENSE_1];

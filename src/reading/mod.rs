@@ -11,7 +11,7 @@ use mnist_image::Digit;
 use mnist_image::page::{self, Bounds, Candidate, Lattice};
 use serde::Serialize;
 
-use crate::network::model::{Model, Prediction};
+use crate::network::classifier::{Classifier, Prediction};
 
 /// A digit that was read from a page.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -48,16 +48,20 @@ impl ReadDigit {
 /// right. Where nothing is written, there are no lines.
 ///
 /// Digits that touch are cut apart where that makes `cutter` surer of them: a network that was
-/// trained with non-digits ([`crate::dataset::non_digits`]), as [`crate::weights::cutter`] is. What they
+/// trained with non-digits, as [`crate::weights::cutter`] is. What they
 /// are is for `model` to say.
-pub fn read(model: &Model, cutter: &Model, grey: &GrayImage) -> Result<Vec<Vec<ReadDigit>>> {
+pub fn read(
+    model: &dyn Classifier,
+    cutter: &dyn Classifier,
+    grey: &GrayImage,
+) -> Result<Vec<Vec<ReadDigit>>> {
     read_lines(model, cutter, &page::find(grey))
 }
 
 /// Does as [`read`] with the lines that [`page::find`] has found.
 pub fn read_lines(
-    model: &Model,
-    cutter: &Model,
+    model: &dyn Classifier,
+    cutter: &dyn Classifier,
     lines: &[Vec<Lattice>],
 ) -> Result<Vec<Vec<ReadDigit>>> {
     let candidates = lines.iter().flatten().flat_map(|lattice| &lattice.candidates);

@@ -2,7 +2,7 @@
 
 use mnist_image::page::{Candidate, Lattice};
 
-use crate::network::model::Prediction;
+use crate::network::classifier::Prediction;
 
 /// Cost of a cut, in nats, by how many strokes it goes through: none, one, more. Digits touch at one
 /// place, but have loops. Chosen on pairs of MNIST's training digits.

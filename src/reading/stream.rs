@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use mnist_image::Digit;
 use mnist_image::PIXELS;
 
-use crate::network::model::{Model, Prediction};
+use crate::network::classifier::{Classifier, Prediction};
 
 /// Items handed on together at most, and samples that the network computes at once.
 pub const BATCH: usize = 256;
@@ -132,9 +132,10 @@ fn next<T>(
 /// Predictions for digits of numbers in a stream, at most [`BATCH`] in a row. They depend on a digit and
 /// its number alone, to the bit, not on which others happened to be ready: in other places and batches,
 /// libtorch may add in another order.
-pub fn classify(model: &Model, digits: &[(usize, Digit)]) -> Result<Vec<Prediction>> {
-    if digits.is_empty() {
-        return Ok(Vec::new());
+pub fn classify(model: &dyn Classifier, digits: &[(usize, Digit)]) -> Result<Vec<Prediction>> {
+    if digits.is_empty() || model.is_independent_of_batch() {
+        let digits: Vec<Digit> = digits.iter().map(|(_, digit)| *digit).collect();
+        return model.predict(&digits);
     }
     let mut batch = vec![[0; PIXELS]; BATCH];
     for (number, digit) in digits {
@@ -146,10 +147,8 @@ pub fn classify(model: &Model, digits: &[(usize, Digit)]) -> Result<Vec<Predicti
 
 #[cfg(test)]
 mod tests {
-    use anyhow::anyhow;
-    use tch::Device;
-
     use super::*;
+    use anyhow::anyhow;
 
     #[test]
     fn results_come_in_order_and_once() {
@@ -198,9 +197,10 @@ mod tests {
         assert_eq!(ended.unwrap_err().to_string(), "full");
     }
 
+    #[cfg(feature = "torch")]
     #[test]
     fn predictions_do_not_depend_on_what_else_was_ready() {
-        let model = Model::new(64, 0, Device::Cpu).unwrap();
+        let model = crate::network::model::Model::new(64, 0, tch::Device::Cpu).unwrap();
         let digit = |at: usize| std::array::from_fn(|pixel| (pixel * (at + 3) % 251) as u8);
         let digits: Vec<_> = (300..400).map(|at| (at, digit(at))).collect();
         let together = classify(&model, &digits).unwrap();

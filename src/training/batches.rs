@@ -158,11 +158,11 @@ impl Batch {
     /// The logits `[batch, 10]` of the samples, and the loss to minimise.
     pub fn forward(&self, model: &Model) -> (Tensor, Tensor) {
         let Some((non_digits, valid)) = &self.non_digits else {
-            let logits = model.logits(&self.images);
+            let logits = model.forward(&self.images);
             let loss = logits.cross_entropy_for_logits(&self.labels);
             return (logits.narrow(0, 0, self.samples), loss);
         };
-        let all = model.logits(&Tensor::cat(&[&self.images, non_digits], 0));
+        let all = model.forward(&Tensor::cat(&[&self.images, non_digits], 0));
         let digits = all.narrow(0, 0, self.labels.size()[0]); // [batch + forms, 10]
         let others = all.narrow(0, self.labels.size()[0], valid.size()[0]); // [others, 10]
         let unsure = non_digits::loss(&others, valid);

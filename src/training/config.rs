@@ -2,11 +2,8 @@
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind};
 
-use crate::dataset::Samples;
 use crate::dataset::augment::Augment;
-use crate::network::device;
 use crate::training::optimizer::Optimizer;
 use crate::training::schedule::Schedule;
 
@@ -20,16 +17,6 @@ pub enum Precision {
     /// Bfloat16 for the first layer's products and their gradients (mixed precision, Micikevicius
     /// et al. 2017); weights, optimizer and all else stay float32.
     Bf16,
-}
-
-impl Precision {
-    /// The kind of tensor to multiply in; fails if `device` cannot.
-    pub fn kind(self, device: Device) -> Result<Kind> {
-        match self {
-            Precision::Float32 => Ok(Kind::Float),
-            Precision::Bf16 => device::check_bf16(device).map(|()| Kind::BFloat16),
-        }
-    }
 }
 
 /// How to train; the defaults are those of the Keras tutorial's larger model.
@@ -111,39 +98,11 @@ impl Config {
     pub fn keeps_images(&self) -> bool {
         self.augment.is_empty() && self.non_digits == 0.
     }
-
-    /// Splits `samples` into those to train on and those to validate with; fails if the split
-    /// leaves one of the two without any.
-    pub fn split(&self, samples: &Samples) -> Result<(Samples, Samples)> {
-        let (training, validation) = samples.split(self.validation_split);
-        ensure!(
-            training.count() > 0,
-            "a validation split of {} leaves none of the {} samples to train on",
-            self.validation_split,
-            samples.count()
-        );
-        ensure!(
-            self.validation_split == 0. || validation.count() > 0,
-            "a validation split of {} takes none of the {} samples",
-            self.validation_split,
-            samples.count()
-        );
-        Ok((training, validation))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Tensor;
-
-    fn samples(count: i64) -> Samples {
-        let options = |kind| (kind, Device::Cpu);
-        Samples {
-            images: Tensor::zeros([count, 784], options(Kind::Float)),
-            labels: Tensor::arange(count, options(Kind::Int64)),
-        }
-    }
 
     #[test]
     fn values_out_of_range_are_refused_by_name() {
@@ -161,18 +120,6 @@ mod tests {
             let error = wrong.check().unwrap_err().to_string();
             assert!(error.starts_with(fault), "{error}");
         }
-    }
-
-    #[test]
-    fn the_split_takes_the_last_samples_and_leaves_neither_part_empty() {
-        let split = |share| Config { validation_split: share, ..Config::default() };
-        let (training, validation) = split(0.25).split(&samples(10)).unwrap();
-        assert_eq!(training.labels, Tensor::arange(7, (Kind::Int64, Device::Cpu)));
-        assert_eq!(validation.labels, Tensor::from_slice(&[7i64, 8, 9]));
-        assert_eq!(split(0.).split(&samples(1)).unwrap().1.count(), 0);
-        let error = |share, count| split(share).split(&samples(count)).unwrap_err().to_string();
-        assert!(error(0.9, 1).contains("leaves none of the 1 samples"));
-        assert!(error(1e-17, 1).contains("takes none of the 1 samples"));
     }
 
     #[test]

@@ -6,7 +6,8 @@ use tch::{Kind, Reduction, Tensor, no_grad};
 
 use crate::CLASSES;
 use crate::dataset::Samples;
-use crate::network::model::{CLASSIFIED_AT_ONCE, Model, Prediction};
+use crate::network::classifier::{CLASSIFIED_AT_ONCE, Classifier, Prediction};
+use crate::network::model::Model;
 use mnist_image::Digit;
 
 /// The result of an evaluation.
@@ -73,7 +74,7 @@ pub fn evaluate(model: &Model, samples: &Samples) -> Result<Evaluation> {
             let batch = samples
                 .narrow(start, (CLASSIFIED_AT_ONCE as i64).min(count - start))
                 .to_device(model.device());
-            let logits = model.logits(&batch.images);
+            let logits = model.forward(&batch.images);
             loss += logits
                 .cross_entropy_loss::<Tensor>(&batch.labels, None, Reduction::Sum, -100, 0.)
                 .double_value(&[]);

@@ -1,16 +1,13 @@
 //! Optimizers with the constants of Keras, but for SGD, which has momentum.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
-use tch::nn::{self, OptimizerConfig};
-
-use crate::network::model::Model;
 
 /// The largest learning rate, far above any that trains. Adam's first step divides it by 1 − β₁ = 0.1,
 /// and libtorch fails where the quotient is no float32.
 pub const MAX_LEARNING_RATE: f64 = 1e30;
 
-/// An optimizer; [`Optimizer::build`] makes tch's own.
+/// An optimizer; with the feature `torch`, `build` makes tch's own.
 ///
 /// With g the gradient, each updates the weights w as PyTorch does (torch.optim's pages).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,38 +61,11 @@ impl Optimizer {
         );
         Ok(())
     }
-
-    /// Whether a weight changes even when its gradient is always 0.
-    pub(crate) fn decays(self) -> bool {
-        self == Optimizer::AdamW
-    }
-
-    /// The optimizer over all weights of `model`.
-    pub fn build(self, model: &Model, learning_rate: f64) -> Result<nn::Optimizer> {
-        Optimizer::check_learning_rate(learning_rate)?;
-        let vs = &model.vs;
-        match self {
-            Optimizer::Adam => {
-                nn::Adam { eps: 1e-7, ..Default::default() }.build(vs, learning_rate)
-            }
-            Optimizer::AdamW => {
-                nn::AdamW { eps: 1e-7, wd: 4e-3, ..Default::default() }.build(vs, learning_rate)
-            }
-            Optimizer::RmsProp => {
-                nn::RmsProp { alpha: 0.9, eps: 1e-7, ..Default::default() }.build(vs, learning_rate)
-            }
-            Optimizer::Sgd => {
-                nn::Sgd { momentum: 0.9, ..Default::default() }.build(vs, learning_rate)
-            }
-        }
-        .context("cannot create the optimizer")
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, no_grad};
 
     #[test]
     fn names_tell_the_learning_rate_where_it_is_not_the_default() {
@@ -110,35 +80,6 @@ mod tests {
         }
         for rate in [0., -1., 1e-60, 1e31, f64::INFINITY, f64::NAN] {
             assert!(Optimizer::check_learning_rate(rate).is_err(), "{rate}");
-        }
-    }
-
-    #[test]
-    fn the_largest_and_the_smallest_learning_rate_are_errors_at_worst() {
-        for optimizer in [Optimizer::Adam, Optimizer::AdamW, Optimizer::RmsProp, Optimizer::Sgd] {
-            for rate in [1e-45, MAX_LEARNING_RATE] {
-                let model = Model::new(4, 0, Device::Cpu).unwrap();
-                let mut steps = optimizer.build(&model, rate).unwrap();
-                for _ in 0..3 {
-                    let images = tch::Tensor::ones([2, 784], (tch::Kind::Float, Device::Cpu));
-                    steps.backward_step(&model.logits(&images).square().mean(tch::Kind::Float));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn only_an_optimizer_that_decays_moves_a_weight_without_gradient() {
-        for optimizer in [Optimizer::Adam, Optimizer::AdamW, Optimizer::RmsProp, Optimizer::Sgd] {
-            let model = Model::new(4, 0, Device::Cpu).unwrap();
-            let before = model.variables()["dense_1.weight"].copy();
-            let mut steps = optimizer.build(&model, 0.1).unwrap();
-            let zero: tch::Tensor =
-                model.vs.trainable_variables().iter().map(|weights| (weights * 0.).sum(None)).sum();
-            steps.backward_step(&zero);
-            let after = &model.variables()["dense_1.weight"];
-            let moved = no_grad(|| (after - before).abs().max().double_value(&[]));
-            assert_eq!(moved > 0., optimizer.decays(), "{optimizer:?} {moved}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::{Cursor, Read as _};
 use anyhow::{Context, Result, ensure};
 use zip::ZipArchive;
 
-use super::arrays::MAX_PACKING;
+use super::contents::MAX_PACKING;
 use super::format::{DAMAGED, MAX_TEXT};
 
 /// A zip archive in memory.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use super::archive::Archive;
-use super::arrays::Contents;
+use super::contents::Contents;
 use super::{keras, safetensors, torch};
 
 /// The most bytes of text that are parsed at once: of a configuration, a pickle or another small

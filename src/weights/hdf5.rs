@@ -12,7 +12,7 @@ use hdf5_pure::{
     Dataset, Datatype, DatatypeByteOrder, File, FloatingPointLayout, FormatError, Layout, Source,
 };
 
-use super::arrays::{MAX_PACKING, NO_FLOAT, Number};
+use super::contents::{MAX_PACKING, NO_FLOAT, Number};
 use super::format::DAMAGED;
 
 /// The most groups and arrays that a file may have; those of two layers and an optimizer are few.

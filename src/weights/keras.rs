@@ -12,9 +12,10 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use super::archive::Archive;
-use super::arrays::{Arrays, Contents, LAYERS, MAX_BYTES, transposed};
+use super::contents::{Contents, MAX_BYTES, transposed};
 use super::format::MAX_TEXT;
 use super::{hdf5, keras_config};
+use crate::network::arrays::{Arrays, LAYERS};
 
 /// The versions of Keras whose layouts are written.
 const H5_VERSION: &str = "2.15.0";
@@ -135,7 +136,7 @@ fn put(group: &mut GroupBuilder, [kernel, bias]: [&str; 2], arrays: &Arrays, lay
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::arrays::tests::arrays;
+    use crate::network::arrays::tests::arrays;
 
     #[test]
     fn what_is_written_is_read() {

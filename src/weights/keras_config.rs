@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use super::arrays::LAYERS;
 use super::format::MAX_TEXT;
+use crate::network::arrays::LAYERS;
 use crate::{CLASSES, PIXELS};
 
 /// Checks that a model's configuration, in JSON, is that of a network of ours.

@@ -14,10 +14,10 @@
 //! What is known of weights, their record, lies within a `.safetensors`, with the SHA-256 of its
 //! values, and beside any file as JSON.
 //!
-//! Readers and writers know plain [`Arrays`], no tensors; `varstore` alone knows libtorch.
+//! Nothing here knows tensors: weights are plain [`Arrays`].
 
 mod archive;
-mod arrays;
+mod contents;
 mod format;
 mod hdf5;
 mod keras;
@@ -27,7 +27,6 @@ mod pickle;
 mod record;
 mod safetensors;
 mod torch;
-mod varstore;
 
 use std::fs;
 use std::panic::resume_unwind;
@@ -37,16 +36,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use tch::Device;
 
-use crate::dataset::sha256_hex;
-use crate::files::{atomic, input};
-use crate::network::model::Model;
-use arrays::MAX_BYTES;
+use crate::files::{atomic, input, sha256_hex};
+use crate::network::arrays::{Arrays, LAYERS};
+use contents::MAX_BYTES;
 use format::Format;
 use record::Beside;
 
-pub use arrays::{Arrays, LAYERS};
 pub use format::file_name;
 pub use record::check_unrecorded;
 
@@ -69,8 +65,8 @@ const ATTEMPTS: usize = 100;
 /// Weights that were loaded, and what is known of them.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The network.
-    pub model: Model,
+    /// The weights.
+    pub arrays: Arrays,
     /// The record of its training, from the file itself or from beside it.
     pub record: Option<Value>,
     /// What is wrong with the record beside the file, if anything is; the weights do not need it.
@@ -89,21 +85,21 @@ pub fn check_output(path: &Path) -> Result<()> {
     record::check_place(path)
 }
 
-/// Saves the weights of `model`, atomically. The extension says the format.
+/// Saves weights, atomically. The extension says the format.
 ///
 /// No record of a training must lie beside it: these weights would not be its.
-pub fn save(model: &Model, path: &Path) -> Result<()> {
-    save_as(model, path, LAYERS, None)?;
+pub fn save(arrays: &Arrays, path: &Path) -> Result<()> {
+    save_as(arrays, path, LAYERS, None)?;
     Ok(())
 }
 
-/// Saves the weights of `model` with what is to be known of them, `record`: within a
+/// Saves weights with what is to be known of them, `record`: within a
 /// `.safetensors`, and for people, or for any other format, in a JSON file of the same stem beside it,
 /// with the file's name and SHA-256 added.
 ///
 /// Of several processes that save there, one does at a time.
-pub fn save_with_record(model: &Model, record: &mut Value, path: &Path) -> Result<()> {
-    let kept = save_as(model, path, LAYERS, Some(record))?;
+pub fn save_with_record(arrays: &Arrays, record: &mut Value, path: &Path) -> Result<()> {
+    let kept = save_as(arrays, path, LAYERS, Some(record))?;
     ensure!(kept, "saved {}, but not its record: another file is in its place", path.display());
     Ok(())
 }
@@ -127,7 +123,7 @@ pub fn check_layers(path: &Path, layers: [&str; 2]) -> Result<()> {
 ///
 /// Returns whether the record, if there is one, was saved: another file may be in its place.
 pub fn save_as(
-    model: &Model,
+    arrays: &Arrays,
     path: &Path,
     layers: [&str; 2],
     record: Option<&mut Value>,
@@ -142,7 +138,7 @@ pub fn save_as(
     };
     let sealed = record.as_ref().map(|record| record::without_times(record));
     let write = |before: &mut dyn FnMut(&str) -> Result<()>| {
-        write(model, path, format, layers, sealed.as_ref(), before)
+        write(arrays, path, format, layers, sealed.as_ref(), before)
     };
     match record {
         None => write(&mut |_| record::check_unrecorded(path)).map(|()| false),
@@ -180,7 +176,7 @@ fn write_with_copy(
 
 /// Writes weights; `before` gets the file's SHA-256 in hexadecimal just before it is in its place.
 fn write(
-    model: &Model,
+    arrays: &Arrays,
     path: &Path,
     format: Format,
     layers: [&str; 2],
@@ -188,37 +184,30 @@ fn write(
     before: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<()> {
     atomic::write(path, |temporary| {
-        let arrays = varstore::to_arrays(model)?;
         arrays.check_values()?;
-        match format {
+        let bytes = match format {
             Format::Safetensors => {
-                let plain = match layers == LAYERS {
-                    true => {
-                        varstore::write_own_file(model, temporary)?;
-                        fs::read(temporary)?
-                    }
-                    false => safetensors::write(&arrays, layers)?,
-                };
-                fs::write(temporary, safetensors::sealed(&plain, record)?)?;
+                safetensors::sealed(&safetensors::write(arrays, layers)?, record)?
             }
-            Format::Ot => varstore::write_ot(model, temporary)?,
-            Format::H5 => fs::write(temporary, keras::h5(&arrays)?)?,
-            Format::Keras => fs::write(temporary, keras::keras(&arrays)?)?,
-            Format::Onnx => fs::write(temporary, onnx::encode(&arrays))?,
-        }
-        before(&sha256_hex(&fs::read(temporary)?))
+            Format::Ot => torch::write_ot(arrays)?,
+            Format::H5 => keras::h5(arrays)?,
+            Format::Keras => keras::keras(arrays)?,
+            Format::Onnx => onnx::encode(arrays),
+        };
+        fs::write(temporary, &bytes)?;
+        before(&sha256_hex(&bytes))
     })
 }
 
-/// Loads a weight file, whose shapes tell the number of hidden units, onto `device`.
+/// Loads a weight file, whose shapes tell the number of hidden units.
 ///
 /// Any two layers that fit one after the other are taken, whatever their names.
-pub fn load(path: &Path, device: Device) -> Result<Model> {
-    Ok(open(path, device)?.model)
+pub fn load(path: &Path) -> Result<Arrays> {
+    Ok(open(path)?.arrays)
 }
 
 /// Does as [`load`], and tells what is known of the weights.
-pub fn open(path: &Path, device: Device) -> Result<Loaded> {
+pub fn open(path: &Path) -> Result<Loaded> {
     let open = || {
         ensure!(path.extension().is_none_or(|e| e != "onnx"), "ONNX is written, not read");
         let (bytes, beside) = read_with_record(path)?;
@@ -239,7 +228,7 @@ pub fn open(path: &Path, device: Device) -> Result<Loaded> {
             ),
         };
         let doubt = doubt.map(|(place, why)| format!("{} is not used: {why}", place.display()));
-        Ok(Loaded { model: read(bytes, device)?, record, doubt })
+        Ok(Loaded { arrays: read(bytes)?, record, doubt })
     };
     open().with_context(|| format!("cannot load the weights {}", path.display()))
 }
@@ -263,15 +252,14 @@ fn read_with_record(path: &Path) -> Result<(Vec<u8>, Beside)> {
 }
 
 /// Does as [`load`] with what a file holds.
-pub fn read(bytes: Vec<u8>, device: Device) -> Result<Model> {
-    if safetensors::is_own(&bytes) {
-        let arrays = parse(bytes.clone())?;
-        return varstore::from_own_file(&bytes, &arrays, device);
+pub fn read(bytes: Vec<u8>) -> Result<Arrays> {
+    if safetensors::is(&bytes) {
+        return parse(bytes);
     }
     // The types of HDF5 may be nested, and are followed to their end.
     let reader = thread::Builder::new().stack_size(STACK).spawn(|| parse(bytes));
     let arrays = reader.context("cannot start a thread to read them")?.join();
-    varstore::from_arrays(&arrays.unwrap_or_else(|panic| resume_unwind(panic))?, device)
+    arrays.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 fn parse(bytes: Vec<u8>) -> Result<Arrays> {
@@ -280,19 +268,17 @@ fn parse(bytes: Vec<u8>) -> Result<Arrays> {
 }
 
 /// The released weights, which are built into the program.
-pub fn released(device: Device) -> Result<Model> {
-    built_in(RELEASED, device)
+pub fn released() -> Result<Arrays> {
+    built_in(RELEASED)
 }
 
 /// Weights that are built in as well, and unsure of what is not one whole digit; they tell where
 /// digits that touch are to be cut apart.
-pub fn cutter(device: Device) -> Result<Model> {
-    built_in(CUTTER, device)
+pub fn cutter() -> Result<Arrays> {
+    built_in(CUTTER)
 }
 
-fn built_in(bytes: &[u8], device: Device) -> Result<Model> {
+fn built_in(bytes: &[u8]) -> Result<Arrays> {
     let arrays = safetensors::read(bytes.to_vec())?.take(bytes.len() as u64);
-    arrays
-        .and_then(|arrays| varstore::from_arrays(&arrays, device))
-        .context("cannot load the built-in weights")
+    arrays.context("cannot load the built-in weights")
 }

@@ -5,10 +5,11 @@
 
 use prost::{Message, Oneof};
 
-use super::arrays::{Arrays, NAMES, bytes_of};
+use super::contents::bytes_of;
 use crate::CLASSES;
 use crate::PIXELS;
 use crate::VERSION;
+use crate::network::arrays::{Arrays, NAMES};
 
 /// The set of operators; those used here are the same since set 14.
 const OPSET: i64 = 28;
@@ -186,18 +187,17 @@ fn value(name: &str, width: usize) -> Value {
     Value { name: name.into(), kind: Some(Type { tensor: Some(tensor) }) }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "torch"))] // which computes what the nodes say
 mod tests {
     use tch::{Device, Kind, Tensor};
 
     use super::*;
-    use crate::weights::varstore;
 
     /// Computes what a file says, node by node; `make interop` has onnxruntime do it.
     #[test]
     fn a_file_computes_the_probabilities() {
         let model = crate::network::model::Model::new(5, 1, Device::Cpu).unwrap();
-        let file = encode(&varstore::to_arrays(&model).unwrap());
+        let file = encode(&model.to_arrays().unwrap());
         let file = Model::decode(&file[..]).unwrap();
         assert_eq!((file.ir_version, file.opset_import[0].version), (IR, OPSET));
         let graph = file.graph.unwrap();
@@ -232,7 +232,7 @@ mod tests {
         let outputs: Vec<_> = graph.output.iter().map(shape).collect();
         assert_eq!(shape(&graph.input[0]), named("images", 784));
         assert_eq!(outputs, [named("logits", 10), named("probabilities", 10)]);
-        let logits = model.logits(&images);
+        let logits = model.forward(&images);
         for (name, expected) in
             [("logits", &logits), ("probabilities", &logits.softmax(-1, Kind::Float))]
         {

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::arrays::Number;
+use super::contents::Number;
 
 /// The names and, where they are some, tensors of a dictionary.
 pub type Items = Vec<(Rc<str>, Option<Rc<Stored>>)>;

@@ -12,9 +12,10 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::arrays::{Arrays, Contents, NAMES, NO_FLOAT, Number, bytes_of};
+use super::contents::{Contents, NO_FLOAT, Number, bytes_of};
 use super::format::{DAMAGED, MAX_TEXT};
-use crate::dataset::sha256_hex;
+use crate::files::sha256_hex;
+use crate::network::arrays::Arrays;
 
 /// The name in `__metadata__` of what is ours.
 const SEAL: &str = "tch-mnist";
@@ -96,15 +97,6 @@ pub fn read(bytes: Vec<u8>) -> Result<Contents> {
     })
 }
 
-/// Whether the arrays of a file have our names, and are of the one type that libtorch has ours in.
-pub fn is_own(bytes: &[u8]) -> bool {
-    is(bytes)
-        && parts(bytes).is_ok_and(|(header, _)| {
-            let own = |name: &str| header.info(name).is_some_and(|info| info.dtype == Dtype::F32);
-            header.tensors().len() == NAMES.len() && NAMES.iter().all(|name| own(name))
-        })
-}
-
 /// A file of `arrays` whose layers have these names.
 pub fn write(arrays: &Arrays, layers: [&str; 2]) -> Result<Vec<u8>> {
     let names = layers.iter().flat_map(|l| [format!("{l}.weight"), format!("{l}.bias")]);
@@ -119,13 +111,12 @@ pub fn write(arrays: &Arrays, layers: [&str; 2]) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::arrays::tests::arrays;
+    use crate::network::arrays::tests::arrays;
 
     #[test]
     fn what_is_written_is_read_under_any_names() {
-        for (layers, own) in [(["dense_1", "dense_2"], true), (["0", "2"], false)] {
+        for layers in [["dense_1", "dense_2"], ["0", "2"]] {
             let bytes = write(&arrays(), layers).unwrap();
-            assert_eq!(is_own(&bytes), own);
             let length = bytes.len() as u64;
             assert_eq!(read(bytes).unwrap().take(length).unwrap(), arrays());
         }
@@ -137,7 +128,6 @@ mod tests {
         assert!(seal_of(&plain).unwrap().is_none());
         let record = serde_json::json!({"test": {"accuracy": 0.5}, "history": [1, 2]});
         let mut bytes = sealed(&plain, Some(&record)).unwrap();
-        assert!(is_own(&bytes));
         assert_eq!(bytes, sealed(&plain, Some(&record)).unwrap());
         assert_eq!(seal_of(&bytes).unwrap().unwrap().record, Some(record));
         *bytes.last_mut().unwrap() ^= 1;
@@ -154,7 +144,7 @@ mod tests {
     fn a_header_may_not_be_longer_than_any_is() {
         let mut bytes = write(&arrays(), ["a", "b"]).unwrap();
         bytes[..8].copy_from_slice(&u64::MAX.to_le_bytes());
-        assert!(is(&bytes) && !is_own(&bytes));
+        assert!(is(&bytes));
         assert!(read(bytes).err().unwrap().to_string().contains("more than there can be"));
     }
 }

@@ -1,11 +1,13 @@
 //! The program as its users run it: output, JSON, files, exit codes.
+#![cfg_attr(not(feature = "torch"), allow(dead_code, unused_imports))] // some is for what trains
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
-use crate::common::{Place, finish, mnist_images, one};
+use crate::common::{Place, arrays, finish, mnist_digits, mnist_images, one, released};
 use serde_json::Value;
+use tch_mnist::network::classifier::Classifier;
 
 /// Options that train in no time on the small data set.
 const SMALL: [&str; 8] =
@@ -20,6 +22,7 @@ fn small_training(place: &Place, more: &[&str]) -> (i32, String, String) {
     place.run(&[&SMALL, more].concat())
 }
 
+#[cfg(feature = "torch")]
 #[test]
 fn training_prints_an_epoch_a_line_and_saves_weights_with_their_record() {
     let place = Place::new();
@@ -44,7 +47,7 @@ fn training_prints_an_epoch_a_line_and_saves_weights_with_their_record() {
     assert_eq!(record["history"].as_array().unwrap().len(), 3);
     assert!(record["history"][2]["validation_accuracy"].as_f64().unwrap() > 0.);
     let bytes = fs::read(place.path("models/mnist.safetensors")).unwrap();
-    assert_eq!(record["weights"]["sha256"], tch_mnist::dataset::sha256_hex(&bytes));
+    assert_eq!(record["weights"]["sha256"], tch_mnist::files::sha256_hex(&bytes));
 
     // The other verbs find these weights by themselves, and agree.
     let (code, out, err) = place.run(&["evaluate", "--data", "data", "--json"]);
@@ -58,6 +61,7 @@ fn training_prints_an_epoch_a_line_and_saves_weights_with_their_record() {
     assert!(code == 0 && out.contains("\nlabel ↓ predicted →\n"), "{out}");
 }
 
+#[cfg(feature = "torch")]
 #[test]
 fn the_same_command_gives_the_same_weights_and_init_goes_on_from_them() {
     let place = Place::new();
@@ -77,6 +81,7 @@ fn the_same_command_gives_the_same_weights_and_init_goes_on_from_them() {
     assert!(err.contains("has 16 hidden units, not 17; omit --hidden"), "{err}");
 }
 
+#[cfg(feature = "torch")]
 #[test]
 fn wrong_usage_gives_2_and_failure_1_and_neither_changes_a_file() {
     let place = Place::new();
@@ -134,6 +139,7 @@ fn wrong_usage_gives_2_and_failure_1_and_neither_changes_a_file() {
     assert_eq!(fs::read(place.path("text.safetensors")).unwrap(), b"text");
 }
 
+#[cfg(feature = "torch")]
 #[test]
 fn a_device_that_cannot_be_had_is_named_with_the_cause() {
     if tch_mnist::network::device::cuda().is_ok() {
@@ -167,6 +173,7 @@ fn a_device_that_cannot_be_had_is_named_with_the_cause() {
 
 /// Without a card, this is as far as CUDA can be followed: a driver is found, libtorch's CUDA half
 /// is loaded, or what it lacks is named, and the program goes on on the CPU only when it may.
+#[cfg(feature = "torch")]
 #[cfg(target_os = "linux")]
 #[test]
 fn with_a_driver_but_no_card_cuda_is_loaded_and_the_cause_is_named() {
@@ -233,13 +240,11 @@ fn predicting_the_images_of_mnist_agrees_with_evaluating_them() {
     writer.join().unwrap();
     assert_eq!(code, 0);
 
-    let model = tch_mnist::weights::released(tch::Device::Cpu).unwrap();
-    let images = tch_mnist::dataset::load(None).unwrap().test.narrow(0, 1000).images;
-    let expected = Vec::<i64>::try_from(model.logits(&images).argmax(-1, false)).unwrap();
+    let expected = released().predict(&mnist_digits(1000)).unwrap();
     let lines: Vec<Value> = out.lines().map(json).collect();
     assert_eq!(lines.len(), 1000);
     let agree =
-        lines.iter().zip(&expected).filter(|(line, label)| line["label"] == **label).count();
+        lines.iter().zip(&expected).filter(|(line, digit)| line["label"] == digit.label).count();
     assert!(agree >= 995, "{agree} of 1000");
     for (index, line) in lines.iter().enumerate() {
         assert!(line["path"].as_str().unwrap().ends_with(&format!("/{index}.png")), "out of order");
@@ -338,11 +343,7 @@ fn names_of_files_never_reach_a_terminal_as_they_are() {
     let shown = r"a\u{1b}[31m\n\u{202e}.png";
     one(60, 90).save(place.path("a.png")).unwrap();
     fs::rename(place.path("a.png"), place.path(name)).unwrap();
-    tch_mnist::weights::save(
-        &tch_mnist::network::model::Model::new(16, 0, tch::Device::Cpu).unwrap(),
-        &place.path("w\x1b\n.ot"),
-    )
-    .unwrap();
+    tch_mnist::weights::save(&arrays(16, 0), &place.path("w\x1b\n.ot")).unwrap();
     for (arguments, code) in [
         (&["predict", name][..], 0),
         (&["predict", "none\x1b\n.png"], 1),
@@ -502,12 +503,13 @@ fn ctrl_c_keeps_the_last_complete_epoch() {
     // Training for just as many epochs gives the very same weights.
     let epochs = epochs.to_string();
     let path = place.path("models/mnist.safetensors");
-    let weights = || tch_mnist::weights::load(&path, tch::Device::Cpu).unwrap().variables();
+    let weights = || tch_mnist::weights::load(&path).unwrap();
     let interrupted = weights();
     assert_eq!(place.run(&[&SMALL[..], &["--epochs", &epochs]].concat()).0, 0);
     assert_eq!(weights(), interrupted);
 }
 
+#[cfg(feature = "torch")]
 #[cfg(unix)]
 #[test]
 fn a_second_ctrl_c_ends_at_once_and_in_order() {
@@ -538,6 +540,7 @@ fn a_training_outlives_whoever_reads_its_output() {
     assert_eq!(record["history"].as_array().unwrap().len(), 4);
 }
 
+#[cfg(feature = "torch")]
 #[test]
 fn a_divergence_in_the_very_last_step_is_not_saved() {
     let place = Place::new();
@@ -552,6 +555,7 @@ fn a_divergence_in_the_very_last_step_is_not_saved() {
     }
 }
 
+#[cfg(feature = "torch")]
 #[test]
 fn two_first_starts_at_once_and_a_damaged_cache_end_well() {
     let place = Place::new();

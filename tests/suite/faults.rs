@@ -9,13 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::common::{Place, finish, one};
+use crate::common::{Place, arrays, finish, one};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
-use tch::Device;
 use tch_mnist::experiments::journal::Journal;
-use tch_mnist::network::model::Model;
 use tch_mnist::weights;
 
 const SMALL: [&str; 9] =
@@ -83,7 +81,7 @@ const COMPARE: &str =
     "compare --data data --hidden 16 --epochs 1 --seeds 1 --optimizers sgd,adam --output-dir out/d";
 
 fn prepare(place: &Place) {
-    weights::save(&Model::new(16, 0, Device::Cpu).unwrap(), &place.path("in.safetensors")).unwrap();
+    weights::save(&arrays(16, 0), &place.path("in.safetensors")).unwrap();
     place.data_set("data", 40, 20);
     one(300, 450).save(place.path("one.png")).unwrap();
     fs::create_dir_all(place.path("out")).unwrap();
@@ -136,10 +134,10 @@ fn two_trainings_with_one_output_end_well_and_their_files_belong_together() {
             assert_eq!((code, err.as_str()), (0, ""), "{round}");
         }
         let path = place.path("models/mnist.safetensors");
-        weights::load(&path, Device::Cpu).unwrap(); // which compares it with its record
+        weights::load(&path).unwrap(); // which compares it with its record
         let record: Value =
             serde_json::from_slice(&fs::read(path.with_extension("json")).unwrap()).unwrap();
-        let sha256 = tch_mnist::dataset::sha256_hex(&fs::read(&path).unwrap());
+        let sha256 = tch_mnist::files::sha256_hex(&fs::read(&path).unwrap());
         assert_eq!(record["weights"]["sha256"], sha256);
         assert_eq!(files(&place.path("models")).len(), 2);
     }
@@ -160,7 +158,7 @@ fn trainings_that_wait_for_the_folder_all_save() {
         let (code, _, err) = finish(child.wait_with_output().unwrap());
         assert_eq!((code, err.as_str()), (0, ""));
     }
-    let loaded = weights::open(&place.path("models/mnist.safetensors"), Device::Cpu).unwrap();
+    let loaded = weights::open(&place.path("models/mnist.safetensors")).unwrap();
     assert!(loaded.record.is_some() && loaded.doubt.is_none());
 }
 
@@ -201,7 +199,7 @@ fn sigterm_keeps_the_last_complete_epoch() {
     signal(&child, "-TERM");
     assert!(lines.any(|line| line.starts_with("Interrupted: these are the weights of epoch")));
     assert_eq!(child.wait().unwrap().code(), Some(143));
-    weights::load(&place.path("models/mnist.safetensors"), Device::Cpu).unwrap();
+    weights::load(&place.path("models/mnist.safetensors")).unwrap();
 }
 
 /// Kills it at a random moment within that time, or of its writing into that folder; whether it was
@@ -262,10 +260,10 @@ fn two_hundred_kills() {
         let folder = rng.random_bool(0.75).then_some(&*models);
         let seed = rng.random::<u16>().to_string();
         killed += u32::from(kill(spawn(save(&seed)), folder, within, &mut rng));
-        weights::load(&path, Device::Cpu).unwrap(); // whole, and its record's
+        weights::load(&path).unwrap(); // whole, and its record's
         let record: Value =
             serde_json::from_slice(&fs::read(path.with_extension("json")).unwrap()).unwrap();
-        let sha256 = tch_mnist::dataset::sha256_hex(&fs::read(&path).unwrap());
+        let sha256 = tch_mnist::files::sha256_hex(&fs::read(&path).unwrap());
         between += u32::from(record["weights"]["sha256"] != sha256);
         clear(&models);
     }

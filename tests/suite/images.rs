@@ -5,29 +5,23 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use crate::common::{Place, mnist_images, one};
+use crate::common::{Place, mnist_digits, mnist_images, mnist_labels, one, released};
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, GrayImage, ImageEncoder, ImageFormat, Luma, Rgba, RgbaImage};
 use mnist_image::decode::{Budget, grey};
 use mnist_image::{Digit, normalise};
-use tch::Device;
-use tch_mnist::dataset;
-use tch_mnist::weights;
+use tch_mnist::network::classifier::Classifier;
 
 /// The first digits of MNIST's test set that the released weights get right as they are, so that
 /// what is lost is lost by the reading of pictures.
 fn known(count: usize) -> Vec<(GrayImage, usize)> {
     let pictures = mnist_images(count);
-    let labels = dataset::load(None).unwrap().test.labels.narrow(0, 0, count as i64);
-    let labels = Vec::<i64>::try_from(labels).unwrap();
-    let digits: Vec<Digit> =
-        pictures.iter().map(|p| p.as_raw().as_slice().try_into().unwrap()).collect();
-    let predictions = weights::released(Device::Cpu).unwrap().predict(&digits).unwrap();
-    let right = pictures.into_iter().zip(labels).zip(predictions);
+    let predictions = released().predict(&mnist_digits(count)).unwrap();
+    let right = pictures.into_iter().zip(mnist_labels(count)).zip(predictions);
     right
-        .filter(|((_, label), prediction)| prediction.label == *label as usize)
-        .map(|((picture, label), _)| (picture, label as usize))
+        .filter(|((_, label), prediction)| prediction.label == *label)
+        .map(|((picture, label), _)| (picture, label))
         .collect()
 }
 
@@ -36,7 +30,7 @@ fn share(change: impl Fn(&GrayImage) -> GrayImage) -> f64 {
     let known = known(200);
     let digits: Vec<Digit> =
         known.iter().map(|(picture, _)| normalise(&change(picture)).unwrap()).collect();
-    let predictions = weights::released(Device::Cpu).unwrap().predict(&digits).unwrap();
+    let predictions = released().predict(&digits).unwrap();
     let right = predictions.iter().zip(&known).filter(|(p, (_, label))| p.label == *label).count();
     right as f64 / known.len() as f64
 }
@@ -122,7 +116,7 @@ fn a_fine_pen_on_a_large_sheet_does_not_fade() {
     let ink = |digit: &Digit| digit.iter().map(|&ink| u32::from(ink)).sum::<u32>();
     let (fine, broad) = (digit(1), digit(14));
     assert!(f64::from(ink(&fine)) > 0.6 * f64::from(ink(&broad)));
-    let predictions = weights::released(Device::Cpu).unwrap().predict(&[fine, broad]).unwrap();
+    let predictions = released().predict(&[fine, broad]).unwrap();
     assert_eq!((predictions[0].label, predictions[1].label), (0, 0));
 }
 
@@ -147,7 +141,7 @@ fn a_detached_stroke_belongs_to_its_digit() {
     assert_eq!(bottom - top, 19, "with the top the digit is 20 rows high");
     let gap = inked[top..bottom].iter().filter(|inked| !**inked).count();
     assert!(gap > 0, "the gap is there still");
-    let prediction = &weights::released(Device::Cpu).unwrap().predict(&[digit]).unwrap()[0];
+    let prediction = &released().predict(&[digit]).unwrap()[0];
     assert_eq!(prediction.label, 5);
 }
 
@@ -229,7 +223,7 @@ fn read(path: &Path) -> anyhow::Result<Digit> {
 #[track_caller]
 fn assert_one(path: &Path) {
     let digit = read(path).unwrap_or_else(|error| panic!("{error:#}"));
-    let prediction = &weights::released(Device::Cpu).unwrap().predict(&[digit]).unwrap()[0];
+    let prediction = &released().predict(&[digit]).unwrap()[0];
     assert_eq!(prediction.label, 1, "{}", path.display());
 }
 
@@ -269,7 +263,7 @@ fn exif_orientation_is_applied() {
     }
     let turned = read(&place.path("turned.jpg")).unwrap();
     let upright = read(&place.path("upright.jpg")).unwrap();
-    let predictions = weights::released(Device::Cpu).unwrap().predict(&[turned, upright]).unwrap();
+    let predictions = released().predict(&[turned, upright]).unwrap();
     assert_eq!(predictions[0].label, 7);
     assert_ne!(turned, upright);
 }

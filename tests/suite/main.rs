@@ -3,17 +3,30 @@
 
 mod cli;
 mod common;
+#[cfg(feature = "torch")]
 mod compare;
+#[cfg(feature = "torch")]
 mod faults;
 mod formats;
 mod hostile;
 mod images;
+#[cfg(feature = "torch")]
 mod kernels;
 mod layout;
+#[cfg(feature = "torch")]
 mod libtorch;
+#[cfg(feature = "torch")]
 mod load;
+#[cfg(feature = "torch")]
 mod parity;
+#[cfg(feature = "torch")]
 mod pipeline;
+#[cfg(feature = "torch")]
+mod plain;
 mod sheets;
+#[cfg(feature = "torch")]
 mod show;
+#[cfg(feature = "torch")]
 mod tensorboard;
+#[cfg(not(feature = "torch"))]
+mod without_libtorch;

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use crate::common::load;
 use tch::{Device, Tensor};
 use tch_mnist::network::model::Model;
 use tch_mnist::training::optimizer::Optimizer;
-use tch_mnist::weights;
 
 const PARAMETERS: [&str; 4] = ["dense_1.weight", "dense_1.bias", "dense_2.weight", "dense_2.bias"];
 
@@ -21,7 +21,7 @@ fn model(fixture: &HashMap<String, Tensor>) -> Model {
     let path = folder.path().join("initial.safetensors");
     let tensors = PARAMETERS.map(|name| (name, &fixture[&format!("initial.{name}")]));
     Tensor::write_safetensors(&tensors, &path).unwrap();
-    weights::load(&path, Device::Cpu).unwrap()
+    load(&path)
 }
 
 #[track_caller]
@@ -35,7 +35,7 @@ fn assert_close(ours: &Tensor, theirs: &Tensor, tolerance: f64) {
 fn forward_loss_and_gradient_are_those_of_pytorch_and_keras() {
     let fixture = fixture();
     let model = model(&fixture);
-    let logits = model.logits(&fixture["images"]);
+    let logits = model.forward(&fixture["images"]);
     let loss = logits.cross_entropy_for_logits(&fixture["labels"]);
     loss.backward();
     for peer in ["pytorch", "keras"] {
@@ -61,7 +61,7 @@ fn five_steps_of_each_optimizer_are_those_of_pytorch() {
         let model = model(&fixture);
         let mut steps = optimizer.build(&model, optimizer.default_learning_rate()).unwrap();
         for _ in 0..5 {
-            let logits = model.logits(&fixture["images"]);
+            let logits = model.forward(&fixture["images"]);
             steps.backward_step(&logits.cross_entropy_for_logits(&fixture["labels"]));
         }
         for (parameter, variable) in model.variables() {
@@ -74,7 +74,7 @@ fn five_steps_of_each_optimizer_are_those_of_pytorch() {
 
 #[test]
 fn the_default_network_has_keras_s_numbers_of_parameters() {
-    let layers = Model::new(512, 0, Device::Cpu).unwrap().layers();
+    let layers = Model::new(512, 0, Device::Cpu).unwrap().to_arrays().unwrap().layers();
     let ours = layers.each_ref().map(|layer| layer.parameters);
     assert_eq!(ours.to_vec(), Vec::<i64>::try_from(&fixture()["keras.parameters"]).unwrap());
     assert_eq!(ours, [401_920, 5_130]);

@@ -4,10 +4,11 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::common::{Place, finish, gzip, idx, mnist_images};
+use crate::common::{Place, finish, gzip, idx, load, mnist_images};
 use mnist_image::normalise;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
+use tch::nn::{self, Module};
 use tch::{Device, Kind, Tensor};
 use tch_mnist::dataset::augment::Augment;
 use tch_mnist::dataset::forms::forms;
@@ -50,10 +51,10 @@ fn a_saved_network_gives_the_same_logits_to_the_bit() {
     let (model, _) = train(&data, &config(0));
     for name in ["new/folder/a.safetensors", "a.ot"] {
         let path = place.path(name);
-        weights::save(&model, &path).unwrap();
-        let loaded = weights::load(&path, Device::Cpu).unwrap();
+        weights::save(&model.to_arrays().unwrap(), &path).unwrap();
+        let loaded = load(&path);
         assert_eq!(loaded.hidden(), 32);
-        assert_eq!(model.logits(&data.test.images), loaded.logits(&data.test.images));
+        assert_eq!(model.forward(&data.test.images), loaded.forward(&data.test.images));
         let folder = fs::read_dir(path.parent().unwrap()).unwrap();
         assert!(folder.flatten().all(|file| !file.file_name().to_string_lossy().starts_with('.')));
     }
@@ -193,7 +194,9 @@ fn a_diverging_training_says_where() {
     // None of the diverged weights have reached the model, and none could be saved.
     assert_same(&model, &Model::new(32, 0, Device::Cpu).unwrap());
     let _ = tch::no_grad(|| model.variables()["dense_1.bias"].shallow_clone().fill_(f64::NAN));
-    assert!(weights::save(&model, &place.path("diverged.safetensors")).is_err());
+    assert!(
+        weights::save(&model.to_arrays().unwrap(), &place.path("diverged.safetensors")).is_err()
+    );
     assert!(!place.path("diverged.safetensors").exists());
 }
 
@@ -214,7 +217,7 @@ fn blank_pixels_are_left_out_of_training_without_a_difference() {
         let initial = model.variables()["dense_1.weight"].copy();
         let mut steps = optimizer.build(&model, learning_rate).unwrap();
         for epoch in &history.epochs {
-            let loss = model.logits(&samples.images).cross_entropy_for_logits(&samples.labels);
+            let loss = model.forward(&samples.images).cross_entropy_for_logits(&samples.labels);
             assert!((loss.double_value(&[]) - epoch.loss).abs() < 1e-5, "{optimizer:?}");
             steps.backward_step(&loss);
         }
@@ -271,7 +274,7 @@ fn evaluation_counts_by_hand() {
     let model = Model::new(16, 0, Device::Cpu).unwrap();
     let evaluation = evaluation::evaluate(&model, &data.test).unwrap();
     let predicted =
-        Vec::<i64>::try_from(model.logits(&data.test.images).argmax(-1, false)).unwrap();
+        Vec::<i64>::try_from(model.forward(&data.test.images).argmax(-1, false)).unwrap();
     let labels = Vec::<i64>::try_from(&data.test.labels).unwrap();
     let pairs = || labels.iter().zip(&predicted);
     for label in 0..10 {
@@ -396,24 +399,24 @@ fn faulty_weights_are_refused_with_the_fault() {
                 true => Tensor::save_multi(&tensors, &path).unwrap(),
                 false => Tensor::write_safetensors(&tensors, &path).unwrap(),
             }
-            let error = format!("{:#}", weights::load(&path, Device::Cpu).unwrap_err());
+            let error = format!("{:#}", weights::load(&path).unwrap_err());
             assert!(error.contains(fault) && error.contains(name), "{name}, {fault}: {error}");
         }
     }
     let saved = place.path("good.safetensors");
-    weights::save(&Model::new(4, 0, Device::Cpu).unwrap(), &saved).unwrap();
+    weights::save(&Model::new(4, 0, Device::Cpu).unwrap().to_arrays().unwrap(), &saved).unwrap();
     let bytes = fs::read(&saved).unwrap();
     let mut huge = bytes.clone();
     huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
     for bytes in [&bytes[..bytes.len() - 1], &bytes[..100], b"", b"not weights", &huge] {
         for name in ["bad.safetensors", "bad.ot"] {
             fs::write(place.path(name), bytes).unwrap();
-            let error = format!("{:#}", weights::load(&place.path(name), Device::Cpu).unwrap_err());
+            let error = format!("{:#}", weights::load(&place.path(name)).unwrap_err());
             assert!(error.contains(name) && error.lines().count() == 1, "{error}");
         }
     }
     for name in ["missing.safetensors", "missing.ot", "weights.pt", "weights"] {
-        assert!(weights::load(&place.path(name), Device::Cpu).is_err());
+        assert!(weights::load(&place.path(name)).is_err());
     }
 }
 
@@ -439,8 +442,8 @@ fn the_released_weights_are_what_their_card_says() {
     let record: serde_json::Value =
         serde_json::from_slice(&fs::read(folder.join("released.json")).unwrap()).unwrap();
     let bytes = fs::read(folder.join("released.safetensors")).unwrap();
-    assert_eq!(record["weights"]["sha256"], dataset::sha256_hex(&bytes));
-    let model = weights::released(Device::Cpu).unwrap();
+    assert_eq!(record["weights"]["sha256"], tch_mnist::files::sha256_hex(&bytes));
+    let model = Model::from_arrays(&weights::released().unwrap(), Device::Cpu).unwrap();
     let test = evaluation::evaluate(&model, &dataset::load(None).unwrap().test).unwrap();
     // Other processors round otherwise, which may turn a picture or two.
     assert!((test.accuracy - record["test"]["accuracy"].as_f64().unwrap()).abs() < 3e-4);
@@ -455,11 +458,11 @@ fn a_network_trained_with_non_digits_is_unsure_of_them_and_another_is_not() {
     let (images, valid) = non_digits::generate(&digits, &mut ChaCha8Rng::seed_from_u64(1));
     let non_digits = images.index_select(0, &valid.nonzero().view([-1]));
     let confidence = |model: &Model, images: &Tensor| {
-        let probabilities = model.logits(images).softmax(-1, Kind::Float);
+        let probabilities = model.forward(images).softmax(-1, Kind::Float);
         probabilities.amax(-1, false).mean(Kind::Float).double_value(&[])
     };
-    let (model, cutter) =
-        (weights::released(Device::Cpu).unwrap(), weights::cutter(Device::Cpu).unwrap());
+    let [model, cutter] = [weights::released(), weights::cutter()]
+        .map(|arrays| Model::from_arrays(&arrays.unwrap(), Device::Cpu).unwrap());
     assert!(confidence(&cutter, &digits) > 0.9);
     assert!(confidence(&cutter, &non_digits) < 0.5);
     assert!(confidence(&model, &non_digits) > 0.6);
@@ -476,7 +479,7 @@ fn training_with_non_digits_makes_unsure_of_them() {
     let (pictures, valid) =
         non_digits::generate(&data.test.images, &mut ChaCha8Rng::seed_from_u64(5));
     let unsure =
-        |model: &Model| non_digits::loss(&model.logits(&pictures), &valid).double_value(&[]);
+        |model: &Model| non_digits::loss(&model.forward(&pictures), &valid).double_value(&[]);
     assert!(unsure(&taught) < unsure(&plain), "{} {}", unsure(&taught), unsure(&plain));
     let (again, _) = train(&data, &with);
     assert_same(&taught, &again);
@@ -588,4 +591,28 @@ fn a_training_that_almost_diverges_is_saved_and_drawn() {
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     assert!(fs::read_to_string(place.path("a.svg")).unwrap().contains("e1"), "{out}");
     assert!(place.path("b.png").exists());
+}
+
+/// The network and its file as anyone has them who knows tch alone.
+#[test]
+fn tch_alone_reads_what_train_saved_and_predict_reads_what_tch_saved() {
+    let place = Place::new();
+    place.data_set("data", 100, 20);
+    let train = ["train", "--data", "data", "--hidden", "16", "--epochs", "1"];
+    assert_eq!(place.run(&train).0, 0);
+    let path = place.path("models/mnist.safetensors");
+
+    let mut vs = nn::VarStore::new(Device::Cpu);
+    let (first, last) = (vs.root() / "dense_1", vs.root() / "dense_2");
+    let net = nn::seq().add(nn::linear(first, 784, 16, Default::default())).add_fn(Tensor::relu);
+    let net = net.add(nn::linear(last, 16, 10, Default::default()));
+    vs.load(&path).unwrap();
+
+    let images = Tensor::rand([4, 784], (Kind::Float, Device::Cpu));
+    assert_eq!(net.forward(&images), load(&path).forward(&images));
+    let _ = tch::no_grad(|| (vs.root() / "dense_2").get("bias").unwrap().get(7).fill_(1e6)); // ever 7
+    vs.save(place.path("tch.safetensors")).unwrap();
+    crate::common::one(60, 90).save(place.path("1.png")).unwrap();
+    let (code, out, err) = place.run(&["predict", "--weights", "tch.safetensors", "1.png"]);
+    assert!(code == 0 && out.starts_with("1.png: 7"), "{out}{err}");
 }

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
-use crate::common::Place;
+use crate::common::{Place, released};
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, GrayImage, Luma};
 use mnist_image::decode::{self, Budget};
 use mnist_image::page::Bounds;
 use serde_json::Value;
-use tch::{Device, Tensor};
-use tch_mnist::network::model::Model;
+use tch_mnist::network::classifier::Classifier;
+use tch_mnist::network::plain::Plain;
 use tch_mnist::reading::{self, ReadDigit};
 use tch_mnist::weights;
 
@@ -66,8 +67,14 @@ fn our_own_sheets_are_read() {
     let truth: BTreeMap<String, Value> =
         serde_json::from_slice(&fs::read(folder().join("truth.json")).unwrap()).unwrap();
     assert!(truth.len() >= 30);
-    let model = weights::released(Device::Cpu).unwrap();
-    let cutter = weights::cutter(Device::Cpu).unwrap();
+    let model = released();
+    let cutter = Plain::new(weights::cutter().unwrap(), NonZero::<usize>::MIN);
+    // Pixels 255 times as large give the same label as biases 255 times as small.
+    let mut scaled = weights::released().unwrap();
+    for bias in [1, 3] {
+        scaled.values[bias].iter_mut().for_each(|value| *value /= 255.);
+    }
+    let scaled = Plain::new(scaled, NonZero::<usize>::MIN);
     let mut kinds: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     let (mut strays, budget) = (0, Budget::default());
     for (name, truth) in &truth {
@@ -80,7 +87,7 @@ fn our_own_sheets_are_read() {
             assert!(lines.is_empty(), "{name}: nothing is written there");
         }
         let kind = kinds.entry(truth["trouble"].as_str().unwrap()).or_default();
-        let tutorial = as_the_tutorial_does(&model, &opened.image, &written);
+        let tutorial = as_the_tutorial_does(&scaled, &opened.image, &written);
         for (sum, count) in kind.iter_mut().zip([found, tutorial, written.len()]) {
             *sum += count;
         }
@@ -106,15 +113,15 @@ fn our_own_sheets_are_read() {
 }
 
 /// How many digits the tutorial's own path gets right, even if a person cuts them out for it: each
-/// resized to 28×28, the first channel taken as it is.
-fn as_the_tutorial_does(model: &Model, sheet: &DynamicImage, written: &[(char, Bounds)]) -> usize {
+/// resized to 28×28, the first channel taken as it is, from 0 to 255.
+fn as_the_tutorial_does(model: &Plain, sheet: &DynamicImage, written: &[(char, Bounds)]) -> usize {
     let rgb = sheet.to_rgb8();
     let reads = |(label, at): &&(char, Bounds)| {
         let cut = imageops::crop_imm(&rgb, at.x, at.y, at.width, at.height).to_image();
         let small = imageops::resize(&cut, 28, 28, FilterType::Nearest);
-        let channel: Vec<f32> = small.pixels().map(|pixel| f32::from(pixel.0[0])).collect();
-        let logits = model.logits(&Tensor::from_slice(&channel).view([1, 784]));
-        logits.argmax(-1, false).int64_value(&[0]) == i64::from(label.to_digit(10).unwrap())
+        let channel: Vec<u8> = small.pixels().map(|pixel| pixel.0[0]).collect();
+        let predicted = model.predict(&[channel.try_into().unwrap()]).unwrap()[0].label;
+        Some(predicted as u32) == label.to_digit(10)
     };
     written.iter().filter(reads).count()
 }

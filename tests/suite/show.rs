@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use crate::common::{Place, mnist_images, one};
+use crate::common::{Place, arrays, mnist_images, one, released};
 use image::{Rgb, RgbImage};
 use mnist_image::decode::Budget;
 use tch::Device;
 use tch_mnist::dataset;
+use tch_mnist::network::classifier::Classifier;
 use tch_mnist::network::model::Model;
 use tch_mnist::output::plot::{self, Confusion, Digits, Palette, Tile, terminal};
 use tch_mnist::training::Epoch;
@@ -160,7 +161,8 @@ fn half_blocks_on_a_terminal_have_the_colours_of_the_pixels() {
 fn mistakes_are_those_that_evaluation_counts() {
     let place = Place::new();
     let data = dataset::load(Some(&place.data_set("data", 100, 60))).unwrap();
-    let model = Model::new(16, 0, Device::Cpu).unwrap();
+    let arrays = arrays(16, 0);
+    let model = Model::from_arrays(&arrays, Device::Cpu).unwrap();
     let mistakes = evaluation::mistakes(&model, &data.test).unwrap();
     let evaluation = evaluation::evaluate(&model, &data.test).unwrap();
     assert_eq!(60 - mistakes.len(), (60. * evaluation.accuracy).round() as usize);
@@ -174,7 +176,7 @@ fn mistakes_are_those_that_evaluation_counts() {
     let sure = |at: usize| mistakes[at].prediction.confidence;
     assert!((1..mistakes.len()).all(|at| sure(at - 1) >= sure(at)));
 
-    weights::save(&model, &place.path("a.ot")).unwrap();
+    weights::save(&arrays, &place.path("a.ot")).unwrap();
     let show = ["show", "--data", "data", "--weights", "a.ot", "--errors"];
     let (code, out, _) = place.run(&show);
     assert_eq!(code, 0);
@@ -192,10 +194,8 @@ fn mistakes_are_those_that_evaluation_counts() {
 #[test]
 fn weights_are_red_above_0_and_blue_below() {
     let place = Place::new();
-    let model = Model::new(2, 3, Device::Cpu).unwrap();
-    let units = model.filters().unwrap();
-    let flat = Vec::<f32>::try_from(model.variables()["dense_1.weight"].view([-1])).unwrap();
-    assert_eq!(units.as_flattened(), flat);
+    let model = arrays(2, 3);
+    let units = model.filters();
     weights::save(&model, &place.path("a.ot")).unwrap();
     let show = ["show", "--weights", "a.ot", "--weights-map", "--output", "a.png"];
     assert_eq!(place.run(&show).0, 0);
@@ -301,7 +301,7 @@ fn a_training_and_a_prediction_are_drawn_by_the_program() {
     assert_eq!((paper.0, ink.0), ([225; 3], [30; 3]));
     let bar = (0..picture.height())
         .map(|y| (0..picture.width()).filter(|x| *picture.get_pixel(*x, y) == BLUE).count());
-    let model = weights::released(Device::Cpu).unwrap();
+    let model = released();
     let confidence = model.predict(&[seen]).unwrap()[0].confidence;
     let (length, expected) = (bar.max().unwrap() as f32, 420. * confidence);
     assert!((length - expected).abs() < 4., "{length} {expected}");

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
-use super::machine::MachineArgs;
+use super::machine::{Machine, MachineArgs};
 use super::weights::WeightsArgs;
 use crate::commands::console::note;
-use crate::network::device;
-use crate::network::model::Model;
+use crate::network::arrays::Arrays;
+use crate::network::classifier::Classifier;
 
 /// Which weights to apply, and on what.
 #[derive(Debug, clap::Args)]
@@ -21,16 +21,22 @@ pub struct InferenceArgs {
 }
 
 impl InferenceArgs {
-    /// Loads the weights onto the device and notes which they are; the device is noted as well where it
-    /// is of interest. Returns the weights' name, too. Without `--threads`, libtorch has `threads` on
-    /// the CPU, or one per core.
-    pub fn start(&self, threads: Option<i32>) -> Result<(Model, String)> {
-        let (device, reason) = self.machine.start(threads)?;
-        let (model, name) = self.weights.load(device)?;
+    /// The network to apply, and what it is computed on; without `--threads`, by `threads` on the CPU, or one
+    /// per core.
+    pub fn start(&self, threads: Option<i32>) -> Result<(Box<dyn Classifier>, Machine)> {
+        let (machine, arrays, _) = self.load(threads)?;
+        Ok((machine.classifier(arrays)?, machine))
+    }
+
+    /// Loads the weights and notes which they are; the device is noted as well where it is of interest.
+    /// Returns the weights' name, too.
+    pub fn load(&self, threads: Option<i32>) -> Result<(Machine, Arrays, String)> {
+        let machine = self.machine.machine(threads)?;
+        let (arrays, name) = self.weights.load()?;
         note(&format!("Weights: {name}"));
         if self.verbose || self.machine.asks_for_accelerator() {
-            note(&format!("Device: {} ({reason})", device::name(device)));
+            note(&format!("Device: {} ({})", machine.name(), machine.reason));
         }
-        Ok((model, name))
+        Ok((machine, arrays, name))
     }
 }

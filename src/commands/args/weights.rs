@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use tch::Device;
 
 use crate::commands::console::note;
-use crate::network::model::Model;
+use crate::network::arrays::Arrays;
 use crate::weights::{self, Loaded};
 
 /// Where `mnist train` saves, and the other verbs look first.
@@ -24,19 +23,19 @@ pub struct WeightsArgs {
 
 impl WeightsArgs {
     /// Loads the weights, with a name for them.
-    pub fn load(&self, device: Device) -> Result<(Model, String)> {
+    pub fn load(&self) -> Result<(Arrays, String)> {
         let default = Path::new(DEFAULT_WEIGHTS);
         match &self.weights {
-            Some(path) => Ok((open(path, device)?.model, path.display().to_string())),
-            None if default.exists() => Ok((open(default, device)?.model, DEFAULT_WEIGHTS.into())),
-            None => Ok((weights::released(device)?, "the released weights".into())),
+            Some(path) => Ok((open(path)?.arrays, path.display().to_string())),
+            None if default.exists() => Ok((open(default)?.arrays, DEFAULT_WEIGHTS.into())),
+            None => Ok((weights::released()?, "the released weights".into())),
         }
     }
 }
 
 /// Loads a weight file, and notes what is wrong with its record.
-pub fn open(path: &Path, device: Device) -> Result<Loaded> {
-    let loaded = weights::open(path, device)?;
+pub fn open(path: &Path) -> Result<Loaded> {
+    let loaded = weights::open(path)?;
     note_doubt(loaded.doubt.as_deref());
     Ok(loaded)
 }

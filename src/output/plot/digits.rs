@@ -6,7 +6,6 @@ use plotters::style::text_anchor::{HPos, VPos};
 use super::{Area, BLACK_ON_WHITE, Drawn, Figure, GREY, TEXT, TITLE, anchored, bar};
 use crate::PIXELS;
 use crate::SIDE;
-use crate::training::evaluation::Mistake;
 use mnist_image::Digit;
 
 /// The most tiles that are shown where the user has not said how many.
@@ -80,24 +79,6 @@ impl Tile {
     /// A digit.
     pub fn digit(digit: &Digit, caption: String) -> Tile {
         Tile { pixels: digit.map(|ink| f32::from(ink) / 255.), caption }
-    }
-}
-
-/// The first mistakes, `most` of them at most, with their labels and predictions.
-pub fn mistakes(mistakes: &[Mistake], of: &str, most: usize) -> Digits {
-    let tile = |mistake: &Mistake| {
-        let Mistake { index, label, prediction, .. } = mistake;
-        Tile::digit(&mistake.digit, format!("{index}: {label} as {}", prediction.label))
-    };
-    let shown = mistakes.len().min(most);
-    let some = if shown < mistakes.len() { format!("{shown} of ") } else { String::new() };
-    let plural = if mistakes.len() == 1 { "" } else { "s" };
-    Digits {
-        title: format!("{some}{} mistake{plural} on the {of}", mistakes.len()),
-        note: "number: label as prediction, the surest first".into(),
-        tiles: mistakes.iter().take(most).map(tile).collect(),
-        columns: shown.clamp(1, 10),
-        palette: Palette::Ink,
     }
 }
 

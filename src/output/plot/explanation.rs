@@ -8,7 +8,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 use super::digits::{Palette, Tile, draw_pixels};
 use super::{Area, Drawn, Figure, GREY, TEXT, TITLE, anchored};
 use crate::SIDE;
-use crate::network::model::Prediction;
+use crate::network::classifier::Prediction;
 use mnist_image::Digit;
 
 const TOP: i32 = 160;

@@ -2,9 +2,12 @@
 
 mod annotate;
 mod confusion;
+#[cfg(feature = "torch")]
 mod curves;
 mod digits;
 mod explanation;
+#[cfg(feature = "torch")]
+mod mistakes;
 pub mod stages;
 pub mod terminal;
 
@@ -22,9 +25,12 @@ use plotters_backend::{BackendColor, BackendStyle, BackendTextStyle, DrawingErro
 
 pub use annotate::annotate;
 pub use confusion::Confusion;
+#[cfg(feature = "torch")]
 pub use curves::{Curves, Line, Panel, comparison, training};
-pub use digits::{Digits, MOST, Palette, Tile, mistakes};
+pub use digits::{Digits, MOST, Palette, Tile};
 pub use explanation::Explanation;
+#[cfg(feature = "torch")]
+pub use mistakes::mistakes;
 
 use crate::files::atomic;
 

@@ -1,24 +1,27 @@
 //! Records → text for people.
 
+#[cfg(feature = "torch")]
 mod comparison;
 mod escape;
 mod table;
+#[cfg(feature = "torch")]
+mod training;
 
 use std::fmt::Write;
 
-use comfy_table::CellAlignment;
 use indicatif::HumanCount;
 
+#[cfg(feature = "torch")]
 pub use comparison::{comparison, comparison_csv};
 pub use escape::{error, escape};
 pub(crate) use table::table;
+#[cfg(feature = "torch")]
+pub use training::{epoch, evaluation, figures, run};
 
 use crate::CLASSES;
-use crate::experiments::run::Run;
-use crate::network::model::{Layer, Prediction};
+use crate::network::arrays::Layer;
+use crate::network::classifier::Prediction;
 use crate::reading::ReadDigit;
-use crate::training::Epoch;
-use crate::training::evaluation::Evaluation;
 
 /// The table that Keras 2's `model.summary()` prints, to the character.
 pub fn summary(layers: &[Layer]) -> String {
@@ -44,20 +47,6 @@ pub fn summary(layers: &[Layer]) -> String {
     text + &rule("_")
 }
 
-/// Loss, accuracy, the table of digits and the confusion matrix.
-pub fn evaluation(evaluation: &Evaluation) -> String {
-    let mut text =
-        format!("loss: {:.4}  accuracy: {:.4}\n\n", evaluation.loss, evaluation.accuracy);
-    let mut rows = vec![["digit", "precision", "recall", "support"].map(String::from)];
-    for (digit, class) in evaluation.classes().iter().enumerate() {
-        let [precision, recall] =
-            [class.precision, class.recall].map(|share| format!("{share:.4}"));
-        rows.push([digit.to_string(), precision, recall, class.support.to_string()]);
-    }
-    text += &table(&[CellAlignment::Right], rows);
-    text + "\n" + &confusion(&evaluation.confusion)
-}
-
 /// The confusion matrix.
 pub fn confusion(confusion: &[[u64; CLASSES]; CLASSES]) -> String {
     let mut text = String::from("label ↓ predicted →\n     ");
@@ -71,20 +60,6 @@ pub fn confusion(confusion: &[[u64; CLASSES]; CLASSES]) -> String {
         }
     }
     text + "\n"
-}
-
-/// The figures of an epoch, in Keras's words.
-pub fn epoch(epoch: &Epoch) -> String {
-    let mut text = figures(epoch.loss, epoch.accuracy);
-    if let (Some(loss), Some(accuracy)) = (epoch.validation_loss, epoch.validation_accuracy) {
-        let _ = write!(text, " - val_loss: {loss:.4} - val_accuracy: {accuracy:.4}");
-    }
-    text
-}
-
-/// A loss and an accuracy, in Keras's words.
-pub fn figures(loss: f64, accuracy: f64) -> String {
-    format!("loss: {loss:.4} - accuracy: {accuracy:.4}")
 }
 
 /// The `top` most probable digits with their probabilities: `7 (99.8%), 1 (0.1%)`.
@@ -107,15 +82,4 @@ pub fn line(digits: &[ReadDigit], least: f32) -> String {
         text.push(digit.label(least));
     }
     text
-}
-
-/// A run of a comparison.
-pub fn run(run: &Run) -> String {
-    let seconds = run.history.iter().map(|epoch| epoch.seconds).sum::<f64>();
-    format!(
-        "{} - {:.2} s/epoch - test {}",
-        run.configuration.name(),
-        seconds / run.history.len() as f64,
-        figures(run.test.loss, run.test.accuracy)
-    )
 }

@@ -3,11 +3,37 @@
 
 use std::fs;
 use std::io::Write;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use image::{GrayImage, Luma};
+use mnist_image::Digit;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use tch_mnist::network::arrays::Arrays;
+use tch_mnist::network::plain::Plain;
+use tch_mnist::weights;
 use tempfile::TempDir;
+
+/// Weights of a network, drawn from `seed`.
+pub fn arrays(hidden: usize, seed: u64) -> Arrays {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut values = |count| (0..count).map(|_| rng.random_range(-0.05..0.05)).collect();
+    Arrays { hidden, values: [hidden * 784, hidden, 10 * hidden, 10].map(&mut values) }
+}
+
+/// The network in a weight file, on libtorch.
+#[cfg(feature = "torch")]
+pub fn load(path: &Path) -> tch_mnist::network::model::Model {
+    let arrays = weights::load(path).unwrap();
+    tch_mnist::network::model::Model::from_arrays(&arrays, tch::Device::Cpu).unwrap()
+}
+
+/// The released network, in plain Rust.
+pub fn released() -> Plain {
+    Plain::new(weights::released().unwrap(), NonZero::<usize>::MIN)
+}
 
 /// A folder for one test, which is the current and the home folder of the programs it runs.
 pub struct Place(TempDir);
@@ -98,6 +124,20 @@ pub fn mnist_images(count: usize) -> Vec<GrayImage> {
         .chunks(784)
         .map(|digit| GrayImage::from_raw(28, 28, digit.to_vec()).unwrap())
         .collect()
+}
+
+/// The same as bytes.
+pub fn mnist_digits(count: usize) -> Vec<Digit> {
+    mnist_images(count).iter().map(|image| image.as_raw()[..].try_into().unwrap()).collect()
+}
+
+/// Their labels.
+pub fn mnist_labels(count: usize) -> Vec<usize> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/t10k-labels-idx1-ubyte.gz");
+    let mut bytes = vec![0; 8 + count];
+    let mut file = flate2::read::GzDecoder::new(fs::File::open(path).unwrap());
+    std::io::Read::read_exact(&mut file, &mut bytes).unwrap();
+    bytes[8..].iter().map(|label| usize::from(*label)).collect()
 }
 
 /// An upright stroke, dark on light, that everyone would call a 1.

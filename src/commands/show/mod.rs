@@ -5,20 +5,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anstream::{AutoStream, ColorChoice};
-use anyhow::{Context, Result};
-use tch::Device;
+use anyhow::Result;
 use terminal_size::{Height, Width, terminal_size};
 
 use super::args::weights::WeightsArgs;
 use super::console::{note, print, print_text};
 use crate::SIDE;
-use crate::dataset;
-use crate::dataset::Samples;
 use crate::files::atomic;
-use crate::network::model::Model;
-use crate::output::plot::{self, Confusion, Digits, Figure, Palette, Tile, terminal};
-use crate::training::evaluation;
-use mnist_image::Digit;
+use crate::network::arrays::Arrays;
+use crate::output::plot::{self, Digits, Figure, Palette, Tile, terminal};
+
+#[cfg(feature = "torch")]
+mod test_set;
 
 /// Show digits of the test set, mistakes, the confusion matrix or the first layer's weights
 ///
@@ -78,94 +76,28 @@ impl Args {
         if let Some(path) = &self.output {
             atomic::prepare(path)?;
         }
-        let digits = if self.what.weights_map {
-            self.weights_map()?
-        } else {
-            let test = dataset::load(self.data.as_deref())?.test;
-            if self.what.confusion {
-                return self.confusion(&test);
-            }
-            match self.what.errors {
-                true => self.errors(&test)?,
-                false => self.digits(&test)?,
-            }
-        };
-        self.finish(&digits, |color, width| terminal::digits(&digits, color, width))
-    }
-
-    fn digits(&self, test: &Samples) -> Result<Digits> {
-        let digits = test.digits()?;
-        let labels = Vec::<i64>::try_from(&test.labels)?;
-        let tile = |index: usize, caption: String| {
-            let digit: &Digit = digits.get(index).with_context(|| {
-                format!("there is no digit {index}; the test set has 0 to {}", digits.len() - 1)
-            })?;
-            Ok(Tile::digit(digit, caption))
-        };
-        let label = |index: usize| labels.get(index).copied().unwrap_or_default();
-        let first = match self.what.index[..] {
-            [] => Some(0).filter(|_| self.what.grid.is_none()),
-            [one] => Some(one),
-            _ => None,
-        };
-        if let Some(index) = first {
-            return Ok(Digits {
-                tiles: vec![tile(index, String::new())?],
-                title: format!("Label: {}", label(index)),
-                note: format!("digit {index} of the test set"),
-                columns: 1,
-                palette: Palette::Ink,
-            });
+        if self.what.weights_map {
+            return self.show(&self.weights_map()?);
         }
-        let (title, indices, columns) = match self.what.grid {
-            Some((rows, columns)) => {
-                let count = digits.len().min(rows * columns);
-                (format!("The first {count} digits of the test set"), (0..count).collect(), columns)
-            }
-            None => {
-                let indices = self.what.index.clone();
-                let columns = indices.len().min(10);
-                ("Digits of the test set".into(), indices, columns)
-            }
-        };
-        let caption = |index| match self.what.grid {
-            Some(_) => label(index).to_string(),
-            None => format!("{index}: {}", label(index)),
-        };
-        let note = if self.what.grid.is_some() { "label" } else { "number: label" };
-        let tiles = indices.iter().map(|index| tile(*index, caption(*index)));
-        Ok(Digits {
-            title,
-            note: note.into(),
-            tiles: tiles.collect::<Result<_>>()?,
-            columns,
-            palette: Palette::Ink,
-        })
+        #[cfg(not(feature = "torch"))]
+        anyhow::bail!(super::args::machine::NO_LIBTORCH);
+        #[cfg(feature = "torch")]
+        self.of_test_set()
     }
 
-    fn model(&self) -> Result<Model> {
-        let (model, name) = self.weights.load(Device::Cpu)?;
+    fn weights(&self) -> Result<Arrays> {
+        let (arrays, name) = self.weights.load()?;
         note(&format!("Weights: {name}"));
-        Ok(model)
+        Ok(arrays)
     }
 
-    fn errors(&self, test: &Samples) -> Result<Digits> {
-        let model = self.model()?;
-        Ok(plot::mistakes(&evaluation::mistakes(&model, test)?, "test set", self.most()))
-    }
-
-    fn confusion(&self, test: &Samples) -> Result<ExitCode> {
-        let model = self.model()?;
-        let evaluation = evaluation::evaluate(&model, test)?;
-        let title =
-            format!("Confusion on the test set, accuracy {:.2}%", 100. * evaluation.accuracy);
-        let confusion = Confusion { title, counts: evaluation.confusion };
-        self.finish(&confusion, |color, _| terminal::confusion(&confusion, color))
+    fn show(&self, digits: &Digits) -> Result<ExitCode> {
+        self.finish(digits, |color, width| terminal::digits(digits, color, width))
     }
 
     fn weights_map(&self) -> Result<Digits> {
-        let model = self.model()?;
-        let mut units = model.filters()?;
+        let arrays = self.weights()?;
+        let mut units = arrays.filters().to_vec();
         let norm = |unit: &[f32]| unit.iter().map(|weight| weight * weight).sum::<f32>();
         units.sort_by(|a, b| norm(b).total_cmp(&norm(a)));
         let all = units.len();

@@ -1,17 +1,14 @@
-//! `mnist train`: data → weights.
+//! What `mnist train` does.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use image::RgbImage;
 
-use super::args::choices::{OPTIMIZERS, name, one_of};
-use super::args::training::TrainingArgs;
-use super::args::weights::DEFAULT_WEIGHTS;
-use super::console::print_json;
-use super::interrupt;
-use super::progress::Display;
+use super::Args;
+use crate::commands::console::print_json;
+use crate::commands::interrupt;
+use crate::commands::progress::Display;
 use crate::dataset::Data;
 use crate::experiments::run::{Run, Test};
 use crate::files::atomic;
@@ -21,33 +18,8 @@ use crate::output::plot;
 use crate::output::tensorboard::TrainingLog;
 use crate::output::text;
 use crate::training::evaluation::mistakes;
-use crate::training::optimizer::Optimizer;
 use crate::training::{Config, Event, fit};
 use crate::weights;
-
-/// Train the network, save its weights and measure them on the test set
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Optimizer, with Keras's constants but for SGD's momentum of 0.9
-    #[arg(long, value_parser = one_of(OPTIMIZERS), default_value = name(OPTIMIZERS, Config::default().optimizer))]
-    optimizer: Optimizer,
-    #[command(flatten)]
-    training: TrainingArgs,
-    /// Where to save the weights (.safetensors, .ot, .h5, .keras or .onnx); a .json of the same name
-    /// goes beside
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_WEIGHTS, value_parser = weights::file_name)]
-    output: PathBuf,
-    /// Draw loss and accuracy by epoch into this file, whose extension names the format, .png or .svg
-    #[arg(long, value_name = "FILE", value_parser = plot::file_name)]
-    plot: Option<PathBuf>,
-    /// Write event files for TensorBoard into this folder: loss, accuracy, rate, and mistakes; a
-    /// folder that has some already gets a new one in it for each run, run-2 and so on
-    #[arg(long, value_name = "DIR")]
-    log_dir: Option<PathBuf>,
-    /// Print the record of the training as JSON at the end, progress on standard error
-    #[arg(long)]
-    json: bool,
-}
 
 impl Args {
     /// Trains, saves and evaluates. Ctrl-C and SIGTERM end after the current batch, keep the last
@@ -101,7 +73,7 @@ impl Args {
         let run = Run::new(configuration, history.epochs, test);
         let mut record = serde_json::to_value(&run)?;
         record["interrupted"] = history.interrupted.into();
-        weights::save_with_record(&model, &mut record, &self.output)?;
+        weights::save_with_record(&model.to_arrays()?, &mut record, &self.output)?;
         if let Some(path) = &self.plot {
             plot::save(&plot::training(&run.history), path)?;
         }

@@ -1,34 +1,21 @@
-//! `mnist evaluate`: how good weights are.
+//! What `mnist evaluate` does.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::args::inference::InferenceArgs;
-use super::console::{print_json, print_text};
+use super::Args;
+use crate::commands::console::{print_json, print_text};
 use crate::dataset;
 use crate::output::text;
 use crate::training::evaluation;
 
-/// Measure weights on a test set: loss, accuracy, precision and recall per digit, confusion matrix
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(flatten)]
-    inference: InferenceArgs,
-    /// Folder with a data set in MNIST's layout, raw or .gz [default: the built-in MNIST]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
 impl Args {
     /// Prints the measurements.
     pub fn run(&self) -> Result<ExitCode> {
-        let (model, name) = self.inference.start(None)?;
+        let (machine, arrays, name) = self.inference.load(None)?;
+        let model = machine.model(&arrays)?;
         let test = dataset::load(self.data.as_deref())?.test;
         let evaluation = evaluation::evaluate(&model, &test)?;
         let loss = evaluation.loss;

@@ -1,15 +1,18 @@
-//! What to compute on. The only place that sets numbers of threads.
+//! libtorch's devices, threads and memory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
-use std::thread::{self, available_parallelism};
+use std::thread;
 
 use anyhow::{Context, Error, Result, anyhow};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tch::{Device, Kind, Tensor};
 
-use crate::commands::console::note;
-use crate::network::device::{self, Choice, CudaNotInstalled, Reason};
+use super::{MachineArgs, cores};
+use crate::network::arrays::Arrays;
+use crate::network::classifier::Classifier;
+use crate::network::device::{self, CudaNotInstalled, Reason};
+use crate::network::model::Model;
 
 /// Elements that libtorch gives each thread at least (`at::internal::GRAIN_SIZE`).
 const GRAIN: usize = 32768;
@@ -17,21 +20,36 @@ const GRAIN: usize = 32768;
 /// Bytes of the stack of a thread of OpenMP's, as most systems have them (`ulimit -s`).
 const STACK: usize = 8 << 20;
 
-/// What to compute on.
-#[derive(Debug, clap::Args)]
-pub struct MachineArgs {
-    /// Where to compute: auto, cpu, cuda, cuda:N or mps
-    #[arg(long, default_value_t)]
-    device: Choice,
-    /// Threads that libtorch uses on the CPU [default: one per core]
-    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=1024))]
-    threads: Option<i32>,
+/// What networks are computed on.
+#[derive(Debug)]
+pub struct Machine {
+    device: Device,
+    /// Why it is used.
+    pub reason: String,
+}
+
+impl Machine {
+    /// The usual name of the device.
+    pub fn name(&self) -> String {
+        device::name(self.device)
+    }
+
+    /// The network with these weights, to be applied.
+    pub fn classifier(&self, arrays: Arrays) -> Result<Box<dyn Classifier>> {
+        Ok(Box::new(self.model(&arrays)?))
+    }
+
+    /// The network with these weights.
+    pub fn model(&self, arrays: &Arrays) -> Result<Model> {
+        Model::from_arrays(arrays, self.device)
+    }
 }
 
 impl MachineArgs {
-    /// Whether a device other than the CPU is asked for by name.
-    pub fn asks_for_accelerator(&self) -> bool {
-        matches!(self.device, Choice::Cuda(_) | Choice::Mps)
+    /// Does as [`MachineArgs::start`], for networks that are only applied.
+    pub fn machine(&self, default: Option<i32>) -> Result<Machine> {
+        let (device, reason) = self.start(default)?;
+        Ok(Machine { device, reason })
     }
 
     /// Finds the device, with the reason for it, and sets the number of libtorch's threads: as told,
@@ -43,12 +61,7 @@ impl MachineArgs {
             tch::set_num_threads(threads);
         }
         let (threads, cores) = (tch::get_num_threads() as usize, cores()?);
-        if self.threads.is_some() && threads > cores {
-            note(&format!(
-                "warning: {threads} threads on {cores} core(s) wait for each other; use --threads \
-                 {cores}"
-            ));
-        }
+        self.warn_of_too_many(threads, cores);
         start_threads(threads)?;
         let reason = match reason {
             Reason::NoCuda(cause) => format!("no CUDA: {}", advised(cause)),
@@ -56,11 +69,6 @@ impl MachineArgs {
         };
         Ok((device, reason))
     }
-}
-
-/// The cores that this process may use.
-fn cores() -> Result<usize> {
-    Ok(available_parallelism().context("cannot tell the number of cores")?.get())
 }
 
 /// Starts libtorch's threads, of which this one is the first, so that it need not later, when memory

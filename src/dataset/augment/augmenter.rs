@@ -1,34 +1,12 @@
-//! Changed copies of images to train on: as different as the same digits are from other hands.
-//!
-//! An image is seen through a grid that is shifted, turned, stretched and bent (the affine and
-//! elastic distortions of Simard, Steinkraus & Platt 2003, "Best practices for convolutional neural
-//! networks applied to visual document analysis"), and its strokes are made thicker or thinner. All
-//! of it is a few tensor operations over thousands of images, on whatever device they are.
+//! Changes images by tensor operations, thousands at once, on whatever device they are.
 
 use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::strokes::{Draw, in_mnist_form};
+use super::Augment;
 use crate::PIXELS;
 use crate::SIDE;
-
-/// A way to change an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Augment {
-    /// Shift, rotation, scale of either axis, and shear.
-    Affine,
-    /// A smooth displacement of every pixel (Simard 2003).
-    Elastic,
-    /// Thicker or thinner strokes.
-    Stroke,
-    /// Some of the images at a low resolution.
-    #[serde(rename = "low-resolution")]
-    LowResolution,
-    /// Digits of other forms than MNIST's, shown beside its own: [`crate::dataset::forms`].
-    Forms,
-}
+use crate::dataset::strokes::{Draw, in_mnist_form};
 
 // Limits of what is drawn uniformly, chosen on a validation split of MNIST's training set.
 /// Rotation in degrees.
@@ -189,9 +167,9 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::ChaCha8Rng;
 
-    use super::super::strokes::extent;
     use super::*;
     use crate::dataset;
+    use crate::dataset::strokes::extent;
 
     #[test]
     fn images_change_within_limits_and_by_the_seed() {

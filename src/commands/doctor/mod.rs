@@ -7,16 +7,21 @@ use std::thread::available_parallelism;
 use anyhow::Result;
 use comfy_table::CellAlignment;
 use serde::{Serialize, Serializer};
-use tch::{Device, utils};
 
-use super::args::machine::advised;
 use super::args::weights::{DEFAULT_WEIGHTS, WeightsArgs};
 use super::console::{Results, print_json};
-use crate::dataset;
-use crate::network::device::{self, Choice};
-use crate::network::kernels::{self, MklKernels};
+use crate::network::kernels::MklKernels;
 use crate::output::text;
 use crate::{LIBTORCH, VERSION};
+
+#[cfg(not(feature = "torch"))]
+mod plain;
+#[cfg(feature = "torch")]
+mod torch;
+#[cfg(not(feature = "torch"))]
+use plain as build;
+#[cfg(feature = "torch")]
+use torch as build;
 
 /// Show what the program runs on: libtorch, CUDA or why there is none, threads, data, weights
 #[derive(Debug, clap::Args)]
@@ -33,7 +38,7 @@ struct Findings {
     libtorch: &'static str,
     cuda: Finding<Cuda>,
     device: Finding<String>,
-    threads: i32,
+    threads: usize,
     cores: usize,
     kernels: MklKernels,
     data: Finding<Data>,
@@ -85,32 +90,24 @@ impl Findings {
             program: "tch-mnist",
             version: VERSION,
             libtorch: LIBTORCH,
-            cuda: Finding(device::cuda().map_err(advised).map(|devices| Cuda {
-                devices,
-                runtime: utils::version_cudart(),
-                cudnn: utils::version_cudnn(),
-            })),
-            device: Finding(device::select(Choice::Auto).map(|(device, _)| device::name(device))),
-            threads: tch::get_num_threads(),
+            cuda: Finding(build::cuda()),
+            device: Finding(build::device()),
+            threads: build::threads()?,
             cores: available_parallelism()?.get(),
-            kernels: kernels::mkl_kernels(),
-            data: Finding(dataset::load(None).map(|data| Data {
-                name: "built-in MNIST",
-                train: data.train.count(),
-                test: data.test.count(),
-                folder: dataset::builtin::cache().map(|folder| folder.display().to_string()),
-            })),
+            kernels: build::kernels(),
+            data: Finding(build::data()),
             weights: Finding(
                 WeightsArgs::default()
-                    .load(Device::Cpu)
-                    .map(|(model, name)| Weights { name, hidden: model.hidden() }),
+                    .load()
+                    .map(|(arrays, name)| Weights { name, hidden: arrays.hidden as i64 }),
             ),
         })
     }
 
-    /// Whether training and prediction work; without CUDA, they do.
+    /// Whether all works that this build is for; without CUDA, it does.
     fn is_fit(&self) -> bool {
-        self.device.0.is_ok() && self.data.0.is_ok() && self.weights.0.is_ok()
+        let data = self.data.0.is_ok() || !build::TRAINS;
+        self.device.0.is_ok() && data && self.weights.0.is_ok()
     }
 
     fn rows(&self) -> [(&'static str, String); 8] {
@@ -143,10 +140,17 @@ impl Findings {
                 "kernels",
                 match self.kernels {
                     MklKernels::Processor => "MKL's, by what the processor has".into(),
+                    MklKernels::Default if !build::TRAINS => "in plain Rust".into(),
                     MklKernels::Default => "MKL's default".into(),
                 },
             ),
-            ("data", self.data.text(data)),
+            (
+                "data",
+                match &self.data.0 {
+                    Err(none) if !build::TRAINS => format!("none: {none}"),
+                    _ => self.data.text(data),
+                },
+            ),
             ("weights", self.weights.text(weights)),
         ]
     }
@@ -162,7 +166,7 @@ impl Args {
             let rows = findings.rows().map(|(name, found)| [name.into(), text::escape(&found)]);
             let mut results = Results::default();
             results.text(&text::table(&[CellAlignment::Left], rows));
-            if !Path::new(DEFAULT_WEIGHTS).exists() {
+            if build::TRAINS && !Path::new(DEFAULT_WEIGHTS).exists() {
                 let hint = format!("(there is no {DEFAULT_WEIGHTS} here; `mnist train` makes one)");
                 results.line(&format!("{:10}{hint}", ""));
             }

@@ -1,0 +1,74 @@
+//! How to train: what `train` and `compare` share.
+
+use std::path::PathBuf;
+
+use super::choices::{AUGMENTS, PRECISIONS, SCHEDULES, name, one_of};
+use super::machine::MachineArgs;
+use super::share;
+use crate::dataset::augment::Augment;
+use crate::network::classifier::MAX_HIDDEN;
+use crate::training::optimizer::Optimizer;
+use crate::training::{Config, Precision, Schedule};
+
+#[cfg(feature = "torch")]
+mod run;
+
+/// How to train, but for the optimizer.
+#[derive(Debug, clap::Args)]
+pub struct TrainingArgs {
+    /// Folder with a data set in MNIST's layout, raw or .gz [default: the built-in MNIST]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Hidden units [default: 512, or those of --init]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=MAX_HIDDEN))]
+    hidden: Option<i64>,
+    /// Learning rate [default: 0.001; sgd: 0.01]
+    #[arg(long, value_name = "RATE", value_parser = learning_rate, allow_negative_numbers = true)]
+    learning_rate: Option<f64>,
+    /// How the learning rate changes
+    #[arg(long, value_parser = one_of(SCHEDULES), default_value = name(SCHEDULES, Config::default().schedule))]
+    schedule: Schedule,
+    /// Change the images anew in every epoch, in these ways [if none is named: affine, elastic,
+    /// stroke]
+    #[arg(long, value_parser = one_of(AUGMENTS), value_name = "WAY", num_args = 0.., value_delimiter = ',', default_missing_values = ["affine", "elastic", "stroke"])]
+    augment: Vec<Augment>,
+    /// Show non-digits as well, halves and pairs of digits, as a share of the training set from 0 to
+    /// 1, and teach the network to be unsure of them
+    #[arg(long = "outliers", visible_alias = "non-digits", value_name = "SHARE", default_value_t = 0., value_parser = share::<f64>, allow_negative_numbers = true)]
+    non_digits: f64,
+    /// Passes over the training set
+    #[arg(long, value_name = "N", default_value_t = Config::default().epochs as u32, value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: u32,
+    /// Samples in a step
+    #[arg(long, value_name = "N", default_value_t = Config::default().batch_size, value_parser = clap::value_parser!(i64).range(1..=i64::from(i32::MAX)))]
+    batch_size: i64,
+    /// Share of the training set, its last part, to keep for validation: 0 to below 1
+    #[arg(long, value_name = "SHARE", default_value_t = Config::default().validation_split, value_parser = validation_split, allow_negative_numbers = true)]
+    validation_split: f64,
+    /// Numbers that the large matrix products are computed with
+    #[arg(long, value_parser = one_of(PRECISIONS), default_value = name(PRECISIONS, Config::default().precision))]
+    precision: Precision,
+    /// Determines initial weights and order of samples
+    #[arg(long, default_value_t = Config::default().seed, allow_negative_numbers = true)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// Go on from these weights instead of random ones
+    #[arg(long, value_name = "WEIGHTS")]
+    init: Option<PathBuf>,
+}
+
+/// A learning rate, from the command line.
+pub fn learning_rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if Optimizer::check_learning_rate(rate).is_ok() => Ok(rate),
+        _ => Err("choose a number above 0, usually well below 1".into()),
+    }
+}
+
+fn validation_split(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0. ..1.).contains(&share) => Ok(share),
+        _ => Err("choose a number from 0 to below 1".into()),
+    }
+}

@@ -1,0 +1,114 @@
+//! What to train with, and on.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use tch::Device;
+
+use super::TrainingArgs;
+use crate::commands::args::weights::note_doubt;
+use crate::commands::cli::wrong_usage;
+use crate::dataset::{self, Data};
+use crate::experiments::run::Configuration;
+use crate::files::sha256_hex;
+use crate::network::device;
+use crate::network::kernels;
+use crate::network::model::Model;
+use crate::training::Config;
+use crate::training::optimizer::Optimizer;
+use crate::weights;
+
+/// The number of hidden units when neither `--hidden` nor `--init` tells.
+const DEFAULT_HIDDEN: i64 = 512;
+
+impl TrainingArgs {
+    /// The network that `verb` starts from; notes what is wrong with the record of `--init`.
+    pub fn model(&self, verb: &str, seed: u64, device: Device) -> Result<Model> {
+        let (model, doubt) = self.initial(verb, seed, device)?;
+        note_doubt(doubt.as_deref());
+        Ok(model)
+    }
+
+    /// Does as [`Self::model`], but returns what is to be noted: for more of the same.
+    pub fn initial(
+        &self,
+        verb: &str,
+        seed: u64,
+        device: Device,
+    ) -> Result<(Model, Option<String>)> {
+        self.precision.kind(device)?; // before anything is written
+        let (model, doubt) = match &self.init {
+            None => (Model::new(self.hidden.unwrap_or(DEFAULT_HIDDEN), seed, device)?, None),
+            Some(path) => {
+                let plain = path.is_file() || path.is_dir() || !path.exists();
+                ensure!(
+                    plain,
+                    "--init {} is no regular file, but is read more than once; save it to a file first",
+                    path.display()
+                );
+                let loaded = weights::open(path)?;
+                (Model::from_arrays(&loaded.arrays, device)?, loaded.doubt)
+            }
+        };
+        if let Some(hidden) = self.hidden.filter(|hidden| *hidden != model.hidden()) {
+            let own = model.hidden();
+            let message = format!("--init has {own} hidden units, not {hidden}; omit --hidden");
+            return Err(wrong_usage(verb, message));
+        }
+        Ok((model, doubt))
+    }
+
+    /// The data set to train and test on.
+    pub fn data(&self) -> Result<Data> {
+        dataset::load(self.data.as_deref())
+    }
+
+    /// The learning rate of `optimizer`: `own` if it has one, else as told for all.
+    pub fn learning_rate(&self, optimizer: Optimizer, own: Option<f64>) -> f64 {
+        own.or(self.learning_rate).unwrap_or(optimizer.default_learning_rate())
+    }
+
+    /// How to train with `optimizer`, at the rate `own` if it has one.
+    pub fn config(&self, optimizer: Optimizer, own: Option<f64>, seed: u64) -> Config {
+        Config {
+            optimizer,
+            learning_rate: self.learning_rate(optimizer, own),
+            schedule: self.schedule,
+            augment: self.augment.clone(),
+            non_digits: self.non_digits,
+            epochs: self.epochs as usize,
+            batch_size: self.batch_size,
+            validation_split: self.validation_split,
+            precision: self.precision,
+            seed,
+        }
+    }
+
+    /// All that decides what becomes of training `model` on `data` so.
+    pub fn configuration(
+        &self,
+        model: &Model,
+        data: &Data,
+        config: Config,
+    ) -> Result<Configuration> {
+        let init_sha256 = match &self.init {
+            None => None,
+            Some(path) => Some(sha256_hex(
+                &fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
+            )),
+        };
+        let name = |path: &PathBuf| path.to_string_lossy().into_owned();
+        Ok(Configuration {
+            data: self.data.as_ref().map_or("built-in MNIST".into(), name),
+            data_sha256: data.sha256.clone(),
+            init: self.init.as_ref().map(name),
+            init_sha256,
+            hidden: model.hidden(),
+            config,
+            device: device::name(model.device()),
+            threads: tch::get_num_threads(),
+            mkl_kernels: kernels::mkl_kernels(),
+        })
+    }
+}

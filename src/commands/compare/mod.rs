@@ -1,0 +1,49 @@
+//! `mnist compare`: which optimizer does best, and whether that is more than luck.
+
+use std::path::PathBuf;
+
+use super::args::choices::{OPTIMIZERS, value};
+use super::args::training::{TrainingArgs, learning_rate};
+use crate::training::optimizer::Optimizer;
+
+#[cfg(feature = "torch")]
+mod run;
+
+/// Train with several optimizers from the same weights, in the same order, and compare them
+///
+/// Each seed gives initial weights and an order of the samples that all optimizers share. On the
+/// CPU, runs go side by side, as many as there are cores for, each with one thread unless --threads
+/// says otherwise; each gives just what `mnist train` with as many threads does.
+#[derive(Debug, clap::Args)]
+#[command(mut_arg("threads", |arg| arg.help("Threads that libtorch uses on the CPU for each run [default: 1]")))]
+#[command(mut_arg("seed", |arg| arg.help("The first seed; each determines initial weights and order of samples")))]
+pub struct Args {
+    /// Optimizers, with Keras's constants but for SGD's momentum of 0.9; an entry may set its
+    /// learning rate: adam:3e-4
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "adam,rmsprop,adamw,sgd", value_parser = entry)]
+    optimizers: Vec<(Optimizer, Option<f64>)>,
+    /// Runs of each optimizer, with a seed each
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    seeds: u16,
+    #[command(flatten)]
+    training: TrainingArgs,
+    /// Folder for the results: runs.jsonl after every run, then compare.json, .csv and .png
+    #[arg(long, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+    /// Go on with the runs in --output-dir
+    #[arg(long, requires = "output_dir")]
+    resume: bool,
+    /// Print the comparison as JSON, progress on standard error
+    #[arg(long)]
+    json: bool,
+}
+
+fn entry(text: &str) -> Result<(Optimizer, Option<f64>), String> {
+    let (name, rate) = match text.split_once(':') {
+        None => (text, None),
+        Some((name, rate)) => (name, Some(learning_rate(rate)?)),
+    };
+    let optimizer = value(OPTIMIZERS, name)
+        .ok_or("choose from adam, adamw, rmsprop and sgd, as in adam,sgd:0.1")?;
+    Ok((optimizer, rate))
+}

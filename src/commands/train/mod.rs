@@ -1,0 +1,38 @@
+//! `mnist train`: data → weights.
+
+use std::path::PathBuf;
+
+use super::args::choices::{OPTIMIZERS, name, one_of};
+use super::args::training::TrainingArgs;
+use super::args::weights::DEFAULT_WEIGHTS;
+use crate::output::plot;
+use crate::training::Config;
+use crate::training::optimizer::Optimizer;
+use crate::weights;
+
+#[cfg(feature = "torch")]
+mod run;
+
+/// Train the network, save its weights and measure them on the test set
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Optimizer, with Keras's constants but for SGD's momentum of 0.9
+    #[arg(long, value_parser = one_of(OPTIMIZERS), default_value = name(OPTIMIZERS, Config::default().optimizer))]
+    optimizer: Optimizer,
+    #[command(flatten)]
+    training: TrainingArgs,
+    /// Where to save the weights (.safetensors, .ot, .h5, .keras or .onnx); a .json of the same name
+    /// goes beside
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_WEIGHTS, value_parser = weights::file_name)]
+    output: PathBuf,
+    /// Draw loss and accuracy by epoch into this file, whose extension names the format, .png or .svg
+    #[arg(long, value_name = "FILE", value_parser = plot::file_name)]
+    plot: Option<PathBuf>,
+    /// Write event files for TensorBoard into this folder: loss, accuracy, rate, and mistakes; a
+    /// folder that has some already gets a new one in it for each run, run-2 and so on
+    #[arg(long, value_name = "DIR")]
+    log_dir: Option<PathBuf>,
+    /// Print the record of the training as JSON at the end, progress on standard error
+    #[arg(long)]
+    json: bool,
+}

@@ -1,0 +1,190 @@
+//! Data sets in MNIST's layout, from a folder or from the program itself, as tensors.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor, vision};
+use tempfile::TempDir;
+
+use super::builtin;
+use super::idx::{self, Content, Idx};
+use crate::files::{atomic, hex};
+use mnist_image::Digit;
+
+/// The names of MNIST's four files, and what is in them: images and labels to train on, then to test
+/// on.
+const FILES: [(&str, Content); 4] = [
+    ("train-images-idx3-ubyte", Content::Images),
+    ("train-labels-idx1-ubyte", Content::Labels),
+    ("t10k-images-idx3-ubyte", Content::Images),
+    ("t10k-labels-idx1-ubyte", Content::Labels),
+];
+
+/// Images and the digits that they show.
+#[derive(Debug)]
+pub struct Samples {
+    /// `[count, 784]`, float32, ink from 0 (none) to 1.
+    pub images: Tensor,
+    /// `[count]`, int64, 0 to 9.
+    pub labels: Tensor,
+}
+
+/// A data set: what is trained on and what is tested on.
+#[derive(Debug)]
+pub struct Data {
+    /// The training set.
+    pub train: Samples,
+    /// The test set.
+    pub test: Samples,
+    /// What the files are, unless they are the MNIST that is built in: SHA-256 over the unpacked
+    /// four.
+    pub sha256: Option<String>,
+}
+
+impl Samples {
+    /// Number of samples.
+    pub fn count(&self) -> i64 {
+        self.labels.size()[0]
+    }
+
+    /// The same samples on another device.
+    pub fn to_device(&self, device: Device) -> Samples {
+        Samples { images: self.images.to_device(device), labels: self.labels.to_device(device) }
+    }
+
+    /// The samples from `start` on, `count` of them, without a copy.
+    pub fn narrow(&self, start: i64, count: i64) -> Samples {
+        Samples {
+            images: self.images.narrow(0, start, count),
+            labels: self.labels.narrow(0, start, count),
+        }
+    }
+
+    /// What is left to train on, and the last `share`, kept for validation; rounded as Keras does.
+    pub fn split(&self, share: f64) -> (Samples, Samples) {
+        let count = (self.count() as f64 * (1. - share)) as i64; // int(count * (1 - split))
+        (self.narrow(0, count), self.narrow(count, self.count() - count))
+    }
+
+    /// The images as bytes.
+    pub fn digits(&self) -> Result<Vec<Digit>> {
+        let bytes = (&self.images * 255.).round().to_kind(Kind::Uint8).view([-1]);
+        Ok(Vec::<u8>::try_from(bytes)?.as_chunks().0.to_vec())
+    }
+}
+
+impl Data {
+    /// The same data on another device; on the same one, it shares the tensors.
+    pub fn to_device(&self, device: Device) -> Data {
+        Data {
+            train: self.train.to_device(device),
+            test: self.test.to_device(device),
+            sha256: self.sha256.clone(),
+        }
+    }
+}
+
+/// Loads the data set in the folder `dir`, or the MNIST that is built into the program.
+///
+/// Each file in the folder may be raw or gzipped (`.gz`), and its name may have a dot in place of
+/// the second hyphen, as some mirrors have it. Everything is checked before `tch` sees it, and what
+/// `tch` sees is a private copy of what was checked.
+pub fn load(dir: Option<&Path>) -> Result<Data> {
+    let Some(dir) = dir else {
+        return match builtin::cache().map(|dir| builtin::unpack(&dir).map(|()| dir)) {
+            Some(Ok(dir)) => read(&dir),
+            // No cache folder, or none to be trusted or written to: unpack anew, this time only.
+            Some(Err(_)) | None => {
+                let private = PrivateFolder::new()?;
+                builtin::unpack(private.path())?;
+                read(private.path())
+            }
+        };
+    };
+    ensure!(
+        !dir.exists() || dir.is_dir(),
+        "cannot read data from {}: it is a file, not a folder; name the folder with the four files of MNIST's layout",
+        dir.display()
+    );
+    ensure!(dir.is_dir(), "cannot read data from {}: there is no such folder", dir.display());
+    let private = PrivateFolder::new()?;
+    let mut sha256 = Sha256::new();
+    for [images, labels] in FILES.as_chunks().0 {
+        // Labels first: images without a label each are not even unpacked.
+        let checked = check(dir, labels, None)?;
+        for (file, idx) in [(images, check(dir, images, Some(checked.count))?), (labels, checked)] {
+            sha256.update(&idx.bytes);
+            private.write(file.0, &idx.bytes)?;
+        }
+    }
+    let sha256 = Some(hex(&sha256.finalize()));
+    Ok(Data { sha256, ..read(private.path())? })
+}
+
+/// Reads and checks one of the [`FILES`] in the folder `dir`.
+fn check(dir: &Path, &(name, content): &(&str, Content), expected: Option<usize>) -> Result<Idx> {
+    idx::read(&find(dir, name)?, content, expected)
+}
+
+/// The file `name` in `dir`, under one of the names in use for it.
+fn find(dir: &Path, name: &str) -> Result<PathBuf> {
+    let dotted = name.replacen("-idx", ".idx", 1);
+    for name in [name, &dotted] {
+        for path in [dir.join(name), dir.join(format!("{name}.gz"))] {
+            if path.try_exists().with_context(|| format!("cannot find {}", path.display()))? {
+                return Ok(path);
+            }
+        }
+    }
+    let dir = dir.display();
+    bail!(
+        "the data folder {dir} has no file {name} or {name}.gz; it needs all four files of MNIST's layout"
+    )
+}
+
+/// A temporary folder that only this user can enter, removed when dropped.
+struct PrivateFolder {
+    folder: TempDir,
+    /// Locked, which says that this process is alive.
+    _lock: Option<File>,
+}
+
+impl PrivateFolder {
+    fn new() -> Result<PrivateFolder> {
+        const PREFIX: &str = ".tch-mnist-data-";
+        atomic::remove_abandoned(&env::temp_dir(), PREFIX);
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let folder = builder.prefix(PREFIX).tempdir().context(
+            "cannot create a temporary folder for data; set TMPDIR to a folder with 60 MB of space",
+        )?;
+        let lock = File::open(folder.path()).ok().filter(|file| file.try_lock().is_ok());
+        Ok(PrivateFolder { folder, _lock: lock })
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.path().join(name);
+        fs::write(&path, bytes).with_context(|| {
+            format!("cannot write {}; set TMPDIR to a folder with more space", path.display())
+        })
+    }
+}
+
+/// Reads a folder whose files have been checked.
+fn read(dir: &Path) -> Result<Data> {
+    let set = vision::mnist::load_dir(dir)
+        .with_context(|| format!("cannot load the data in {}", dir.display()))?;
+    Ok(Data {
+        train: Samples { images: set.train_images, labels: set.train_labels },
+        test: Samples { images: set.test_images, labels: set.test_labels },
+        sha256: None,
+    })
+}

@@ -1,0 +1,49 @@
+//! Trainings, their runs and evaluations.
+
+use std::fmt::Write;
+
+use comfy_table::CellAlignment;
+
+use super::{confusion, table};
+use crate::experiments::run::Run;
+use crate::training::Epoch;
+use crate::training::evaluation::Evaluation;
+
+/// Loss, accuracy, the table of digits and the confusion matrix.
+pub fn evaluation(evaluation: &Evaluation) -> String {
+    let mut text =
+        format!("loss: {:.4}  accuracy: {:.4}\n\n", evaluation.loss, evaluation.accuracy);
+    let mut rows = vec![["digit", "precision", "recall", "support"].map(String::from)];
+    for (digit, class) in evaluation.classes().iter().enumerate() {
+        let [precision, recall] =
+            [class.precision, class.recall].map(|share| format!("{share:.4}"));
+        rows.push([digit.to_string(), precision, recall, class.support.to_string()]);
+    }
+    text += &table(&[CellAlignment::Right], rows);
+    text + "\n" + &confusion(&evaluation.confusion)
+}
+
+/// The figures of an epoch, in Keras's words.
+pub fn epoch(epoch: &Epoch) -> String {
+    let mut text = figures(epoch.loss, epoch.accuracy);
+    if let (Some(loss), Some(accuracy)) = (epoch.validation_loss, epoch.validation_accuracy) {
+        let _ = write!(text, " - val_loss: {loss:.4} - val_accuracy: {accuracy:.4}");
+    }
+    text
+}
+
+/// A loss and an accuracy, in Keras's words.
+pub fn figures(loss: f64, accuracy: f64) -> String {
+    format!("loss: {loss:.4} - accuracy: {accuracy:.4}")
+}
+
+/// A run of a comparison.
+pub fn run(run: &Run) -> String {
+    let seconds = run.history.iter().map(|epoch| epoch.seconds).sum::<f64>();
+    format!(
+        "{} - {:.2} s/epoch - test {}",
+        run.configuration.name(),
+        seconds / run.history.len() as f64,
+        figures(run.test.loss, run.test.accuracy)
+    )
+}

@@ -1,0 +1,126 @@
+//! What a configuration means in tensors.
+
+use anyhow::{Context, Result, ensure};
+use tch::nn::{self, OptimizerConfig};
+use tch::{Device, Kind};
+
+use super::optimizer::Optimizer;
+use super::{Config, Precision};
+use crate::dataset::Samples;
+use crate::network::device;
+use crate::network::model::Model;
+
+impl Precision {
+    /// The kind of tensor to multiply in; fails if `device` cannot.
+    pub fn kind(self, device: Device) -> Result<Kind> {
+        match self {
+            Precision::Float32 => Ok(Kind::Float),
+            Precision::Bf16 => device::check_bf16(device).map(|()| Kind::BFloat16),
+        }
+    }
+}
+
+impl Config {
+    /// Splits `samples` into those to train on and those to validate with; fails if the split
+    /// leaves one of the two without any.
+    pub fn split(&self, samples: &Samples) -> Result<(Samples, Samples)> {
+        let (training, validation) = samples.split(self.validation_split);
+        ensure!(
+            training.count() > 0,
+            "a validation split of {} leaves none of the {} samples to train on",
+            self.validation_split,
+            samples.count()
+        );
+        ensure!(
+            self.validation_split == 0. || validation.count() > 0,
+            "a validation split of {} takes none of the {} samples",
+            self.validation_split,
+            samples.count()
+        );
+        Ok((training, validation))
+    }
+}
+
+impl Optimizer {
+    /// Whether a weight changes even when its gradient is always 0.
+    pub(crate) fn decays(self) -> bool {
+        self == Optimizer::AdamW
+    }
+
+    /// The optimizer over all weights of `model`.
+    pub fn build(self, model: &Model, learning_rate: f64) -> Result<nn::Optimizer> {
+        Optimizer::check_learning_rate(learning_rate)?;
+        let vs = &model.vs;
+        match self {
+            Optimizer::Adam => {
+                nn::Adam { eps: 1e-7, ..Default::default() }.build(vs, learning_rate)
+            }
+            Optimizer::AdamW => {
+                nn::AdamW { eps: 1e-7, wd: 4e-3, ..Default::default() }.build(vs, learning_rate)
+            }
+            Optimizer::RmsProp => {
+                nn::RmsProp { alpha: 0.9, eps: 1e-7, ..Default::default() }.build(vs, learning_rate)
+            }
+            Optimizer::Sgd => {
+                nn::Sgd { momentum: 0.9, ..Default::default() }.build(vs, learning_rate)
+            }
+        }
+        .context("cannot create the optimizer")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::optimizer::MAX_LEARNING_RATE;
+    use tch::{Tensor, no_grad};
+
+    fn samples(count: i64) -> Samples {
+        let options = |kind| (kind, Device::Cpu);
+        Samples {
+            images: Tensor::zeros([count, 784], options(Kind::Float)),
+            labels: Tensor::arange(count, options(Kind::Int64)),
+        }
+    }
+
+    #[test]
+    fn the_split_takes_the_last_samples_and_leaves_neither_part_empty() {
+        let split = |share| Config { validation_split: share, ..Config::default() };
+        let (training, validation) = split(0.25).split(&samples(10)).unwrap();
+        assert_eq!(training.labels, Tensor::arange(7, (Kind::Int64, Device::Cpu)));
+        assert_eq!(validation.labels, Tensor::from_slice(&[7i64, 8, 9]));
+        assert_eq!(split(0.).split(&samples(1)).unwrap().1.count(), 0);
+        let error = |share, count| split(share).split(&samples(count)).unwrap_err().to_string();
+        assert!(error(0.9, 1).contains("leaves none of the 1 samples"));
+        assert!(error(1e-17, 1).contains("takes none of the 1 samples"));
+    }
+
+    #[test]
+    fn the_largest_and_the_smallest_learning_rate_are_errors_at_worst() {
+        for optimizer in [Optimizer::Adam, Optimizer::AdamW, Optimizer::RmsProp, Optimizer::Sgd] {
+            for rate in [1e-45, MAX_LEARNING_RATE] {
+                let model = Model::new(4, 0, Device::Cpu).unwrap();
+                let mut steps = optimizer.build(&model, rate).unwrap();
+                for _ in 0..3 {
+                    let images = tch::Tensor::ones([2, 784], (tch::Kind::Float, Device::Cpu));
+                    steps.backward_step(&model.forward(&images).square().mean(tch::Kind::Float));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_an_optimizer_that_decays_moves_a_weight_without_gradient() {
+        for optimizer in [Optimizer::Adam, Optimizer::AdamW, Optimizer::RmsProp, Optimizer::Sgd] {
+            let model = Model::new(4, 0, Device::Cpu).unwrap();
+            let before = model.variables()["dense_1.weight"].copy();
+            let mut steps = optimizer.build(&model, 0.1).unwrap();
+            let zero: tch::Tensor =
+                model.vs.trainable_variables().iter().map(|weights| (weights * 0.).sum(None)).sum();
+            steps.backward_step(&zero);
+            let after = &model.variables()["dense_1.weight"];
+            let moved = no_grad(|| (after - before).abs().max().double_value(&[]));
+            assert_eq!(moved > 0., optimizer.decays(), "{optimizer:?} {moved}");
+        }
+    }
+}
