@@ -26,6 +26,11 @@ impl Component {
         across.max(down)
     }
 
+    /// Mean ink of its pixels, 0 to 255.
+    pub fn strength(&self) -> f32 {
+        self.weight / self.pixels as f32
+    }
+
     pub fn width(&self) -> u32 {
         self.right - self.left + 1
     }

@@ -8,8 +8,14 @@ pub(super) const MIN_HEIGHT: u32 = 10;
 const MAX_ASPECT: u32 = 6;
 /// Share of the digits' height below which a component is a speck.
 const SPECK: f32 = 1. / 8.;
+/// Share of the digits' height below which a component may be grain of the paper: if there are more of
+/// them than main strokes, and it has less than this share of those strokes' ink.
+const GRAIN: f32 = 1. / 4.;
+const GRAIN_STRENGTH: f32 = 0.65;
 /// Share of the larger one's pixels that the smaller of two strokes of a digit has at least.
 const MIN_STROKE: f32 = 1. / 50.;
+/// Size of the larger of two strokes of a digit at least, in heights of a digit: specks are none.
+const MAIN_STROKE: f32 = 0.35;
 
 /// Of strokes one above the other: share of the narrower one's width that they have in common at least;
 /// widest gap and greatest height of both, in heights of a digit.
@@ -44,11 +50,6 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Mean ink of its pixels, 0 to 255.
-    fn strength(&self) -> f32 {
-        self.whole.weight / self.whole.pixels as f32
-    }
-
     /// Whether it may be a digit of about `height` pixels, or several that touch.
     fn has_size(&self, height: u32) -> bool {
         let (wide, high) = (self.whole.width(), self.whole.height());
@@ -75,15 +76,31 @@ pub(super) fn digit_height(found: &[Component]) -> Option<u32> {
     })
 }
 
+/// Which of the components `found` are grain of the paper, where digits are about `height` pixels high.
+pub(super) fn grain(found: &[Component], height: u32) -> Vec<bool> {
+    let size = |one: &Component| one.size() as f32 / height as f32;
+    let is_main = |one: &&Component| size(one) >= MAIN_STROKE;
+    let least = GRAIN_STRENGTH * usual_strength(found.iter().filter(is_main));
+    let is_grain = |one: &Component| size(one) < GRAIN && one.strength() < least;
+    let count = found.iter().filter(|one| is_grain(one) && size(one) >= SPECK).count();
+    let is_grainy = count > found.iter().filter(is_main).count();
+    found.iter().map(|one| is_grainy && is_grain(one)).collect()
+}
+
+/// The median ink of components' pixels.
+fn usual_strength<'a>(of: impl Iterator<Item = &'a Component>) -> f32 {
+    let mut strengths: Vec<f32> = of.map(Component::strength).collect();
+    strengths.sort_by(f32::total_cmp);
+    strengths.get(strengths.len() / 2).copied().unwrap_or(0.)
+}
+
 /// The groups of the components `found`, by their labels, that may be digits of about `height` pixels
 /// on a page of this size: as large and as dark as digits, and not cut off by the page's edge if any
 /// are not.
 pub(super) fn groups(found: &[Component], height: u32, page: (u32, u32)) -> Vec<Group> {
     let mut groups = gather(found, height);
-    let mut strengths: Vec<f32> = groups.iter().map(Group::strength).collect();
-    strengths.sort_by(f32::total_cmp);
-    let usual = strengths.get(strengths.len() / 2).copied().unwrap_or(0.);
-    groups.retain(|group| group.has_size(height) && group.strength() > MIN_STRENGTH * usual);
+    let usual = usual_strength(groups.iter().map(|group| &group.whole));
+    groups.retain(|group| group.has_size(height) && group.whole.strength() > MIN_STRENGTH * usual);
     let cut_off = |group: &Group| group.whole.is_cut_off(page);
     if groups.iter().any(|group| !cut_off(group)) {
         groups.retain(|group| !cut_off(group));
@@ -133,7 +150,9 @@ fn belong(a: &Component, b: &Component, height: u32) -> bool {
             && of_digit(union.height()) <= joint.height
             && small <= joint.small
     };
-    small >= MIN_STROKE && (fits(&ABOVE) || fits(&BESIDE))
+    small >= MIN_STROKE
+        && of_digit(a.size().max(b.size())) >= MAIN_STROKE
+        && (fits(&ABOVE) || fits(&BESIDE))
 }
 
 #[cfg(test)]
@@ -180,6 +199,18 @@ mod tests {
     fn a_stroke_that_joins_two_others_takes_both() {
         let bars = [filled(50, 40, 20, 8), filled(50, 66, 20, 14), filled(52, 52, 16, 10)];
         assert_eq!(sizes(&bars), [(20, 40)]);
+    }
+
+    #[test]
+    fn pale_specks_are_grain_if_there_are_many() {
+        let digits = [filled(50, 50, 20, 40), filled(90, 50, 20, 40)];
+        let dot = filled(75, 84, 6, 6);
+        let speck = |at: u32| Component { weight: 80. * 36., ..filled(50 + 9 * at, 95, 6, 6) };
+        let specks: Vec<_> = (0..5).map(speck).collect();
+        let found = [&digits[..], &[dot.clone()], &specks].concat();
+        assert_eq!(grain(&found, 40), [&[false; 3][..], &[true; 5]].concat());
+        let few = [&digits[..], &[dot], &specks[..2]].concat();
+        assert_eq!(grain(&few, 40), [false; 5]);
     }
 
     #[test]

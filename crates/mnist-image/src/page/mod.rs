@@ -21,10 +21,10 @@ use serde::Serialize;
 
 pub use lattice::{Candidate, Lattice};
 
-use crate::component::{Labels, components, label};
+use crate::component::{self, Labels, components};
 use crate::ink::{Levels, binarise, ink};
 pub(crate) use groups::Group;
-use groups::{MIN_HEIGHT, digit_height, groups};
+use groups::{MIN_HEIGHT, digit_height, grain, groups};
 use lines::in_lines;
 
 /// Longest side, in pixels, at which writing is looked for; larger images are shrunk to it.
@@ -152,11 +152,20 @@ impl Page {
 
     /// The groups of strokes that may be digits.
     pub fn writing(&self) -> Option<Writing> {
-        let height = digit_height(&components(&label(&self.mask), &self.mask, &self.ink))?;
+        let labels = component::label(&self.mask);
+        let found = components(&labels, &self.mask, &self.ink);
+        let height = digit_height(&found)?;
+        let grain = grain(&found, height);
+        let mut mask = self.mask.clone();
+        for (pixel, &label) in mask.iter_mut().zip(labels.iter()) {
+            if label > 0 && grain[label as usize - 1] {
+                *pixel = 0;
+            }
+        }
         // Only for labelling: joins broken strokes.
         let near = (height as f32 * JOINED_GAP).round() as u8;
-        let labels = label(&dilate(&self.mask, Norm::LInf, near));
-        let found = components(&labels, &self.mask, &self.ink);
+        let labels = component::label(&dilate(&mask, Norm::LInf, near));
+        let found = components(&labels, &mask, &self.ink);
         let height = digit_height(&found)?;
 
         let groups = groups(&found, height, self.mask.dimensions());
