@@ -6,12 +6,17 @@ use imageproc::region_labelling::{Connectivity, connected_components};
 /// The number of each pixel's component, from 1 on; 0 is paper.
 pub(crate) type Labels = ImageBuffer<Luma<u32>, Vec<u32>>;
 
+/// Share of a component's size that may lie along the image's edge without its being cut off.
+const REACHING: f32 = 0.2;
+
 /// Pixels of ink that touch, also at corners.
 #[derive(Clone, Debug)]
 pub(crate) struct Component {
     pub pixels: u32,
     /// Sum of the ink.
     pub weight: f32,
+    /// How many of its pixels are at the image's edge.
+    pub at_edge: u32,
     pub left: u32,
     pub top: u32,
     pub right: u32,
@@ -43,15 +48,16 @@ impl Component {
         self.width().max(self.height())
     }
 
-    /// Whether it reaches the edge of an image of this size.
-    pub fn is_cut_off(&self, (width, height): (u32, u32)) -> bool {
-        self.left == 0 || self.top == 0 || self.right + 1 == width || self.bottom + 1 == height
+    /// Whether the image's edge cuts it off, rather than that a stroke just reaches it.
+    pub fn is_cut_off(&self) -> bool {
+        self.at_edge as f32 > REACHING * self.size() as f32
     }
 
     pub fn union(&self, other: &Component) -> Component {
         Component {
             pixels: self.pixels + other.pixels,
             weight: self.weight + other.weight,
+            at_edge: self.at_edge + other.at_edge,
             left: self.left.min(other.left),
             top: self.top.min(other.top),
             right: self.right.max(other.right),
@@ -73,7 +79,8 @@ pub(crate) fn components(labels: &Labels, mask: &GrayImage, ink: &GrayImage) -> 
         if label == 0 {
             continue;
         }
-        let empty = Component { pixels: 0, weight: 0., left: x, top: y, right: x, bottom: y };
+        let empty =
+            Component { pixels: 0, weight: 0., at_edge: 0, left: x, top: y, right: x, bottom: y };
         let index = label as usize - 1;
         if components.len() <= index {
             components.resize(index + 1, empty.clone());
@@ -81,7 +88,9 @@ pub(crate) fn components(labels: &Labels, mask: &GrayImage, ink: &GrayImage) -> 
         if mask.get_pixel(x, y).0[0] == 0 {
             continue;
         }
-        let pixel = Component { pixels: 1, weight: f32::from(ink.get_pixel(x, y).0[0]), ..empty };
+        let at_edge = x == 0 || y == 0 || x + 1 == labels.width() || y + 1 == labels.height();
+        let weight = f32::from(ink.get_pixel(x, y).0[0]);
+        let pixel = Component { pixels: 1, weight, at_edge: at_edge.into(), ..empty };
         let component = &mut components[index];
         *component = if component.pixels == 0 { pixel } else { component.union(&pixel) };
     }
@@ -102,6 +111,18 @@ mod tests {
         assert_eq!((vee.pixels, vee.width(), vee.height(), vee.weight), (3, 3, 2, 600.));
         assert_eq!((dash.left, dash.top, dash.size()), (6, 4, 2));
         assert_eq!((vee.gap(dash), dash.gap(vee)), (3, 3));
-        assert!(!vee.is_cut_off((9, 6)) && dash.is_cut_off((8, 6)));
+        assert!(!vee.is_cut_off() && !dash.is_cut_off());
+    }
+
+    #[test]
+    fn a_stroke_may_reach_the_edge_but_not_lie_along_it() {
+        let bar = |width: u32, height: u32| {
+            let mask = GrayImage::from_fn(60, 60, |x, y| {
+                Luma([if x < width && (10..10 + height).contains(&y) { 255 } else { 0 }])
+            });
+            components(&label(&mask), &mask, &mask)[0].clone()
+        };
+        assert!(!bar(40, 6).is_cut_off());
+        assert!(bar(6, 40).is_cut_off());
     }
 }

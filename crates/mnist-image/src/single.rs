@@ -35,7 +35,7 @@ pub fn find(grey: &GrayImage) -> Result<Single> {
         let whole = &group.whole;
         let off = |from: u32, to: u32, side: u32| (from + to + 1) as f32 / side as f32 - 1.;
         let aside = off(whole.left, whole.right, width).hypot(off(whole.top, whole.bottom, height));
-        let shown = if whole.is_cut_off((width, height)) { CUT_OFF } else { 1. };
+        let shown = if whole.is_cut_off() { CUT_OFF } else { 1. };
         whole.weight * shown / (1. + ASIDE * aside.powi(2))
     };
     let main = writing.groups.iter().max_by(|a, b| score(a).total_cmp(&score(b)));

@@ -94,14 +94,13 @@ fn usual_strength<'a>(of: impl Iterator<Item = &'a Component>) -> f32 {
     strengths.get(strengths.len() / 2).copied().unwrap_or(0.)
 }
 
-/// The groups of the components `found`, by their labels, that may be digits of about `height` pixels
-/// on a page of this size: as large and as dark as digits, and not cut off by the page's edge if any
-/// are not.
-pub(super) fn groups(found: &[Component], height: u32, page: (u32, u32)) -> Vec<Group> {
+/// The groups of the components `found`, by their labels, that may be digits of about `height` pixels:
+/// as large and as dark as digits, and not cut off by the page's edge if any are not.
+pub(super) fn groups(found: &[Component], height: u32) -> Vec<Group> {
     let mut groups = gather(found, height);
     let usual = usual_strength(groups.iter().map(|group| &group.whole));
     groups.retain(|group| group.has_size(height) && group.whole.strength() > MIN_STRENGTH * usual);
-    let cut_off = |group: &Group| group.whole.is_cut_off(page);
+    let cut_off = |group: &Group| group.whole.is_cut_off();
     if groups.iter().any(|group| !cut_off(group)) {
         groups.retain(|group| !cut_off(group));
     }
@@ -159,15 +158,16 @@ fn belong(a: &Component, b: &Component, height: u32) -> bool {
 mod tests {
     use super::*;
 
-    /// A component that fills its box, of ink 200.
+    /// A component that fills its box, of ink 200, on a page that is 400 pixels wide.
     fn filled(left: u32, top: u32, width: u32, height: u32) -> Component {
         let pixels = width * height;
         let (right, bottom) = (left + width - 1, top + height - 1);
-        Component { pixels, weight: 200. * pixels as f32, left, top, right, bottom }
+        let at_edge = if right == 399 { height } else { 0 };
+        Component { pixels, weight: 200. * pixels as f32, at_edge, left, top, right, bottom }
     }
 
     fn sizes(found: &[Component]) -> Vec<(u32, u32)> {
-        let groups = groups(found, 40, (400, 300));
+        let groups = groups(found, 40);
         let size = |group: &Group| (group.whole.width(), group.whole.height());
         let mut sizes: Vec<_> = groups.iter().map(size).collect();
         sizes.sort_unstable();

@@ -109,8 +109,15 @@ mod tests {
     /// A digit of 20×30 pixels around a place.
     fn digit((x, y): (f32, f32)) -> Group {
         let (left, top) = (x as u32 - 10, y as u32 - 15);
-        let whole =
-            Component { pixels: 90, weight: 9e3, left, top, right: left + 19, bottom: top + 29 };
+        let whole = Component {
+            pixels: 90,
+            weight: 9e3,
+            at_edge: 0,
+            left,
+            top,
+            right: left + 19,
+            bottom: top + 29,
+        };
         Group { whole, labels: Vec::new() }
     }
 

@@ -168,7 +168,7 @@ impl Page {
         let found = components(&labels, &mask, &self.ink);
         let height = digit_height(&found)?;
 
-        let groups = groups(&found, height, self.mask.dimensions());
+        let groups = groups(&found, height);
         Some(Writing { groups, labels, height })
     }
 

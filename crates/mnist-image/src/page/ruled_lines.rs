@@ -12,12 +12,17 @@ use crate::page::groups::digit_height;
 
 /// Slope, either way, up to which a line is followed: tan 15°.
 const MAX_SLOPE: f32 = 0.27;
-/// Share of the page's longer side: the thickest line.
+/// Shares of the page's longer side: the thickest line, and the thickest one that is so many times as long
+/// as thick.
 const MAX_THICKNESS: f32 = 0.01;
+const MAX_FRAME: f32 = 0.025;
+const FRAME_ASPECT: f32 = 25.;
 /// Share of the page's longer side: the widest gap in a dashed or dotted line.
 const MAX_GAP: f32 = 1. / 160.;
 /// Share of the page's longer side: how far a line is followed under the strokes of a digit.
 const MAX_CROSSING: f32 = 0.1;
+/// Share of the page's longer side: how far from a line's end more of it is looked for.
+const MAX_RESUMPTION: f32 = 0.25;
 /// Share of the page's longer side: the shortest line, unless it joins two others.
 const MIN_LENGTH: f32 = 0.2;
 /// So many times as long as digits are high is a line.
@@ -75,6 +80,11 @@ impl Trace {
 
     fn length(&self) -> u32 {
         self.last().along - self.runs[0].along + 1
+    }
+
+    /// Whether it begins no thicker than `thin`: then a thicker run is a stroke that crosses it.
+    fn is_thin(&self, thin: u32) -> bool {
+        self.runs[0].thickness() <= thin
     }
 
     /// Where it crosses the column or row `along`.
@@ -140,11 +150,12 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage
     let (long, short): (Vec<Trace>, Vec<Trace>) = lines.into_iter().partition(|line| {
         is_long(&line) && line.length() as f32 >= LENGTH_IN_DIGITS * height && is_apart(line)
     });
-    let near = 2. + longest / 400.;
-    let joining = short
-        .iter()
-        .filter(|line| line.length() as f32 >= JOINING_LENGTH * height && line.joins(&long, near));
-    for line in long.iter().chain(joining) {
+    let near = 1.5 + longest / 800.;
+    let joins =
+        |line: &Trace| line.length() as f32 >= JOINING_LENGTH * height && line.joins(&long, near);
+    let widest = MAX_RESUMPTION * longest;
+    let resumes = |line: &Trace| long.iter().any(|other| line.resumes(other, widest));
+    for line in long.iter().chain(short.iter().filter(|line| joins(line) || resumes(line))) {
         line.erase_from(mask);
         line.erase_from(ink);
     }
@@ -168,6 +179,27 @@ impl Trace {
             })
         };
         meets(self.runs[0]) && meets(self.last())
+    }
+
+    /// Whether it lies on a longer line of the same direction, at most `widest` before or after it: what
+    /// is between is a stroke along the line.
+    fn resumes(&self, line: &Trace, widest: f32) -> bool {
+        let (first, last) = (line.runs[0], line.last());
+        let slope = (last.centre() - first.centre()) / line.length() as f32;
+        let gap = match self.last().along < first.along {
+            true => first.along - self.last().along,
+            false => self.runs[0].along.saturating_sub(last.along),
+        };
+        let is_on = |run: Run| {
+            let expected = first.centre() + slope * (run.along as f32 - first.along as f32);
+            (run.centre() - expected).abs() <= 1. + MAX_BEND * gap as f32
+        };
+        self.down == line.down
+            && gap > 0
+            && gap as f32 <= widest
+            && self.usual() <= line.usual() + 1
+            && is_on(self.runs[0])
+            && is_on(self.last())
     }
 
     /// Whether what `is_ink`, of an image of this size, goes on beside it or at its ends.
@@ -203,7 +235,8 @@ fn transposed(mask: &GrayImage) -> GrayImage {
 
 /// All lines down the mask, of any length; where they go across the page, it is transposed.
 fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
-    let max_thickness = (MAX_THICKNESS * longest).max(4.) as u32;
+    let thin = (MAX_THICKNESS * longest).max(4.) as u32;
+    let thick = (MAX_FRAME * longest).max(4.) as u32;
     let max_gap = (MAX_GAP * longest).max(4.) as u32;
     let max_crossing = (MAX_CROSSING * longest) as u32;
     let width = mask.width() as usize;
@@ -230,7 +263,7 @@ fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
                 Some(run)
                     if !taken[at]
                         && run.thickness() <= trace.last().thickness() + 2
-                        && run.thickness() <= max_thickness
+                        && run.thickness() <= if trace.is_thin(thin) { thin } else { thick }
                         && (run.centre() - expected).abs() <= away + 0.5 =>
                 {
                     taken[at] = true;
@@ -246,15 +279,16 @@ fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
                 going.push(trace);
             }
         }
-        let fresh = runs
-            .iter()
-            .zip(taken)
-            .filter(|(run, taken)| !taken && run.thickness() <= max_thickness);
+        let fresh =
+            runs.iter().zip(taken).filter(|(run, taken)| !taken && run.thickness() <= thick);
         going.extend(fresh.map(|(run, _)| Trace::new(*run, down)));
         active = going;
     }
     done.extend(active);
-    done.retain(|trace| trace.length() >= 6 && trace.is_line());
+    done.retain(|trace| {
+        let most = (trace.length() as f32 / FRAME_ASPECT).max(thin as f32);
+        trace.length() >= 6 && trace.usual() as f32 <= most && trace.is_line()
+    });
     done
 }
 
