@@ -12,6 +12,7 @@ mod lines;
 mod ruled_lines;
 mod seams;
 mod tilt;
+mod trace;
 
 use image::{GrayImage, Luma, imageops};
 use imageproc::distance_transform::Norm;
