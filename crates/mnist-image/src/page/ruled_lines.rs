@@ -30,7 +30,9 @@ const MAX_SKEW: f32 = 0.1;
 /// the paper; `mask` is what is surely ink.
 pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage) {
     let longest = mask.width().max(mask.height()) as f32;
-    let is_long = |line: &&Trace| line.length() as f32 >= (MIN_LENGTH * longest).max(12.);
+    let is_long = |line: &&Trace| {
+        line.length() as f32 >= (MIN_LENGTH * longest).max(12.) && line.is_slender(longest)
+    };
     let mut lines = follow(&transposed(faint), false, longest);
     lines.extend(follow(faint, true, longest));
     if !lines.iter().any(|line| is_long(&line)) {

@@ -62,6 +62,12 @@ impl Trace {
         self.last().along - self.runs[0].along + 1
     }
 
+    /// Whether it is thin for an image with this longer side, or long for its thickness.
+    pub fn is_slender(&self, longest: f32) -> bool {
+        let (usual, length) = (self.usual(), self.length() as f32);
+        usual <= thin(longest) || usual as f32 * FRAME_ASPECT <= length
+    }
+
     /// Whether it begins no thicker than `thin`: then a thicker run is a stroke that crosses it.
     fn is_thin(&self, thin: u32) -> bool {
         self.runs[0].thickness() <= thin
@@ -113,7 +119,9 @@ impl Trace {
         // At a corner, the other begins where this one's thickness ends.
         let beyond = 3 + self.usual();
         let meets = |end: Run| {
-            others.iter().filter(|other| other.down != self.down).any(|other| {
+            let as_thick = |other: &&Trace| other.usual() + 1 >= self.usual();
+            let across = others.iter().filter(|other| other.down != self.down);
+            across.filter(as_thick).any(|other| {
                 let place = end.centre() as u32;
                 let reach =
                     other.runs[0].along.saturating_sub(beyond)..=other.last().along + beyond;
@@ -169,9 +177,14 @@ impl Trace {
     }
 }
 
+/// Pixels of the thickest line on an image with this longer side that need not be long for it.
+fn thin(longest: f32) -> u32 {
+    (MAX_THICKNESS * longest).max(4.) as u32
+}
+
 /// All lines down the mask, of any length; where they go across the page, it is transposed.
 pub(super) fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
-    let thin = (MAX_THICKNESS * longest).max(4.) as u32;
+    let thin = thin(longest);
     let thick = (MAX_FRAME * longest).max(4.) as u32;
     let max_gap = (MAX_GAP * longest).max(4.) as u32;
     let max_crossing = (MAX_CROSSING * longest) as u32;
@@ -221,9 +234,6 @@ pub(super) fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
         active = going;
     }
     done.extend(active);
-    done.retain(|trace| {
-        let most = (trace.length() as f32 / FRAME_ASPECT).max(thin as f32);
-        trace.length() >= 6 && trace.usual() as f32 <= most && trace.is_line()
-    });
+    done.retain(|trace| trace.length() >= 6 && trace.is_line());
     done
 }
