@@ -2,6 +2,8 @@
 
 #[cfg(feature = "torch")]
 pub mod batches;
+#[cfg(feature = "torch")]
+pub mod calibration;
 pub mod config;
 #[cfg(feature = "torch")]
 pub mod evaluation;

@@ -57,8 +57,14 @@ fn training_prints_an_epoch_a_line_and_saves_weights_with_their_record() {
     assert_eq!(evaluation["accuracy"], record["test"]["accuracy"]);
     assert_eq!(evaluation["samples"], 50);
     assert_eq!(evaluation["classes"][3]["support"], 5);
-    let (code, out, _) = place.run(&["evaluate", "--data", "data"]);
+    let bins = evaluation["calibration"]["bins"].as_array().unwrap();
+    assert_eq!(bins.iter().map(|bin| bin["samples"].as_u64().unwrap()).sum::<u64>(), 50);
+    assert!((0. ..1.).contains(&evaluation["calibration"]["error"].as_f64().unwrap()));
+    let (code, out, _) =
+        place.run(&["evaluate", "--data", "data", "--plot", "new/reliability.png"]);
     assert!(code == 0 && out.contains("\nlabel ↓ predicted →\n"), "{out}");
+    assert!(out.contains("\nexpected calibration error: 0."), "{out}");
+    assert!(image::open(place.path("new/reliability.png")).unwrap().width() > 1000);
 }
 
 #[cfg(feature = "torch")]

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use super::args::inference::InferenceArgs;
+use crate::output::plot;
 
 #[cfg(feature = "torch")]
 mod run;
 
-/// Measure weights on a test set: loss, accuracy, precision and recall per digit, confusion matrix
+/// Measure weights on a test set: loss, accuracy, precision and recall per digit, confusion matrix,
+/// and how well confidence fits accuracy
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -15,6 +17,9 @@ pub struct Args {
     /// Folder with a data set in MNIST's layout, raw or .gz [default: the built-in MNIST]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Draw the reliability diagram, accuracy by confidence, into this file: .png or .svg
+    #[arg(long, value_name = "OUT.png", value_parser = plot::file_name)]
+    plot: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,

@@ -8,18 +8,28 @@ use serde_json::json;
 use super::Args;
 use crate::commands::console::{print_json, print_text};
 use crate::dataset;
+use crate::files::atomic;
+use crate::output::plot::{self, Reliability};
 use crate::output::text;
-use crate::training::evaluation;
+use crate::training::{calibration, evaluation};
 
 impl Args {
     /// Prints the measurements.
     pub fn run(&self) -> Result<ExitCode> {
+        if let Some(path) = &self.plot {
+            atomic::prepare(path)?;
+        }
         let (machine, arrays, name) = self.inference.load(None)?;
         let model = machine.model(&arrays)?;
         let test = dataset::load(self.data.as_deref())?.test;
         let evaluation = evaluation::evaluate(&model, &test)?;
         let loss = evaluation.loss;
         ensure!(loss.is_finite(), "the loss of {name} is {loss}: its weights are too large");
+        let calibration = calibration::measure(&model, &test)?;
+        if let Some(path) = &self.plot {
+            let title = format!("Calibration error {:.2}%", 100. * calibration.error);
+            plot::save(&Reliability { title, calibration: calibration.clone() }, path)?;
+        }
         if self.json {
             let value = json!({
                 "weights": name,
@@ -28,10 +38,11 @@ impl Args {
                 "accuracy": evaluation.accuracy,
                 "classes": evaluation.classes(),
                 "confusion": evaluation.confusion,
+                "calibration": calibration,
             });
             print_json(&value)?;
         } else {
-            print_text(&text::evaluation(&evaluation))?;
+            print_text(&text::evaluation(&evaluation, &calibration))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -8,6 +8,8 @@ mod digits;
 mod explanation;
 #[cfg(feature = "torch")]
 mod mistakes;
+#[cfg(feature = "torch")]
+mod reliability;
 pub mod stages;
 pub mod terminal;
 
@@ -31,6 +33,8 @@ pub use digits::{Digits, MOST, Palette, Tile};
 pub use explanation::Explanation;
 #[cfg(feature = "torch")]
 pub use mistakes::mistakes;
+#[cfg(feature = "torch")]
+pub use reliability::Reliability;
 
 use crate::files::atomic;
 

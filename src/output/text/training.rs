@@ -7,12 +7,16 @@ use comfy_table::CellAlignment;
 use super::{confusion, table};
 use crate::experiments::run::Run;
 use crate::training::Epoch;
+use crate::training::calibration::Calibration;
 use crate::training::evaluation::Evaluation;
 
-/// Loss, accuracy, the table of digits and the confusion matrix.
-pub fn evaluation(evaluation: &Evaluation) -> String {
-    let mut text =
-        format!("loss: {:.4}  accuracy: {:.4}\n\n", evaluation.loss, evaluation.accuracy);
+/// Loss, accuracy, calibration, the table of digits and the confusion matrix.
+pub fn evaluation(evaluation: &Evaluation, calibration: &Calibration) -> String {
+    let (loss, accuracy) = (evaluation.loss, evaluation.accuracy);
+    let mut text = format!(
+        "loss: {loss:.4}  accuracy: {accuracy:.4}\nexpected calibration error: {:.4}\n\n",
+        calibration.error
+    );
     let mut rows = vec![["digit", "precision", "recall", "support"].map(String::from)];
     for (digit, class) in evaluation.classes().iter().enumerate() {
         let [precision, recall] =
