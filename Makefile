@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 
-.PHONY: help train test check docs bench libtorch tensorboard interop fuzz faults load audit
+.PHONY: help train lite test dist wheel check docs bench libtorch tensorboard interop fuzz faults load audit
 # Cargo resolves its own dependencies; two recipes at once would only wait for its lock.
 .NOTPARALLEL:
 # In the workspace whose tch fits the libtorch that was found, see scripts/libtorch.sh.
@@ -17,8 +17,20 @@ train: libtorch ## Set up, build, train on MNIST, save, evaluate
 	target/release/mnist train
 	target/release/mnist evaluate
 
+lite: ## Build and test the program without libtorch, which needs Rust alone
+	cargo test --workspace --locked --no-default-features --target-dir target/lite
+	cargo build --release --locked --no-default-features --target-dir target/lite
+
 test: libtorch ## Set up and run every test
 	$(cargo) test --workspace
+
+dist: libtorch ## Pack the program, with libtorch beside it and without, as tarballs, and try them
+	scripts/dist.py tar
+	scripts/test_dist.sh tar
+
+wheel: libtorch ## Pack the program as wheels for Python, and try them
+	scripts/dist.py wheel
+	scripts/test_dist.sh wheel
 
 check: libtorch ## Formatting, lints, rustdoc, and the documentation's examples and links
 	cargo fmt --all --check
