@@ -74,9 +74,9 @@ fuzz: libtorch ## Fuzz each reader for SECONDS=1200 (needs a nightly Rust)
 faults: libtorch ## Kill the program 200 times, and let it run out of space
 	$(cargo) test --release --test suite -- faults:: --include-ignored --nocapture
 
-load: libtorch ## A million pictures, and ten thousand trainings in one process
+load: libtorch ## A million images, and ten thousand training runs in one process
 	$(cargo) test --release --test suite -- load:: --include-ignored --nocapture --test-threads 1
 
-audit: ## Check dependencies for licences and known holes (fetches RustSec's list)
+audit: ## Check dependencies for licences and known vulnerabilities (fetches RustSec's list)
 	cargo deny --version 2>/dev/null || cargo install --locked cargo-deny@0.20.2
 	cargo deny check

@@ -1,4 +1,4 @@
-//! Writes the probabilities that weights give the pictures of MNIST's test set, `[10000, 10]` in
+//! Writes the probabilities that weights give the images of MNIST's test set, `[10000, 10]` in
 //! float32, little-endian; `scripts/interop.py` compares them with those of other programs.
 //!
 //! usage: probabilities WEIGHTS OUT

@@ -1,5 +1,5 @@
 """Reads the event files of `mnist train --log-dir DIR` with TensorBoard's own reader, and compares
-them with the record of the training.
+them with the training record.
 
 usage: check_tensorboard.py DIR RECORD.json
 """
@@ -44,13 +44,13 @@ for epoch in history:  # the mean of the steps, but for the last one's size, is 
     losses = [event.value for event in batches[(epoch["epoch"] - 1) * steps :][:steps]]
     assert math.isclose(sum(losses) / steps, epoch["loss"], rel_tol=0.02), (losses, epoch)
 
-pictures = train
+log = train
 if config["validation_split"] > 0:
-    pictures = validation = load("validation")
+    log = validation = load("validation")
     check(validation, "epoch_loss", "validation_loss")
     check(validation, "epoch_accuracy", "validation_accuracy")
-[mistakes] = pictures.Images("mistakes")
-picture = Image.open(io.BytesIO(mistakes.encoded_image_string))
-assert picture.size == (mistakes.width, mistakes.height) and picture.mode == "RGB"
-assert len(picture.getcolors(1 << 24)) > 10  # not blank
-print(f"TensorBoard reads {folder}: {len(history)} epochs, {len(batches)} steps, {picture.size} pixels")
+[mistakes] = log.Images("mistakes")
+image = Image.open(io.BytesIO(mistakes.encoded_image_string))
+assert image.size == (mistakes.width, mistakes.height) and image.mode == "RGB"
+assert len(image.getcolors(1 << 24)) > 10  # not blank
+print(f"TensorBoard reads {folder}: {len(history)} epochs, {len(batches)} steps, {image.size} pixels")

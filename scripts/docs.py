@@ -11,7 +11,7 @@ reader who follows the page will see. Markers in the Markdown say what to run:
     <!-- output: mnist summary -->
         The fenced block below holds the command and what it prints; with 2>&1 at the end, what it
         prints on standard error as well.
-    <!-- image: mnist show --output docs/pictures/digit.png -->
+    <!-- image: mnist show --output docs/images/digit.png -->
         Only run. Whatever an example writes under docs/ is an image of the documentation.
     <!-- table: python3 bench/tables.py speed -->...<!-- /table -->
         Markdown that the command prints.
@@ -47,7 +47,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "target/debug/mnist"
 WORKSPACE = ROOT / ".libtorch/workspace"  # of the tch that fits the libtorch, see libtorch.sh
 # Images under these are made by examples, but for those that examples read.
-MADE = ("docs/pictures/", "docs/examples/")
+MADE = ("docs/images/", "docs/examples/")
 READ = ("docs/examples/mnist.png", "docs/examples/pencil.png", "docs/examples/transparent.png")
 
 MARKER = re.compile(
@@ -275,14 +275,14 @@ def links(page, names, folders):
 
 
 @functools.cache
-def options_of(verb):
-    """The long options in the help of a verb; none if there is no such verb."""
-    done = subprocess.run([PROGRAM, verb, "--help"], capture_output=True, text=True)
+def options_of(command):
+    """The long options in the help of a command; none if there is no such command."""
+    done = subprocess.run([PROGRAM, command, "--help"], capture_output=True, text=True)
     return re.findall(r"--[a-z][a-z-]*", done.stdout) if done.returncode == 0 else []
 
 
 def names_in_code(page, names, folders, targets):
-    """Paths, targets of make, verbs and options in a page's code that do not exist."""
+    """Paths, targets of make, commands and options in a page's code that do not exist."""
     text, problems = (ROOT / page).read_text(), []
     text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
     code = re.findall(r"`([^`\n]+)`", FENCE.sub("", text))
@@ -347,7 +347,7 @@ def main():
     for problem in problems:
         print(f"\nerror: {problem}", file=sys.stderr)
     if problems:
-        sys.exit("\nRun `make docs` to update examples; mend the rest by hand.")
+        sys.exit("\nRun `make docs` to update examples; fix the rest by hand.")
 
 
 main()

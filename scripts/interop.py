@@ -1,4 +1,4 @@
-"""Compares `mnist` with Keras, PyTorch and onnxruntime, over MNIST's 10,000 test pictures: weights
+"""Compares `mnist` with Keras, PyTorch and onnxruntime, over MNIST's 10,000 test images: weights
 of theirs read here, and weights from here read there, must give the same accuracy and, to 1e-5, the
 same probabilities.
 
@@ -55,7 +55,7 @@ def fit_keras(k, hidden, count, functional=False):
         middle = layers.Activation("relu")(layers.Dense(hidden, name="first")(inputs))
         model = k.Model(inputs, layers.Dense(10, name="last")(middle))
         loss = k.losses.SparseCategoricalCrossentropy(from_logits=True)
-        pictures = train
+        samples = train
     else:
         model = k.Sequential(
             [
@@ -67,9 +67,9 @@ def fit_keras(k, hidden, count, functional=False):
             ]
         )
         loss = "sparse_categorical_crossentropy"
-        pictures = train.reshape(-1, 28, 28)
+        samples = train.reshape(-1, 28, 28)
     model.compile("sgd" if functional else "adam", loss, metrics=["accuracy"])
-    model.fit(pictures[:count], train_labels[:count], batch_size=32, epochs=2, verbose=0)
+    model.fit(samples[:count], train_labels[:count], batch_size=32, epochs=2, verbose=0)
     return model
 
 
@@ -206,12 +206,12 @@ def predict_onnx(path):
 
 
 def fixtures(folder):
-    """Small networks as the programs save them, and what they make of the first test pictures."""
+    """Small networks as the programs save them, and what they make of the first test images."""
     folder.mkdir(parents=True, exist_ok=True)
     expected = {}
 
     def note(name, probabilities):
-        expected[name] = [[round(float(p), 7) for p in picture] for picture in probabilities]
+        expected[name] = [[round(float(p), 7) for p in image] for image in probabilities]
 
     for version, k in [(3, keras), (2, tf_keras)]:
         for functional, hidden in [(False, 4), (True, 5)]:

@@ -34,7 +34,7 @@ works=$(awk '!/^#/ { printf "%s%s (tch %s)", comma, $2, $1; comma = ", " }' scri
 version_of() {
     header=$1/include/torch/headeronly/version.h
     [ -f "$header" ] ||
-        fail "$1 is no libtorch that works here: it has no include/torch/headeronly/version.h; these work: $works"
+        fail "$1 does not hold a libtorch that works here: it has no include/torch/headeronly/version.h; these work: $works"
     sed -n 's/^#define TORCH_VERSION_\(MAJOR\|MINOR\|PATCH\) //p' "$header" | paste -sd .
 }
 
@@ -84,7 +84,7 @@ if [ -n "${LIBTORCH_USE_PYTORCH:-}" ]; then
         fail "LIBTORCH_USE_PYTORCH is set, but python3 has no torch: install torch==$version or unset it"
 elif [ -n "${LIBTORCH:-}" ]; then
     given=$(cd "$LIBTORCH" 2>/dev/null && pwd -P) ||
-        fail "LIBTORCH is set to $LIBTORCH, which is no folder: correct it or unset it"
+        fail "LIBTORCH is set to $LIBTORCH, which is not a folder: correct it or unset it"
 fi
 if [ -n "$given" ]; then
     found=$(version_of "$given")

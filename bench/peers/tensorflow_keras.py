@@ -1,7 +1,7 @@
 """Training and classifying in Keras on TensorFlow, with the options of `mnist train`.
 
 usage: tensorflow_keras.py train [OPTIONS]
-       tensorflow_keras.py classify MODEL PICTURE
+       tensorflow_keras.py classify MODEL IMAGE
 """
 
 import argparse
@@ -43,13 +43,13 @@ def train(args):
     print(json.dumps({"accuracy": accuracy}))
 
 
-def classify(path, picture):
+def classify(model_path, path):
     from PIL import Image, ImageOps
 
-    model = keras.models.load_model(path)
-    image = ImageOps.invert(Image.open(picture).convert("L")).resize((28, 28))
+    model = keras.models.load_model(model_path)
+    image = ImageOps.invert(Image.open(path).convert("L")).resize((28, 28))
     probabilities = model.predict(np.asarray(image, "float32").reshape(1, 784) / 255, verbose=0)
-    print(json.dumps({"path": picture, "label": int(probabilities.argmax())}))
+    print(json.dumps({"path": path, "label": int(probabilities.argmax())}))
 
 
 if sys.argv[1] == "classify":

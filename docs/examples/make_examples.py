@@ -1,4 +1,4 @@
-"""Makes the pictures of this folder from MNIST test digits: pip install numpy pillow"""
+"""Makes the images of this folder from MNIST test digits: pip install numpy pillow"""
 
 import gzip
 import pathlib
@@ -23,12 +23,12 @@ Image.fromarray(digits[0]).save(HERE / "mnist.png")
 paper = np.linspace(90, 170, 300)[None, :] + np.linspace(0, 25, 220)[:, None]
 ink = np.zeros((220, 300))
 ink[30:190, 100:260] = enlarged(61, 160)
-picture = paper * (1 - 0.5 * ink) + rng.normal(0, 3, ink.shape)
-Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(HERE / "pencil.png")
+image = paper * (1 - 0.5 * ink) + rng.normal(0, 3, ink.shape)
+Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(HERE / "pencil.png")
 
 # Blue ink on a transparent ground.
 ink = enlarged(30, 120)
-picture = np.zeros((120, 120, 4), np.uint8)
-picture[..., :3] = (30, 50, 160)
-picture[..., 3] = 255 * ink
-Image.fromarray(picture).save(HERE / "transparent.png")
+image = np.zeros((120, 120, 4), np.uint8)
+image[..., :3] = (30, 50, 160)
+image[..., 3] = 255 * ink
+Image.fromarray(image).save(HERE / "transparent.png")

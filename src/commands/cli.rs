@@ -1,4 +1,4 @@
-//! The command line: one subcommand per verb, each with its own arguments in [`crate::commands`].
+//! The command line: the subcommands, each with its own arguments in [`crate::commands`].
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -32,7 +32,7 @@ enum Command {
 }
 
 impl Cli {
-    /// Runs the chosen verb and returns the exit code.
+    /// Runs the chosen command and returns the exit code.
     pub fn run(self) -> Result<ExitCode> {
         machine::within_memory(|| match self.command {
             #[cfg(feature = "torch")]
@@ -55,13 +55,13 @@ impl Cli {
     }
 }
 
-/// Wrong usage of `verb` that only its own code can see. The program shows it as clap's own errors,
+/// Wrong usage of the subcommand `name` that only its own code can see. The program shows it as clap's own errors,
 /// with the usage, and ends with exit code 2.
-pub fn wrong_usage(verb: &str, message: impl Display) -> Error {
+pub fn wrong_usage(name: &str, message: impl Display) -> Error {
     let mut cli = Cli::command();
     cli.build();
-    let error = match cli.find_subcommand_mut(verb) {
-        Some(verb) => verb.error(ErrorKind::ValueValidation, message),
+    let error = match cli.find_subcommand_mut(name) {
+        Some(command) => command.error(ErrorKind::ValueValidation, message),
         None => cli.error(ErrorKind::ValueValidation, message),
     };
     error.into()

@@ -1,4 +1,4 @@
-//! What the verbs print: results to standard output, all else to standard error.
+//! What the commands print: results to standard output, all else to standard error.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -95,7 +95,7 @@ pub fn print_text(text: &str) -> Result<()> {
     results.flush()
 }
 
-/// The exit code of a verb that reports what failed and goes on; of one that could not go on, if that
+/// The exit code of a command that reports what failed and goes on; of one that could not go on, if that
 /// is only because nobody reads its output any more.
 pub fn ended(done: Result<()>, some_failed: bool) -> Result<ExitCode> {
     match done {
@@ -110,7 +110,7 @@ fn is_closed_pipe(error: &Error) -> bool {
     error.downcast_ref().is_some_and(|OutputError(error)| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Shows the error that ended a verb, and tells its exit code. A closed pipe is no error.
+/// Shows the error that ended a command, and returns its exit code. A closed pipe is not an error.
 pub fn failed(error: &Error) -> ExitCode {
     if let Some(usage) = error.downcast_ref::<clap::Error>() {
         let _ = usage.print();

@@ -44,7 +44,7 @@ impl Args {
         let Loaded { arrays, mut record, .. } = open(&self.input)?;
         let kept = weights::save_as(&arrays, &self.output, layers, record.as_mut())?;
         if record.is_some() && !kept {
-            note("warning: the record of the training is not kept: another file is in its place");
+            note("warning: the training record is not kept: another file is in its place");
         }
         print(&format!("Saved: {}", self.output.display()))?;
         Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! Ending a training early, by Ctrl-C or SIGTERM.
+//! Ending training early, with Ctrl-C or SIGTERM.
 
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -22,7 +22,7 @@ pub fn stop_on_signal() -> Result<Arc<AtomicUsize>> {
     Ok(stop)
 }
 
-/// Whether to go on with a training.
+/// Whether to go on training.
 pub fn flow(stop: &AtomicUsize) -> ControlFlow<()> {
     match stop.load(Ordering::Relaxed) {
         0 => ControlFlow::Continue(()),

@@ -1,4 +1,4 @@
-//! The verbs of the program, a file each, and the options that they share.
+//! The commands of the program, a file each, and the options that they share.
 
 #[cfg_attr(not(feature = "torch"), allow(dead_code))] // options are parsed that only training reads
 mod args;

@@ -25,7 +25,7 @@ use mnist_image::{Digit, single};
 /// The path that stands for a list of paths on standard input.
 const LIST: &str = "-";
 
-/// Tell which digit each image shows
+/// Classify images of single digits
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("threads", |arg| arg.help("Threads that libtorch uses on the CPU; images are decoded on all cores [default: 1]")))]
 pub struct Args {
@@ -91,8 +91,8 @@ impl Args {
                     Ok(image) => {
                         if image.others > 0 {
                             note(&format!(
-                                "{}: it seems to show several digits, of which one is told; \
-                                 `mnist read` reads them all",
+                                "{}: the image seems to contain several digits, and only one was \
+                                 classified; use `mnist read` for all of them",
                                 image.path.display()
                             ));
                         }

@@ -1,4 +1,4 @@
-//! What is shown of a training while it lasts.
+//! What is shown of training while it lasts.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub struct Display {
 }
 
 impl Display {
-    /// Of a training of so many epochs; lines go to standard error if told.
+    /// For a run of this many epochs; lines go to standard error if `to_stderr`.
     pub fn new(epochs: usize, to_stderr: bool) -> Display {
         let bar = bar(match columns(true).unwrap_or(WIDE) < WIDE {
             false => "{prefix} {pos:>5}/{len} [{wide_bar}] {msg}",
@@ -92,7 +92,7 @@ impl Display {
     }
 }
 
-/// An epoch in Keras's words; where a terminal of so many `columns` would wrap them, in fewer, and if
+/// An epoch in Keras's words; where a terminal of `columns` columns would wrap them, in fewer, and if
 /// need be on several lines.
 fn epoch_line(epoch: &Epoch, epochs: usize, columns: Option<usize>) -> String {
     let start = format!("Epoch {}/{epochs} - {:.2}s", epoch.epoch, epoch.seconds);
@@ -113,7 +113,7 @@ fn epoch_line(epoch: &Epoch, epochs: usize, columns: Option<usize>) -> String {
     short
 }
 
-/// The columns of the terminal that standard error or output is; none if it is none.
+/// The width, in columns, of the terminal on standard error or standard output; `None` if it is not one.
 fn columns(of_stderr: bool) -> Option<usize> {
     let size = match of_stderr {
         true => terminal_size::terminal_size_of(io::stderr()),
@@ -136,7 +136,7 @@ impl Pace {
     const WINDOW: Duration = Duration::from_secs(1);
     /// Many times slower: sharing a core with one other program is twice.
     const SLOW: f64 = 5.;
-    /// So many windows in turn are no accident, as a program that was stopped for a while is.
+    /// Slow windows in a row before it is reported: a program that was stopped for a while has fewer.
     const IN_TURN: u32 = 3;
 
     fn new(now: Instant) -> Pace {
@@ -162,7 +162,7 @@ impl Pace {
     }
 }
 
-/// A progress bar that looks like `template`, hidden where standard error is no terminal.
+/// A progress bar that looks like `template`, hidden where standard error is not a terminal.
 pub fn bar(template: &str) -> ProgressBar {
     let target = match io::stderr().is_terminal() {
         true => ProgressDrawTarget::stderr(),
@@ -174,7 +174,7 @@ pub fn bar(template: &str) -> ProgressBar {
     bar
 }
 
-/// Prints lines on the progress of a training; to standard error where JSON goes to output.
+/// Prints lines on the progress of training; to standard error where JSON goes to output.
 pub fn line(to_stderr: bool, text: &str) -> Result<()> {
     for line in text.lines() {
         match to_stderr {
@@ -235,7 +235,7 @@ mod tests {
         };
         assert!(run(5., 0.001).is_empty());
         assert!(run(5., 0.004).is_empty());
-        assert!(run(1.5, 1.5).is_empty() && run(3., 0.001).is_empty(), "a stop is no slowness");
+        assert!(run(1.5, 1.5).is_empty() && run(3., 0.001).is_empty(), "a stop is not slowness");
         let noticed = run(10., 0.02);
         assert!(noticed.len() == 1 && (15. ..25.).contains(&noticed[0]), "{noticed:?}");
     }

@@ -43,7 +43,7 @@ pub fn cache() -> Option<PathBuf> {
 }
 
 /// Makes sure that `dir` holds the built-in MNIST, unpacked and unharmed, and that nobody else can
-/// change it. What lies there under the names of its files and is no such file is removed, and never
+/// change it. What lies there under the names of its files and is not such a file is removed, and never
 /// followed.
 ///
 /// Several processes may do this at once, and any may be killed: a file is replaced as a whole.

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_set_without_digits_to_change_whole_ones_are_drawn() {
+    fn whole_digits_are_drawn_if_none_can_be_changed() {
         let threes = Samples { labels: sticks(50).labels.fill(3), ..sticks(50) };
         let added = made(&threes, 0);
         assert!(added.count() > 0 && added.count() <= 100);

@@ -14,13 +14,13 @@ use crate::files::input;
 
 /// More samples than this are refused: all of them are held in memory, at 4 bytes a pixel.
 pub const MAX_COUNT: usize = 1_000_000;
-/// The largest file of so many images, and a little more.
+/// The largest file of this many images, and a little more.
 const MAX_BYTES: u64 = 1_000_000_000;
-/// A gzipped file may unpack to this many times its length, and to [`UNPACKED_FREELY`] bytes anyway:
-/// MNIST's images unpack to 5 times, blank ones, made to fill memory, to 1,000 times.
-const MAX_PACKING: usize = 50;
-/// Bytes that any gzipped file may unpack to: 10,000 images.
-const UNPACKED_FREELY: usize = 10_000 * SIDE * SIDE;
+/// A gzipped file may decompress to this many times its size, and to [`ALWAYS_ALLOWED`] bytes anyway:
+/// MNIST's images decompress to 5 times their size, blank ones, made to fill memory, to 1,000 times.
+const MAX_COMPRESSION: usize = 50;
+/// Bytes that any gzipped file may decompress to: 10,000 images.
+const ALWAYS_ALLOWED: usize = 10_000 * SIDE * SIDE;
 
 /// What an IDX file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub enum Content {
 pub struct Idx {
     /// Number of images or labels.
     pub count: usize,
-    /// The whole file, header included, unpacked.
+    /// The whole file, header included, decompressed.
     pub bytes: Vec<u8>,
 }
 
@@ -48,24 +48,24 @@ pub fn read(path: &Path, content: Content, expected: Option<usize>) -> Result<Id
         .with_context(|| format!("cannot read {} as MNIST {content}", path.display()))
 }
 
-/// Does as [`read`] with what may be gzipped.
+/// Like [`read`], for a reader that may be gzipped.
 pub fn parse(
     mut reader: impl BufRead + Seek,
     content: Content,
     expected: Option<usize>,
 ) -> Result<Idx> {
-    let packed = reader.seek(SeekFrom::End(0))? as usize;
+    let compressed = reader.seek(SeekFrom::End(0))? as usize;
     reader.rewind()?;
     match reader.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
         true => {
-            let most = packed.saturating_mul(MAX_PACKING).max(UNPACKED_FREELY);
+            let most = compressed.saturating_mul(MAX_COMPRESSION).max(ALWAYS_ALLOWED);
             unpacked(MultiGzDecoder::new(reader), content, expected, most)
         }
         false => unpacked(reader, content, expected, usize::MAX),
     }
 }
 
-/// Reads unpacked IDX bytes; never more of them than the header, once checked, calls for, which may
+/// Reads decompressed IDX bytes; never more of them than the header, once checked, calls for, which may
 /// be `most`.
 fn unpacked(
     mut reader: impl Read,
@@ -102,11 +102,11 @@ fn unpacked(
     let length = count * item;
     ensure!(
         length <= most,
-        "it claims {length} bytes, more than {MAX_PACKING} times its packed length; gunzip it first \
+        "it claims {length} bytes, more than {MAX_COMPRESSION} times its compressed size; gunzip it first \
          if you trust it"
     );
     let read = reader.take(length as u64 + 1).read_to_end(&mut bytes);
-    let read = read.context("it is damaged; get the whole of it again")?;
+    let read = read.context("it is damaged; download or copy it again")?;
     if read < length {
         bail!("it ends after {read} of the {length} bytes that its header announces");
     }
@@ -138,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    /// Gzips a header and so many zeros.
+    /// Gzips a header and this many blank images.
     fn blank(count: u32) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(&file(&[2051, count, 28, 28], &[])).unwrap();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_unpacks_to_far_more_than_images_do_is_refused() {
+    fn a_compression_ratio_far_above_that_of_images_is_refused() {
         let parse = |bytes| parse(Cursor::new(bytes), Content::Images, None);
         assert_eq!(parse(blank(10_000)).unwrap().count, 10_000);
         let error = format!("{:#}", parse(blank(10_001)).unwrap_err());

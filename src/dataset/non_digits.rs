@@ -2,7 +2,7 @@
 //!
 //! A network that has seen digits only is sure of whatever it is shown. Taught to be unsure of
 //! them (Hendrycks, Mazeika & Dietterich 2019, "Deep anomaly detection with outlier exposure"),
-//! its confidence tells a whole digit from a half one or from two at once, and so which cut is right.
+//! its confidence distinguishes a whole digit from a half one or from two at once, and so which cut is right.
 
 use rand::{Rng, RngExt};
 use tch::{Kind, Tensor};
@@ -26,7 +26,7 @@ const MAX_SLANT: f32 = 0.3;
 const MAX_ALONE: f64 = 0.65;
 /// A part whose width is a smaller share of its height may be a 1.
 const MIN_ASPECT: f64 = 0.35;
-/// A part whose height is a smaller share of an image's is too little to tell anything of.
+/// A part whose height is a smaller share of an image's is too little to be recognised.
 const MIN_HEIGHT: f64 = 1. / 3.;
 
 /// Makes a non-digit of each of `images` `[count, 784]` and its neighbour: `[count, 784]`, and for

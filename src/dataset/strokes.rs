@@ -18,7 +18,7 @@ const BOX: f64 = 20.;
 const CENTRE: f64 = 14.5;
 /// Pixels over which the edge of a stroke fades, as MNIST's antialiasing does.
 const SOFTNESS: f64 = 1.3;
-/// Pixels that strokes which are not drawn are away from everywhere.
+/// Distance, in pixels, from the image to the place where strokes that are not drawn are put.
 const AWAY: f64 = 99.;
 /// Images that strokes are drawn into at a time, for speed.
 const IMAGES_AT_ONCE: usize = 128;

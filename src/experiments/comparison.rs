@@ -8,9 +8,9 @@ use crate::experiments::statistics::{Spread, correct_by_holm, paired_t_test};
 use crate::training::optimizer::Optimizer;
 use crate::training::{Config, Epoch};
 
-/// Accuracies of which is told how soon they are reached.
+/// Accuracies for which the comparison says when they are reached.
 pub const GOALS: [f64; 2] = [0.97, 0.98];
-/// Differences less probable than this by chance are called real.
+/// Significance level, the conventional one: a difference with a p below this counts as real.
 pub const SIGNIFICANCE: f64 = 0.05;
 
 /// How soon an accuracy is reached.
@@ -34,7 +34,7 @@ pub struct Point {
     pub accuracy: Spread,
 }
 
-/// What became of the runs of one optimizer.
+/// The results of one optimizer over its runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Contender {
     /// Its name: `adam`, or `adam:0.0003` where the learning rate is not the default.

@@ -30,10 +30,10 @@ impl Journal {
         atomic::prepare(path)?;
         let open = || -> Result<_> {
             let file = OpenOptions::new().create(true).append(true).open(path)?;
-            // Until it is dropped. There may be no locks on this file system; then nothing is told.
+            // Until it is dropped. A file system without locks gives no error.
             ensure!(
                 !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
-                "another program is writing to it; wait for its end, or name another folder"
+                "another program is writing to it; wait for it to finish, or name another folder"
             );
             let text = input::read_regular(path, MAX_BYTES)?;
             let (runs, length) = parse(&text)?;
@@ -48,7 +48,7 @@ impl Journal {
 
     /// Adds a run; it is on disk when this returns.
     pub fn add(&mut self, run: &Run) -> Result<()> {
-        // After what is torn, or, where an editor has left the last line without its end, on a new one.
+        // In place of a torn line, or, where an editor has left the last line without its end, on a new one.
         let mut add = || -> Result<()> {
             self.file.set_len(self.length)?;
             let line = format!("{}{}\n", self.start, serde_json::to_string(run)?);
@@ -57,14 +57,14 @@ impl Journal {
             (self.length, self.start) = (self.length + line.len() as u64, "");
             Ok(())
         };
-        add().context("cannot write a run down")
+        add().context("cannot record the run")
     }
 }
 
 /// The runs in a journal, and the length of the lines that hold them.
 ///
-/// A last line that was being written when the program was ended is left out; any other that is no
-/// run, or none that can have been, is an error.
+/// A last line that was being written when the program was ended is left out; any other that is not
+/// a run, or cannot have been one, is an error.
 pub fn parse(text: &[u8]) -> Result<(Vec<Run>, usize)> {
     let (mut runs, mut length) = (Vec::new(), 0);
     // After a power cut, what was not written yet may read as zeros.
@@ -75,7 +75,7 @@ pub fn parse(text: &[u8]) -> Result<(Vec<Run>, usize)> {
             Ok(run) => runs.push(run),
             // It was being written when the program was ended.
             Err(error) if !line.ends_with(b"\n") && is_torn(&error) => break,
-            Err(error) => return Err(error.context(format!("line {} is no run", at + 1))),
+            Err(error) => return Err(error.context(format!("line {} is not a run", at + 1))),
         }
         length += line.len();
     }
@@ -92,7 +92,7 @@ fn run(line: &[u8]) -> Result<Run> {
         format: u32,
     }
     let Format { format } = serde_json::from_slice(line)?;
-    ensure!(format == FORMAT, "it has the format {format}; this program reads {FORMAT}");
+    ensure!(format == FORMAT, "its format is {format}; this program reads {FORMAT}");
     let run: Run = serde_json::from_slice(line)?;
     run.check()?;
     Ok(run)
@@ -120,13 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_no_runs_are_errors_with_their_number() {
+    fn lines_that_are_not_runs_are_errors_with_their_number() {
         let second = |text: &str| {
             let text = format!("{}\n{text}\n", line(1));
             format!("{:#}", parse(text.as_bytes()).unwrap_err())
         };
-        assert!(second("{").starts_with("line 2 is no run: "));
-        assert!(second(&line(1).replacen("0.5", "1e300", 1)).contains("a loss of 1000"));
+        assert!(second("{").starts_with("line 2 is not a run: "));
+        assert!(second(&line(1).replacen("0.5", "1e300", 1)).contains("invalid loss 1000"));
         assert!(second(&line(1).replacen("\"format\":1", "\"format\":9", 1)).contains("format 9"));
     }
 

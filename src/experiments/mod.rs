@@ -1,4 +1,4 @@
-//! Runs of training: recorded, kept, repeated with several optimizers, and compared.
+//! Training runs: recorded, kept, repeated with several optimizers, and compared.
 
 pub mod comparison;
 pub mod journal;

@@ -1,4 +1,4 @@
-//! What is to be known of a run of training.
+//! A training run: its configuration, history and result.
 
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -19,14 +19,14 @@ pub(super) const FORMAT: u32 = 1;
 /// The most seconds that an epoch may have taken: a year.
 const MAX_SECONDS: f64 = 366. * 24. * 3600.;
 
-/// All that decides what becomes of a run.
+/// All that determines the result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Configuration {
     /// The folder of the data set, or a name for the one that is built in.
     pub data: String,
     /// What the files there are, see [`crate::dataset::Data::sha256`].
     pub data_sha256: Option<String>,
-    /// The weights that it went on from, if they were not random.
+    /// The weights that it started from, if they were not random.
     pub init: Option<String>,
     /// SHA-256 of that file.
     pub init_sha256: Option<String>,
@@ -59,14 +59,14 @@ impl Test {
         let Evaluation { loss, accuracy, .. } = evaluate(model, samples)?;
         ensure!(
             loss.is_finite(),
-            "the loss on the test set is {loss}: the training has diverged; try a smaller learning \
+            "the loss on the test set is {loss}: training has diverged; try a smaller learning \
              rate"
         );
         Ok(Test { loss, accuracy })
     }
 }
 
-/// A run of training and what became of it.
+/// A training run and its result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The version of this format.
@@ -75,7 +75,7 @@ pub struct Run {
     pub program: String,
     /// The version of libtorch.
     pub libtorch: String,
-    /// All that decided it.
+    /// All that determined it.
     pub configuration: Configuration,
     /// The epochs that were completed.
     pub history: Vec<Epoch>,
@@ -85,13 +85,13 @@ pub struct Run {
 
 /// Fails where no network can have this loss and accuracy.
 fn check_figures(loss: f64, accuracy: f64) -> Result<()> {
-    ensure!((0. ..=f64::from(f32::MAX)).contains(&loss), "a loss of {loss} is not possible");
-    ensure!((0. ..=1.).contains(&accuracy), "an accuracy of {accuracy} is not possible");
+    ensure!((0. ..=f64::from(f32::MAX)).contains(&loss), "invalid loss {loss}");
+    ensure!((0. ..=1.).contains(&accuracy), "invalid accuracy {accuracy}");
     Ok(())
 }
 
 impl Configuration {
-    /// What tells it from others of its comparison: `adam:0.0003, seed 2`.
+    /// What distinguishes it from others of its comparison: `adam:0.0003, seed 2`.
     pub fn name(&self) -> String {
         let Config { optimizer, learning_rate, seed, .. } = self.config;
         format!("{}, seed {seed}", optimizer.name_at(learning_rate))
@@ -116,16 +116,24 @@ impl Run {
     pub fn check(&self) -> Result<()> {
         let Configuration { config, hidden, threads, .. } = &self.configuration;
         config.check()?;
-        ensure!((1..=MAX_HIDDEN).contains(hidden), "it has {hidden} hidden units");
-        ensure!(*threads > 0, "it has {threads} threads");
+        ensure!(
+            (1..=MAX_HIDDEN).contains(hidden),
+            "{hidden} hidden units, expected 1 to {MAX_HIDDEN}"
+        );
+        ensure!(*threads > 0, "{threads} threads, expected at least 1");
         ensure!(
             self.history.len() == config.epochs,
-            "it has {} of {} epochs",
+            "{} epochs, expected {}",
             self.history.len(),
             config.epochs
         );
         for (at, epoch) in self.history.iter().enumerate() {
-            ensure!(epoch.epoch == at + 1, "epoch {} comes where {} should", epoch.epoch, at + 1);
+            ensure!(
+                epoch.epoch == at + 1,
+                "epoch {} in the place of epoch {}",
+                epoch.epoch,
+                at + 1
+            );
             check_figures(epoch.loss, epoch.accuracy)?;
             let validated = (epoch.validation_loss, epoch.validation_accuracy);
             match validated {
@@ -133,11 +141,13 @@ impl Run {
                     check_figures(loss, accuracy)?;
                 }
                 (None, None) if config.validation_split == 0. => {}
-                _ => bail!("its figures of validation do not fit its split"),
+                _ => {
+                    bail!("it has validation figures without a validation split, or none with one")
+                }
             }
             ensure!(
                 (0. ..=MAX_SECONDS).contains(&epoch.seconds),
-                "an epoch takes {} seconds",
+                "an epoch took {} seconds, more than a year or less than none",
                 epoch.seconds
             );
         }
@@ -191,34 +201,32 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_cannot_be_of_a_run_is_named() {
+    fn values_that_no_run_can_have_are_named() {
         run(Optimizer::Adam, 0).check().unwrap();
         let fault = |change: fn(&mut Run)| {
             let mut run = run(Optimizer::Adam, 0);
             change(&mut run);
             run.check().unwrap_err().to_string()
         };
-        assert_eq!(fault(|run| run.history.clear()), "it has 0 of 2 epochs");
-        assert_eq!(fault(|run| run.history[1].epoch = 3), "epoch 3 comes where 2 should");
+        assert_eq!(fault(|run| run.history.clear()), "0 epochs, expected 2");
+        assert_eq!(fault(|run| run.history[1].epoch = 3), "epoch 3 in the place of epoch 2");
         for loss in [1e300, -1., f64::NAN, f64::INFINITY] {
             let mut run = run(Optimizer::Adam, 0);
             run.history[1].loss = loss;
-            assert_eq!(
-                run.check().unwrap_err().to_string(),
-                format!("a loss of {loss} is not possible")
-            );
+            assert_eq!(run.check().unwrap_err().to_string(), format!("invalid loss {loss}"));
         }
-        assert!(fault(|run| run.test.accuracy = 1e306).starts_with("an accuracy of 1000"));
-        assert!(fault(|run| run.test.loss = -1e-3).starts_with("a loss of -0.001"));
+        assert!(fault(|run| run.test.accuracy = 1e306).starts_with("invalid accuracy 1000"));
+        assert!(fault(|run| run.test.loss = -1e-3).starts_with("invalid loss -0.001"));
         assert!(
-            fault(|run| run.history[0].validation_accuracy = Some(1.1)).contains("accuracy of 1.1")
+            fault(|run| run.history[0].validation_accuracy = Some(1.1))
+                .contains("invalid accuracy 1.1")
         );
-        assert!(
-            fault(|run| run.history[0].validation_loss = None).contains("do not fit its split")
-        );
+        assert!(fault(|run| run.history[0].validation_loss = None).contains("none with one"));
         assert!(fault(|run| run.history[0].seconds = 1e300).contains("seconds"));
         assert!(fault(|run| run.configuration.hidden = 0).contains("0 hidden units"));
-        assert!(fault(|run| run.configuration.config.batch_size = 0).contains("a batch size of 0"));
+        assert!(
+            fault(|run| run.configuration.config.batch_size = 0).contains("the batch size must be")
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub struct Sweep {
     journal: Option<Journal>,
 }
 
-/// Whoever is told of a sweep while it lasts, by several threads.
+/// An observer of a sweep, called by several threads.
 pub trait Observer: Sync {
     /// A step is done in one of the runs; whether to go on.
     fn step(&self, progress: &Progress) -> ControlFlow<()>;
@@ -47,7 +47,7 @@ impl Sweep {
         for (at, (optimizer, learning_rate)) in optimizers.iter().enumerate() {
             ensure!(
                 !optimizers[..at].contains(&(*optimizer, *learning_rate)),
-                "the same optimizer is to be compared twice: {}",
+                "{} is listed twice",
                 optimizer.name_at(*learning_rate)
             );
         }
@@ -67,7 +67,7 @@ impl Sweep {
     pub fn keep(&mut self, journal: Journal, mut kept: Vec<Run>) -> Result<()> {
         for run in &kept {
             if let Some(difference) = run.difference(&self.plan[0])? {
-                bail!("{difference}; give the options of the runs there, or name another folder");
+                bail!("{difference}; use the same options as those runs, or name another folder");
             }
         }
         // In the file may be more seeds and optimizers, or the same ones twice.

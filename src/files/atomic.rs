@@ -31,7 +31,7 @@ pub fn prepare(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Does as [`prepare`] for what is made from the file `input`, which it must not replace.
+/// Like [`prepare`], for what is made from the file `input`, which it must not replace.
 ///
 /// # Errors
 ///
@@ -99,7 +99,7 @@ fn target(path: &Path) -> Result<PathBuf> {
         metadata => metadata.with_context(cannot)?,
     };
     if !metadata.is_file() {
-        let what = if metadata.is_dir() { "a folder" } else { "no regular file" };
+        let what = if metadata.is_dir() { "a folder" } else { "not a regular file" };
         bail!("{}: it is {what}; name another file", cannot());
     }
     // Root may write to what nobody is meant to.
@@ -123,7 +123,7 @@ fn temporary(path: &Path, folder: &Path) -> Result<NamedTempFile> {
         .with_context(|| format!("cannot write into the folder {}", folder.display()))
 }
 
-/// Does as [`write()`] with what `path` is to hold.
+/// Like [`write()`], with what `path` is to hold.
 pub fn write_bytes(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
     write(path, |temporary| Ok(fs::write(temporary, bytes)?))
 }
@@ -160,7 +160,7 @@ pub fn lock(path: &Path, patience: Duration) -> Result<Option<File>> {
     while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
         if since.elapsed() >= patience {
             bail!(
-                "another program holds the folder {} locked; wait for its end, or name another folder",
+                "another program holds the folder {} locked; wait for it to finish, or name another folder",
                 folder.display()
             );
         }
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(fs::read_dir(at("new/folder")).unwrap().count(), 0);
         assert!(error(prepare(&at("new"))).contains("it is a folder"));
         symlink("/dev/null", at("device")).unwrap();
-        assert!(error(write_bytes(&at("device"), "new")).contains("it is no regular file"));
+        assert!(error(write_bytes(&at("device"), "new")).contains("it is not a regular file"));
     }
 
     #[test]
@@ -267,7 +267,7 @@ mod tests {
         let path = folder.path().join("a.txt");
         let held = lock(&path, Duration::ZERO).unwrap();
         let error = lock(&path, Duration::from_millis(30)).unwrap_err().to_string();
-        assert!(error.contains("locked; wait for its end"), "{error}");
+        assert!(error.contains("locked; wait for it to finish"), "{error}");
         drop(held);
         assert!(lock(&path, Duration::ZERO).unwrap().is_some());
     }

@@ -12,7 +12,7 @@ use super::input;
 ///
 /// # Errors
 ///
-/// If it is no image, damaged, too large or blank; the error names it.
+/// If it is not an image, damaged, too large or blank; the error names it.
 pub fn read_digit(path: &Path, budget: &Budget) -> Result<Digit> {
     input::contained(|| {
         let decoded = decode::from_reader(input::open(path, MAX_FILE_BYTES)?, budget)?;
@@ -25,7 +25,7 @@ pub fn read_digit(path: &Path, budget: &Budget) -> Result<Digit> {
 ///
 /// # Errors
 ///
-/// If it is no image, damaged or too large; the error does not name it.
+/// If it is not an image, damaged or too large; the error does not name it.
 pub fn open<'b>(path: &Path, budget: &'b Budget) -> Result<Decoded<'b>> {
     input::contained(|| Ok(decode::from_reader(input::open(path, MAX_FILE_BYTES)?, budget)?))
 }

@@ -55,9 +55,9 @@ fn open_within(path: &Path, most: u64, silence: Duration) -> Result<Box<dyn Sour
 ///
 /// # Errors
 ///
-/// If it is no regular file, or too large.
+/// If it is not a regular file, or too large.
 pub fn open_regular(path: &Path, most: u64) -> Result<Box<dyn Source>> {
-    let file = open_unless(path, |kind| !kind.is_file(), "no regular file")?;
+    let file = open_unless(path, |kind| !kind.is_file(), "not a regular file")?;
     let length = file.metadata()?.len();
     Ok(Box::new(BufReader::new(Bounded::new(file, length, most)?)))
 }
@@ -194,7 +194,9 @@ pub fn contained<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().map(String::as_str);
         let message = message.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        Err(anyhow!("its reader failed ({message}): it is damaged, or of a rare kind"))
+        Err(anyhow!(
+            "its reader failed ({message}): it is damaged, or uses an unusual variant of its format"
+        ))
     });
     done.map_err(|error| in_one_line(&error))
 }
@@ -213,7 +215,7 @@ fn in_one_line(error: &Error) -> Error {
         .iter()
         .any(|end| text.contains(end))
     {
-        return anyhow!("it ends early; get the whole of it again");
+        return anyhow!("it is truncated; download or copy it again");
     }
     match text.char_indices().nth(600) {
         Some((end, _)) => anyhow!("{}…", &text[..end]),
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn links_to_what_is_no_regular_file_are_not_followed() {
+    fn links_to_anything_but_a_regular_file_are_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         symlink("/dev/zero", at("device")).unwrap();
@@ -258,7 +260,7 @@ mod tests {
         fs::write(at("file"), "content").unwrap();
         symlink("file", at("to_file")).unwrap();
         for name in ["device", "pipe", "to_pipe"] {
-            assert_eq!(error(read_regular(&at(name), 9)), "it is no regular file; name a file");
+            assert_eq!(error(read_regular(&at(name), 9)), "it is not a regular file; name a file");
         }
         assert_eq!(read_regular(&at("to_file"), 9).unwrap(), b"content");
         assert_eq!(error(read(&at("device"), 9)), "it is a device; name a file");

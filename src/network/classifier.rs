@@ -15,12 +15,13 @@ pub const MAX_HIDDEN: i64 = 1 << 16;
 /// [`MAX_HIDDEN`] units.
 pub(crate) const CLASSIFIED_AT_ONCE: usize = 1000;
 
-/// A network that tells digits: 784 inputs, hidden units with ReLU, 10 outputs.
+/// A network that classifies digits: 784 inputs, hidden units with ReLU, 10 outputs.
 ///
 /// Implemented by [`Plain`](super::plain::Plain), and, with the feature `torch`, by
 /// `network::model::Model` on libtorch.
 pub trait Classifier: fmt::Debug {
-    /// The logits of the classes 0 to 9 for each of `digits`, of which the memory holds the hidden layer.
+    /// The logits of the classes 0 to 9 for each of `digits`, which must be few enough that the hidden layer
+    /// for all of them fits in memory.
     ///
     /// # Errors
     ///
@@ -50,7 +51,7 @@ pub trait Classifier: fmt::Debug {
             let probabilities = self.probabilities(batch)?;
             ensure!(
                 probabilities.as_flattened().iter().all(|probability| probability.is_finite()),
-                "the network's outputs are no numbers: its weights are too large to compute with"
+                "the network's outputs are not finite: its weights are too large to compute with"
             );
             predictions.extend(probabilities.into_iter().map(Prediction::new));
         }

@@ -1,4 +1,4 @@
-//! Which kernels Intel's MKL, which libtorch's matrix products on x86-64 come from, computes with.
+//! Chooses the kernels of Intel's MKL, which computes libtorch's matrix products on x86-64.
 //!
 //! MKL asks its own function `mkl_serv_intel_cpu_true` whether the processor is Intel's, and gives
 //! all others its default kernels, even where they have AVX2 or AVX-512. It asks by way of the

@@ -153,7 +153,7 @@ impl Events {
     }
 }
 
-/// The log of a training: two runs for TensorBoard, whose curves of the same name it puts into one
+/// The log of a training run: two runs for TensorBoard, whose curves of the same name it puts into one
 /// chart, laid out and named as Keras's callback does
 /// (<https://keras.io/api/callbacks/tensorboard/>).
 #[derive(Debug)]
@@ -196,7 +196,7 @@ impl TrainingLog {
         Ok(())
     }
 
-    /// Adds an image of what the network gets wrong after so many epochs, to the run of the split
+    /// Adds an image of what the network gets wrong after this many epochs, to the run of the split
     /// if there is one.
     pub fn mistakes(&mut self, epochs: usize, image: &RgbImage) -> Result<()> {
         self.validation.as_mut().unwrap_or(&mut self.train).image(epochs, "mistakes", image)

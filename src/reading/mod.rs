@@ -58,7 +58,7 @@ pub fn read(
     read_lines(model, cutter, &page::find(grey))
 }
 
-/// Does as [`read`] with the lines that [`page::find`] has found.
+/// Like [`read`], from the lines that [`page::find`] has found.
 pub fn read_lines(
     model: &dyn Classifier,
     cutter: &dyn Classifier,

@@ -7,7 +7,7 @@ use crate::network::classifier::Prediction;
 /// Cost of a cut, in nats, by how many strokes it goes through: none, one, more. Digits touch at one
 /// place, but have loops. Chosen on pairs of MNIST's training digits.
 const CUT_COST: [f32; 3] = [0., 0.2, 0.8];
-/// Cost, in nats, of a candidate that is twice as wide as high, which a digit hardly is.
+/// Cost, in nats, of a candidate that is twice as wide as high, which a digit hardly is; chosen by judgement.
 const WIDE_COST: f32 = 3.;
 
 /// The candidates, from left to right, that together make up the whole and the most likely digits: by

@@ -2,11 +2,11 @@
 
 use mnist_image::page::Bounds;
 
-/// So many times as wide as the usual gap, a gap is a space.
-const GAPS: u32 = 2;
-/// Share of the digits' height that a space has at least: 4/5.
-const HEIGHT: (u32, u32) = (4, 5);
-/// Gaps of a line from which on the usual one is told by that line alone.
+/// A gap more than this many times as wide as the usual one is a space.
+const SPACE_IN_GAPS: u32 = 2;
+/// The least width of a space, as a share of the digits' height: 4/5.
+const MIN_SPACE_IN_DIGITS: (u32, u32) = (4, 5);
+/// With at least this many gaps, a line has a usual gap of its own.
 const ENOUGH_GAPS: usize = 3;
 
 /// For each digit of each line whether the gap before it is a space.
@@ -17,7 +17,8 @@ pub(super) fn spaces(lines: &[Vec<Bounds>]) -> Vec<Vec<bool>> {
     let height = lower_median(lines.iter().flatten().map(|digit| digit.height).collect());
     let spaced = |gaps: Vec<u32>| {
         let usual = if gaps.len() >= ENOUGH_GAPS { lower_median(gaps.clone()) } else { usual };
-        let wide = (GAPS * usual).max(height * HEIGHT.0 / HEIGHT.1);
+        let wide =
+            (SPACE_IN_GAPS * usual).max(height * MIN_SPACE_IN_DIGITS.0 / MIN_SPACE_IN_DIGITS.1);
         [false].into_iter().chain(gaps.into_iter().map(|gap| gap > wide)).collect()
     };
     gaps.into_iter().map(spaced).collect()

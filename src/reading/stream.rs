@@ -129,7 +129,7 @@ fn next<T>(
     }
 }
 
-/// Predictions for digits of numbers in a stream, at most [`BATCH`] in a row. They depend on a digit and
+/// Predictions for digits, each with its number in the stream, at most [`BATCH`] consecutive ones. They depend on a digit and
 /// its number alone, to the bit, not on which others happened to be ready: in other places and batches,
 /// libtorch may add in another order.
 pub fn classify(model: &dyn Classifier, digits: &[(usize, Digit)]) -> Result<Vec<Prediction>> {

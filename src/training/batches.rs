@@ -57,10 +57,11 @@ impl<'a> Batches<'a> {
     pub fn new(mut samples: Samples, config: &'a Config, kind: Kind) -> Result<Batches<'a>> {
         let device = samples.images.device();
         // Images that stay as they are can be made ready once; others have ink nearly everywhere.
-        let inputs = match config.keeps_images() && !config.optimizer.decays() {
-            true => pruning::inputs_with_ink(&samples.images)?,
-            false => Tensor::arange(PIXELS as i64, (Kind::Int64, device)),
-        };
+        let inputs =
+            match config.keeps_images() && !config.optimizer.moves_weights_without_gradient() {
+                true => pruning::inputs_with_ink(&samples.images)?,
+                false => Tensor::arange(PIXELS as i64, (Kind::Int64, device)),
+            };
         if config.keeps_images() {
             let images = samples.images.to_kind(kind).index_select(1, &inputs);
             samples.images = images.clamp_min(LEAST_INK);
@@ -175,7 +176,7 @@ impl Batch {
 mod tests {
     use super::*;
 
-    /// Images whose first pixel tells which they are.
+    /// Images whose first pixel identifies them.
     fn samples(count: i64) -> Samples {
         let labels = Tensor::arange(count, (Kind::Int64, Device::Cpu));
         let images = Tensor::zeros([count, PIXELS as i64], (Kind::Float, Device::Cpu));

@@ -7,7 +7,7 @@ use crate::dataset::augment::Augment;
 use crate::training::optimizer::Optimizer;
 use crate::training::schedule::Schedule;
 
-/// The numbers that the large matrix products are computed with.
+/// The number format of the large matrix products.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -36,12 +36,12 @@ pub struct Config {
     /// taught to be unsure of them, see [`crate::dataset::non_digits`].
     #[serde(rename = "outliers")]
     pub non_digits: f64,
-    /// Samples in one step; the last step of an epoch takes what is left.
+    /// Samples per step; the last step of an epoch takes what is left.
     pub batch_size: i64,
     /// Share of the training set that is kept for validation, from 0 to below 1: its last samples,
     /// before anything is shuffled, as in Keras (<https://keras.io/api/models/model_training_apis/>).
     pub validation_split: f64,
-    /// The numbers that the large matrix products are computed with.
+    /// The number format of the large matrix products.
     #[serde(default)]
     pub precision: Precision,
     /// Determines the order of the samples in every epoch, augmentation and non-digits.
@@ -70,20 +70,16 @@ impl Config {
     /// Fails, naming the value, if one is out of its range.
     pub fn check(&self) -> Result<()> {
         Optimizer::check_learning_rate(self.learning_rate)?;
-        ensure!(self.epochs > 0, "0 epochs are no training; choose 1 or more");
-        ensure!(
-            self.batch_size > 0,
-            "a batch size of {} is not possible; choose 1 or more",
-            self.batch_size
-        );
+        ensure!(self.epochs > 0, "the number of epochs must be at least 1");
+        ensure!(self.batch_size > 0, "the batch size must be at least 1, not {}", self.batch_size);
         ensure!(
             (0. ..1.).contains(&self.validation_split),
-            "a validation split of {} is not possible; choose from 0 to below 1",
+            "the validation split must be from 0 to below 1, not {}",
             self.validation_split
         );
         ensure!(
             (0. ..=1.).contains(&self.non_digits),
-            "a share of non-digits of {} is not possible; choose from 0 to 1",
+            "the share of non-digits must be from 0 to 1, not {}",
             self.non_digits
         );
         Ok(())
@@ -109,13 +105,28 @@ mod tests {
         assert!(Config::default().check().is_ok());
         let config = Config::default;
         for (wrong, fault) in [
-            (Config { learning_rate: 0., ..config() }, "a learning rate of 0 "),
-            (Config { learning_rate: f64::NAN, ..config() }, "a learning rate of NaN "),
-            (Config { epochs: 0, ..config() }, "0 epochs"),
-            (Config { batch_size: 0, ..config() }, "a batch size of 0 "),
-            (Config { validation_split: 1., ..config() }, "a validation split of 1 "),
-            (Config { non_digits: 1.5, ..config() }, "a share of non-digits of 1.5 "),
-            (Config { non_digits: f64::NAN, ..config() }, "a share of non-digits of NaN "),
+            (
+                Config { learning_rate: 0., ..config() },
+                "the learning rate must be above 0, usually well below 1, not 0",
+            ),
+            (
+                Config { learning_rate: f64::NAN, ..config() },
+                "the learning rate must be above 0, usually well below 1, not NaN",
+            ),
+            (Config { epochs: 0, ..config() }, "the number of epochs"),
+            (Config { batch_size: 0, ..config() }, "the batch size must be at least 1, not 0"),
+            (
+                Config { validation_split: 1., ..config() },
+                "the validation split must be from 0 to below 1, not 1",
+            ),
+            (
+                Config { non_digits: 1.5, ..config() },
+                "the share of non-digits must be from 0 to 1, not 1.5",
+            ),
+            (
+                Config { non_digits: f64::NAN, ..config() },
+                "the share of non-digits must be from 0 to 1, not NaN",
+            ),
         ] {
             let error = wrong.check().unwrap_err().to_string();
             assert!(error.starts_with(fault), "{error}");

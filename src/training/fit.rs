@@ -12,7 +12,7 @@ use crate::training::{Config, Epoch, Event, History, Progress, evaluation};
 
 /// Trains `model` on `samples`.
 ///
-/// `observer` is told of every step and epoch, and ends the training by [`ControlFlow::Break`].
+/// `observer` sees every step and epoch, and ends training with [`ControlFlow::Break`].
 /// The model gets the weights of every complete epoch, and none of an incomplete one. The same
 /// model, samples, configuration, device and number of threads give the same weights to the bit.
 ///
@@ -29,7 +29,7 @@ pub fn fit(
     let (training, validation) = config.split(samples)?;
     let mut start = Instant::now();
     let batches = Batches::new(training.to_device(model.device()), config, kind)?;
-    // Trained is a copy, so that the model never has the weights of half an epoch.
+    // A copy is trained, so that the model never has the weights of half an epoch.
     let trained = model.pruned(batches.inputs(), kind)?;
     let mut optimizer = config.optimizer.build(&trained, config.learning_rate)?;
     let mut history = History { epochs: Vec::new(), interrupted: false };
@@ -81,7 +81,7 @@ fn validate(model: &Model, validation: &Samples, epoch: usize) -> Result<Option<
 
 fn diverged(epoch: usize) -> String {
     format!(
-        "the loss or the weights are no longer finite after epoch {epoch}: the training has \
+        "the loss or the weights are no longer finite after epoch {epoch}: training has \
          diverged; try a smaller learning rate or a larger batch size"
     )
 }

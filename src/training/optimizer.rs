@@ -4,12 +4,12 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// The largest learning rate, far above any that trains. Adam's first step divides it by 1 − β₁ = 0.1,
-/// and libtorch fails where the quotient is no float32.
+/// and libtorch fails where the quotient overflows float32.
 pub const MAX_LEARNING_RATE: f64 = 1e30;
 
 /// An optimizer; with the feature `torch`, `build` makes tch's own.
 ///
-/// With g the gradient, each updates the weights w as PyTorch does (torch.optim's pages).
+/// Each updates the weights as the optimizer of the same name in `torch.optim` does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Optimizer {
@@ -31,11 +31,15 @@ pub enum Optimizer {
     /// Stochastic gradient descent: rate 0.01, momentum 0.9.
     ///
     /// Source of the rate: <https://keras.io/api/optimizers/sgd/>; Keras and PyTorch have no
-    /// momentum unless told.
+    /// momentum by default.
     Sgd,
 }
 
 impl Optimizer {
+    /// All of them.
+    pub const ALL: [Optimizer; 4] =
+        [Optimizer::Adam, Optimizer::RmsProp, Optimizer::AdamW, Optimizer::Sgd];
+
     /// The learning rate when none is given.
     pub fn default_learning_rate(self) -> f64 {
         match self {
@@ -53,11 +57,11 @@ impl Optimizer {
         }
     }
 
-    /// Fails unless this is a learning rate that can be computed with, in float32, as the weights are.
+    /// Fails unless this learning rate can be computed with in float32, as the weights are.
     pub fn check_learning_rate(rate: f64) -> Result<()> {
         ensure!(
             rate as f32 > 0. && rate <= MAX_LEARNING_RATE,
-            "a learning rate of {rate} is not possible; choose one above 0, usually well below 1"
+            "the learning rate must be above 0, usually well below 1, not {rate}"
         );
         Ok(())
     }
@@ -68,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_the_learning_rate_where_it_is_not_the_default() {
+    fn names_have_the_learning_rate_where_it_is_not_the_default() {
         assert_eq!(Optimizer::AdamW.name_at(1e-3), "adamw");
         assert_eq!(Optimizer::Sgd.name_at(1e-3), "sgd:0.001");
     }

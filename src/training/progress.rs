@@ -1,4 +1,4 @@
-//! What an observer of a training is told, and what is left of it at the end.
+//! What an observer of training sees, and the history that is left at the end.
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub struct Epoch {
     pub seconds: f64,
 }
 
-/// What became of a training.
+/// The epochs of a training run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
     /// The epochs that were completed.
@@ -34,7 +34,7 @@ pub struct History {
     pub interrupted: bool,
 }
 
-/// What an observer of a training is told.
+/// What an observer of training sees.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A step is done.
@@ -43,7 +43,7 @@ pub enum Event<'a> {
     Epoch(&'a Epoch),
 }
 
-/// Where a training stands within an epoch.
+/// How far training is within an epoch.
 #[derive(Debug)]
 pub struct Progress {
     /// The epoch, from 1.
@@ -78,7 +78,7 @@ impl Progress {
         self.step == self.steps
     }
 
-    /// Epochs done since the beginning of the training, this one in part.
+    /// Epochs done since training began, this one in part.
     pub(super) fn epochs_done(&self) -> f64 {
         (self.epoch - 1) as f64 + self.step as f64 / self.steps as f64
     }
@@ -115,7 +115,7 @@ impl Progress {
         let losses = Vec::<f32>::try_from(losses)?;
         if let Some(at) = losses.iter().position(|loss| !loss.is_finite()) {
             bail!(
-                "the loss became {} in epoch {}, step {} of {}: the training has diverged; \
+                "the loss became {} in epoch {}, step {} of {}: training has diverged; \
                  try a smaller learning rate or a larger batch size",
                 losses[at],
                 self.epoch,

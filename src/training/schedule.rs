@@ -1,4 +1,4 @@
-//! How the learning rate changes in the course of a training.
+//! How the learning rate changes in the course of training.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
-    /// Not at all.
+    /// The same throughout.
     Constant,
     /// From the learning rate to 0 along half a cosine (Loshchilov & Hutter 2016, one cycle).
     Cosine,

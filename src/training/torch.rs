@@ -1,4 +1,4 @@
-//! What a configuration means in tensors.
+//! The part of a configuration that needs tensors: precision, validation split, optimizer.
 
 use anyhow::{Context, Result, ensure};
 use tch::nn::{self, OptimizerConfig};
@@ -42,8 +42,8 @@ impl Config {
 }
 
 impl Optimizer {
-    /// Whether a weight changes even when its gradient is always 0.
-    pub(crate) fn decays(self) -> bool {
+    /// Whether a weight changes even when its gradient is always 0, as by weight decay.
+    pub fn moves_weights_without_gradient(self) -> bool {
         self == Optimizer::AdamW
     }
 
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_largest_and_the_smallest_learning_rate_are_errors_at_worst() {
-        for optimizer in [Optimizer::Adam, Optimizer::AdamW, Optimizer::RmsProp, Optimizer::Sgd] {
+        for optimizer in Optimizer::ALL {
             for rate in [1e-45, MAX_LEARNING_RATE] {
                 let model = Model::new(4, 0, Device::Cpu).unwrap();
                 let mut steps = optimizer.build(&model, rate).unwrap();
@@ -110,8 +110,8 @@ mod tests {
     }
 
     #[test]
-    fn only_an_optimizer_that_decays_moves_a_weight_without_gradient() {
-        for optimizer in [Optimizer::Adam, Optimizer::AdamW, Optimizer::RmsProp, Optimizer::Sgd] {
+    fn optimizers_say_whether_they_move_weights_without_gradient() {
+        for optimizer in Optimizer::ALL {
             let model = Model::new(4, 0, Device::Cpu).unwrap();
             let before = model.variables()["dense_1.weight"].copy();
             let mut steps = optimizer.build(&model, 0.1).unwrap();
@@ -120,7 +120,11 @@ mod tests {
             steps.backward_step(&zero);
             let after = &model.variables()["dense_1.weight"];
             let moved = no_grad(|| (after - before).abs().max().double_value(&[]));
-            assert_eq!(moved > 0., optimizer.decays(), "{optimizer:?} {moved}");
+            assert_eq!(
+                moved > 0.,
+                optimizer.moves_weights_without_gradient(),
+                "{optimizer:?} {moved}"
+            );
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::{Cursor, Read as _};
 use anyhow::{Context, Result, ensure};
 use zip::ZipArchive;
 
-use super::contents::MAX_PACKING;
+use super::contents::MAX_COMPRESSION;
 use super::format::{DAMAGED, MAX_TEXT};
 
 /// A zip archive in memory.
@@ -34,14 +34,14 @@ impl Archive {
 
     /// The bytes of an entry, `limit` of them at most.
     pub fn entry(&mut self, name: &str, limit: u64) -> Result<Vec<u8>> {
-        let limit = limit.min(MAX_PACKING * self.length + MAX_TEXT);
+        let limit = limit.min(MAX_COMPRESSION * self.length + MAX_TEXT);
         let entry = self.zip.by_name(name).with_context(|| format!("in its {name:?}"))?;
         let size = entry.size();
         ensure!(size <= limit, "its {name:?} claims {size} bytes, more than the {limit} supported");
         let mut bytes = Vec::new();
-        // Only where it ends is its checksum looked at.
+        // Its checksum is compared only at its end.
         entry.take(size + 1).read_to_end(&mut bytes).with_context(|| format!("in its {name:?}"))?;
-        ensure!(bytes.len() as u64 == size, "its {name:?} ends early");
+        ensure!(bytes.len() as u64 == size, "its {name:?} is truncated");
         Ok(bytes)
     }
 }

@@ -11,9 +11,9 @@ use crate::{CLASSES, PIXELS};
 /// The most bytes that are taken into memory at once: the largest network's weights in float64.
 pub(super) const MAX_BYTES: u64 = 8 * (PIXELS + CLASSES + 2) as u64 * MAX_HIDDEN as u64;
 
-/// How many times smaller a file may be than what is in it. Weights hardly shrink when they are
-/// packed: what unpacks to far more is made to fill memory.
-pub(super) const MAX_PACKING: u64 = 16;
+/// How many times smaller a file may be than what is in it. Weights hardly compress: what decompresses to
+/// far more is made to fill memory.
+pub(super) const MAX_COMPRESSION: u64 = 16;
 
 /// Arrays that an error names at most.
 const NAMED: usize = 8;
@@ -73,10 +73,10 @@ impl Contents {
         let hidden = shapes[names[0]][0];
         ensure!(
             (1..=MAX_HIDDEN as usize).contains(&hidden),
-            "it has {hidden} hidden units; 1 to {MAX_HIDDEN} are possible"
+            "it has {hidden} hidden units, expected 1 to {MAX_HIDDEN}"
         );
         ensure!(
-            hidden as u64 <= MAX_PACKING * length / PIXELS as u64,
+            hidden as u64 <= MAX_COMPRESSION * length / PIXELS as u64,
             "it claims {hidden} hidden units in {length} bytes"
         );
         let mut arrays = Arrays { hidden, values: Default::default() };
@@ -104,8 +104,8 @@ fn check(shapes: &BTreeMap<String, Vec<usize>>) -> Result<[&str; 4]> {
             shapes.iter().take(NAMED).map(|(name, shape)| format!("{name:?} {shape:?}")).collect();
         let more = if shapes.len() > NAMED { ", …" } else { "" };
         format!(
-            "two dense layers are needed, {PIXELS} → hidden → {CLASSES}, each with a weight \
-             [outputs, inputs] and a bias [outputs]; found are: {}{more}",
+            "expected two dense layers, {PIXELS} → hidden → {CLASSES}, each with a weight \
+             [outputs, inputs] and a bias [outputs]; found: {}{more}",
             list.join(", ")
         )
     };

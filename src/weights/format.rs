@@ -6,14 +6,14 @@ use anyhow::{Result, bail};
 
 use super::archive::Archive;
 use super::contents::Contents;
-use super::{keras, safetensors, torch};
+use super::{keras, pytorch, safetensors};
 
 /// The most bytes of text that are parsed at once: of a configuration, a pickle or another small
 /// file in an archive. In memory, JSON takes up to a hundred times its length.
 pub(super) const MAX_TEXT: u64 = 1 << 20;
 
 /// What to do about a file that its reader does not understand.
-pub(super) const DAMAGED: &str = "it is damaged; get the whole of it again";
+pub(super) const DAMAGED: &str = "it is damaged; download or copy it again";
 
 /// The formats that are written.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,14 +58,14 @@ pub(super) fn open(bytes: Vec<u8>) -> Result<Contents> {
         let archive = Archive::open(bytes)?;
         return match archive.has("config.json") {
             true => keras::read_keras(archive),
-            false => torch::read(archive),
+            false => pytorch::read(archive),
         };
     }
     if safetensors::is(&bytes) {
         return safetensors::read(bytes);
     }
     bail!(
-        "it is none of .safetensors, .ot, Keras's .h5 and .keras, and PyTorch's .pt as written by \
+        "its format is unknown: expected .safetensors, .ot, Keras's .h5 or .keras, or PyTorch's .pt as written by \
          torch.save(model.state_dict(), …) of PyTorch 1.6 or later"
     )
 }

@@ -2,7 +2,7 @@
 //!
 //! What is read of a file passes through [`Bounded`], which counts it: structures that lead in a
 //! circle, share what they hold, or are many, end in an error, whatever the reader makes of them.
-//! An array is read only when what its pieces unpack to is in proportion to the file.
+//! An array is read only when what its chunks decompress to is in proportion to the file.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use hdf5_pure::{
     Dataset, Datatype, DatatypeByteOrder, File, FloatingPointLayout, FormatError, Layout, Source,
 };
 
-use super::contents::{MAX_PACKING, NO_FLOAT, Number};
+use super::contents::{MAX_COMPRESSION, NO_FLOAT, Number};
 use super::format::DAMAGED;
 
 /// The most groups and arrays that a file may have; those of two layers and an optimizer are few.
@@ -21,12 +21,12 @@ const MAX_OBJECTS: usize = 1000;
 const MAX_PATH: usize = 1000;
 /// The most bytes that are read of the structure of a file, or of one array's, and what each
 /// reading counts for at least. Models of Keras have some 100 kB; a list of the 65,536 rows of
-/// the largest network, each a piece, has 3 MB.
+/// the largest network, each a chunk, has 3 MB.
 const MAX_STRUCTURE: u64 = 1 << 23;
 const MIN_READING: u64 = 64;
-/// The most pieces that an array may be stored in: a row each, of the largest network.
+/// The most chunks that an array may be stored in: a row each, of the largest network.
 const MAX_CHUNKS: u64 = 1 << 16;
-/// The filters that pieces may have passed through: deflate, shuffle, Fletcher's checksum, LZF.
+/// The filters that chunks may have passed through: deflate, shuffle, Fletcher's checksum, LZF.
 const FILTERS: [u16; 4] = [1, 2, 3, 32000];
 /// What float16 is, in HDF5's words.
 const FLOAT16: FloatingPointLayout = FloatingPointLayout {
@@ -39,11 +39,11 @@ const FLOAT16: FloatingPointLayout = FloatingPointLayout {
     exponent_bias: 15,
 };
 
-const RARE: &str = "its pieces are listed in a way that is not supported; save it again with Keras, \
+const RARE: &str = "its chunk index is of an unsupported type; save it again with Keras, \
      or with h5py without libver=\"latest\"";
-const TOO_MUCH: &str = "it holds more groups, arrays or pieces than the weights of a network need";
+const TOO_MUCH: &str = "it holds more groups, arrays or chunks than the weights of a network need";
 
-/// A file in memory, of which only so much is read.
+/// A file in memory, of which only a limited number of bytes is read.
 struct Bounded {
     bytes: Vec<u8>,
     /// The bytes that may still be read.
@@ -109,7 +109,7 @@ impl Reader {
         // What cannot be read is left out there.
         ensure!(self.left.load(Ordering::Relaxed) > 0, TOO_MUCH);
         let text = attributes.get(name).and_then(|value| value.as_str());
-        Ok(Some(text.with_context(|| format!("its {name} is no text"))?.into()))
+        Ok(Some(text.with_context(|| format!("its {name} is not text"))?.into()))
     }
 
     /// The arrays of floating-point numbers, each with the path of its group, that ends with `/`,
@@ -143,7 +143,7 @@ impl Reader {
     pub fn values(&self, dataset: &Dataset) -> Result<Vec<f32>> {
         self.left.store(MAX_STRUCTURE, Ordering::Relaxed);
         let most = self.check_size(dataset)?;
-        // Pieces that do not pack may be a little longer than what is in them.
+        // Chunks that do not compress may be a little longer than what is in them.
         self.left.fetch_add(2 * most, Ordering::Relaxed);
         match dataset.datatype()? {
             Datatype::FloatingPoint { size: 2, byte_order, layout } if layout == FLOAT16 => {
@@ -154,12 +154,12 @@ impl Reader {
                 Ok(Number::F16.decode(&bytes))
             }
             Datatype::FloatingPoint { size: 4 | 8, .. } => Ok(dataset.read_f32()?),
-            _ => bail!("its floating-point numbers are of a rare kind, {NO_FLOAT}"),
+            _ => bail!("its floating-point type is not supported: {NO_FLOAT}"),
         }
     }
 
-    /// Makes sure that an array takes memory in proportion to the file, and its pieces are few;
-    /// returns the bytes that they unpack to.
+    /// Makes sure that an array takes memory in proportion to the file, and its chunks are few;
+    /// returns the bytes that they decompress to.
     fn check_size(&self, dataset: &Dataset) -> Result<u64> {
         let product =
             |sides: &[u64]| sides.iter().try_fold(1, |all: u64, side| all.checked_mul(*side));
@@ -168,7 +168,7 @@ impl Reader {
         if let Layout::Chunked { chunk_shape, .. } = dataset.layout().context(RARE)? {
             ensure!(
                 chunk_shape.len() == shape.len() && !chunk_shape.contains(&0),
-                "its pieces have another shape than the array"
+                "its chunks do not have as many dimensions as the array"
             );
             let grid: Vec<_> =
                 shape.iter().zip(&chunk_shape).map(|(side, chunk)| side.div_ceil(*chunk)).collect();
@@ -180,9 +180,11 @@ impl Reader {
             ensure!(listed.context(RARE)?.len() as u64 <= chunks, TOO_MUCH);
         }
         let bytes = count.and_then(|count| count.checked_mul(dataset.element_size().ok()?));
-        let most = MAX_PACKING * self.length;
+        let most = MAX_COMPRESSION * self.length;
         let bytes = bytes.filter(|bytes| *bytes <= most);
-        bytes.with_context(|| format!("it takes more than {MAX_PACKING} times the file's length"))
+        bytes.with_context(|| {
+            format!("it decompresses to more than {MAX_COMPRESSION} times the file's size")
+        })
     }
 }
 
@@ -240,12 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn pieces_that_are_many_or_unpack_to_far_more_are_refused() {
+    fn too_many_chunks_and_chunks_that_decompress_to_far_more_are_refused() {
         // Of a single number each.
         let error = values(|a| {
             a.with_f32_data(&[0.5; 300 * 300]).with_shape(&[300, 300]).with_chunks(&[1, 1]);
         });
-        assert!(error.unwrap_err().to_string().contains("more groups, arrays or pieces"));
+        assert!(error.unwrap_err().to_string().contains("more groups, arrays or chunks"));
         // Each far larger than the array, and of zeros.
         let error = values(|a| {
             a.with_f32_data(&[0.; 1000])
@@ -253,7 +255,7 @@ mod tests {
                 .with_chunks(&[1 << 20])
                 .with_deflate(9);
         });
-        assert!(error.unwrap_err().to_string().contains("16 times the file's length"));
+        assert!(error.unwrap_err().to_string().contains("16 times the file's size"));
     }
 
     #[test]
@@ -290,7 +292,7 @@ mod tests {
             file.attribute("model_config").map_err(|error| error.to_string())
         };
         assert_eq!(text(AttrValue::VarLenString("{}".into())), Ok(Some("{}".into())));
-        assert_eq!(text(AttrValue::I64(5)), Err("its model_config is no text".into()));
+        assert_eq!(text(AttrValue::I64(5)), Err("its model_config is not text".into()));
         let long = AttrValue::VarLenString("a".repeat(MAX_STRUCTURE as usize));
         assert_eq!(text(long), Err(TOO_MUCH.into()));
         assert_eq!(reader(|_| {}).attribute("model_config").unwrap(), None);

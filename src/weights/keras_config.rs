@@ -36,7 +36,10 @@ pub fn check(config: &str) -> Result<()> {
             "InputLayer" | "Dropout" => continue,
             "Flatten" if config["data_format"] != "channels_first" => continue,
             _ => {
-                bail!("it has a layer {class:?}, {:?}, which this network has not", config["name"])
+                bail!(
+                    "it has a layer {class:?}, {:?}; expected two dense layers and no others",
+                    config["name"]
+                )
             }
         };
         if class == "Dense" {

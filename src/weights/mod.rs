@@ -24,9 +24,9 @@ mod keras;
 mod keras_config;
 mod onnx;
 mod pickle;
+mod pytorch;
 mod record;
 mod safetensors;
-mod torch;
 
 use std::fs;
 use std::panic::resume_unwind;
@@ -55,8 +55,8 @@ const CUTTER: &[u8] = include_bytes!("../../models/cutter.safetensors");
 /// 8 bytes or more, up to the 64 KiB of a message, and takes some 2 KiB of stack.
 const STACK: usize = 1 << 26;
 
-/// How long a save waits for another program that holds the folder: before a training, and after
-/// one, when more would be lost.
+/// How long a save waits for another program that holds the folder: before training, and after it, when
+/// more would be lost.
 const WAIT_BEFORE: Duration = Duration::from_secs(60);
 const WAIT_AFTER: Duration = Duration::from_secs(600);
 /// How often files are read again that are replaced while they are read.
@@ -87,7 +87,7 @@ pub fn check_output(path: &Path) -> Result<()> {
 
 /// Saves weights, atomically. The extension says the format.
 ///
-/// No record of a training must lie beside it: these weights would not be its.
+/// Fails if a record lies beside the file: it would describe other weights.
 pub fn save(arrays: &Arrays, path: &Path) -> Result<()> {
     save_as(arrays, path, LAYERS, None)?;
     Ok(())
@@ -117,7 +117,7 @@ pub fn check_layers(path: &Path, layers: [&str; 2]) -> Result<()> {
     Ok(())
 }
 
-/// Does as [`save`] or [`save_with_record`], but names the layers in a `.safetensors` file so: with
+/// Like [`save`] or [`save_with_record`], but names the layers in a `.safetensors` file so: with
 /// `["0", "2"]` it is the `state_dict` of PyTorch's
 /// `nn.Sequential(nn.Linear(…), nn.ReLU(), nn.Linear(…))`.
 ///
@@ -189,7 +189,7 @@ fn write(
             Format::Safetensors => {
                 safetensors::sealed(&safetensors::write(arrays, layers)?, record)?
             }
-            Format::Ot => torch::write_ot(arrays)?,
+            Format::Ot => pytorch::write_ot(arrays)?,
             Format::H5 => keras::h5(arrays)?,
             Format::Keras => keras::keras(arrays)?,
             Format::Onnx => onnx::encode(arrays),
@@ -199,14 +199,14 @@ fn write(
     })
 }
 
-/// Loads a weight file, whose shapes tell the number of hidden units.
+/// Loads a weight file, whose shapes give the number of hidden units.
 ///
 /// Any two layers that fit one after the other are taken, whatever their names.
 pub fn load(path: &Path) -> Result<Arrays> {
     Ok(open(path)?.arrays)
 }
 
-/// Does as [`load`], and tells what is known of the weights.
+/// Like [`load`], but also returns what is known of the weights.
 pub fn open(path: &Path) -> Result<Loaded> {
     let open = || {
         ensure!(path.extension().is_none_or(|e| e != "onnx"), "ONNX is written, not read");
@@ -223,7 +223,7 @@ pub fn open(path: &Path) -> Result<Loaded> {
             (None, Beside::Doubtful(place, why)) => (None, Some((place, why))),
             (None, Beside::Mismatch(place)) => bail!(
                 "its SHA-256 is not the one in its record {}: one of them is damaged, or of \
-                 another training; restore it, or delete the record to use the weights as they are",
+                 another run; restore it, or delete the record to use the weights as they are",
                 place.display()
             ),
         };
@@ -248,10 +248,10 @@ fn read_with_record(path: &Path) -> Result<(Vec<u8>, Beside)> {
         }
         bytes = again;
     }
-    bail!("it is replaced again and again; wait for the programs that save there")
+    bail!("it keeps being replaced; wait until no other program is saving to it")
 }
 
-/// Does as [`load`] with what a file holds.
+/// Like [`load`], from the bytes of a file.
 pub fn read(bytes: Vec<u8>) -> Result<Arrays> {
     if safetensors::is(&bytes) {
         return parse(bytes);
@@ -272,8 +272,8 @@ pub fn released() -> Result<Arrays> {
     built_in(RELEASED)
 }
 
-/// Weights that are built in as well, and unsure of what is not one whole digit; they tell where
-/// digits that touch are to be cut apart.
+/// Weights that are built in as well, and unsure of what is not one whole digit; they decide where
+/// digits that touch are cut apart.
 pub fn cutter() -> Result<Arrays> {
     built_in(CUTTER)
 }

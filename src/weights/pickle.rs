@@ -78,7 +78,7 @@ pub fn unpickle(pickle: &[u8]) -> Result<Items> {
     match stack.pop()? {
         Value::Dict(items) => Ok(items),
         Value::Tensor(_) => bail!("it is a single tensor"),
-        _ => bail!("it makes no dictionary of tensors"),
+        _ => bail!("it does not hold a dictionary of tensors"),
     }
 }
 
@@ -132,7 +132,7 @@ fn recall(
         b'h' | b'j' => {
             // BINGET, LONG_BINGET
             let key = if operation == b'h' { input.number::<1>()? } else { input.number::<4>()? };
-            stack.0.push(memo.get(&key).context("it recalls what it has not stored")?.clone());
+            stack.0.push(memo.get(&key).context("invalid pickle: unknown memo key")?.clone());
         }
         _ => return Ok(false),
     }
@@ -187,14 +187,14 @@ fn combine(operation: u8, stack: &mut Stack) -> Result<()> {
     Ok(())
 }
 
-const EMPTY: &str = "it takes from an empty stack";
+const EMPTY: &str = "invalid pickle: the stack is empty";
 
 /// What is left to be read of a pickle.
 struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count).context("it ends early")?;
+        let (taken, rest) = self.0.split_at_checked(count).context("it is truncated")?;
         self.0 = rest;
         Ok(taken)
     }
@@ -205,7 +205,7 @@ impl<'a> Input<'a> {
     }
 
     fn line(&mut self) -> Result<&'a [u8]> {
-        let length = self.0.iter().position(|byte| *byte == b'\n').context("it ends early")?;
+        let length = self.0.iter().position(|byte| *byte == b'\n').context("it is truncated")?;
         let line = self.take(length)?;
         self.take(1)?;
         Ok(line)
@@ -222,14 +222,14 @@ impl Stack {
     fn text(&mut self) -> Result<Rc<str>> {
         match self.pop()? {
             Value::Text(text) => Ok(text),
-            _ => bail!("a name in it is no text"),
+            _ => bail!("a name in it is not text"),
         }
     }
 
     fn arguments(&mut self) -> Result<Rc<[Value]>> {
         match self.pop()? {
             Value::Tuple(items, _) => Ok(items),
-            _ => bail!("it calls with what is no tuple"),
+            _ => bail!("invalid pickle: REDUCE without a tuple of arguments"),
         }
     }
 
@@ -259,7 +259,7 @@ impl Stack {
     /// Puts keys and values by turns into the dictionary on the stack.
     fn set(&mut self, items: Vec<Value>) -> Result<()> {
         let Some(Value::Dict(dict)) = self.0.last_mut() else {
-            bail!("it sets items of no dictionary")
+            bail!("invalid pickle: SETITEMS without a dictionary")
         };
         let too_many = "it holds more names, or longer ones, than a state_dict does";
         ensure!(dict.len() + items.len() / 2 <= MAX_TENSORS, too_many);
@@ -270,7 +270,7 @@ impl Stack {
                     dict.push((name.clone(), Some(tensor.clone())))
                 }
                 [Value::Text(name), _] => dict.push((name.clone(), None)),
-                [_, _] => dict.push(("a key that is no text".into(), None)),
+                [_, _] => dict.push(("a key that is not text".into(), None)),
                 _ => bail!("a key in it has no value"),
             }
         }
@@ -295,7 +295,7 @@ fn class(module: &str, name: &str) -> Result<Value> {
         ("torch", "BFloat16Storage") => Class::Storage(Some(Number::Bf16)),
         ("torch", "LongStorage") => Class::Storage(None),
         _ => bail!(
-            "it names {:?}, which no state_dict needs; save with torch.save(model.state_dict(), …)",
+            "it refers to {:?}, which no state_dict needs; save with torch.save(model.state_dict(), …)",
             format!("{module}.{name}")
         ),
     }))
@@ -341,7 +341,7 @@ fn made(callee: Value, arguments: &[Value]) -> Result<Value> {
         (Value::Class(Class::RebuildParameter), [Value::Tensor(tensor), ..]) => {
             Ok(Value::Tensor(tensor.clone()))
         }
-        _ => bail!("it calls what no state_dict needs"),
+        _ => bail!("it calls a function that no state_dict needs"),
     }
 }
 

@@ -34,7 +34,7 @@ struct Weights {
 
 /// What lies in the place of the record of certain weights.
 pub enum Beside {
-    /// Nothing, or what is none of our business.
+    /// Nothing, or a file that has nothing to do with the weights.
     Nothing,
     /// Their record, if it is not too long to be kept.
     Record(Option<Value>),
@@ -62,7 +62,7 @@ pub fn name_of(path: &Path) -> Option<Cow<'_, str>> {
     path.file_name().map(OsStr::to_string_lossy)
 }
 
-/// Looks for the record of the weights at `path`, whose SHA-256 is that.
+/// Looks for the record of the weights at `path`, whose SHA-256 is `sha256`.
 pub fn beside(path: &Path, sha256: &str) -> Beside {
     let target = target(path);
     match beside_exactly(&target, sha256) {
@@ -84,7 +84,7 @@ fn beside_exactly(path: &Path, sha256: &str) -> Beside {
         Ok(Record { weights }) => weights,
         // Any other JSON file may lie there.
         Err(error) if error.is_data() => return Beside::Nothing,
-        Err(_) => return Beside::Doubtful(place, "it is damaged, or no record"),
+        Err(_) => return Beside::Doubtful(place, "it is damaged, or not a record"),
     };
     if recorded == sha256 || replaced.as_deref() == Some(sha256) {
         let kept = text.len() <= MAX_KEPT;
@@ -132,7 +132,7 @@ pub fn check_unrecorded(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A record without what differs from one training to the next that is the same.
+/// A record without what differs between two runs that are otherwise the same.
 pub fn without_times(record: &Value) -> Value {
     let mut record = record.clone();
     if let Some(record) = record.as_object_mut() {
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_told_from_what_else_lies_there() {
+    fn a_record_is_distinguished_from_other_files_there() {
         let folder = tempfile::tempdir().unwrap();
         let (path, place) = (folder.path().join("a.ot"), folder.path().join("a.json"));
         let found = |text: &str| {
@@ -175,7 +175,7 @@ mod tests {
         fs::write(folder.path().join("b.ot"), "").unwrap();
         assert_eq!(of("b.ot", "2"), "nothing"); // of the file that lies there
         assert_eq!(found(r#"{"name": "my package"}"#), "nothing");
-        assert_eq!(found(r#"{"weights": {"fi"#), "it is damaged, or no record");
+        assert_eq!(found(r#"{"weights": {"fi"#), "it is damaged, or not a record");
         assert_eq!(
             found(r#"{"weights": {"file": "a.ot", "sha256": "0", "replaced": "1"}}"#),
             "record"

@@ -2,7 +2,7 @@
 //! header, the values.
 //!
 //! Ours are sealed: the header's `__metadata__`, which other programs ignore, has the SHA-256 of the
-//! values and the record of the training, so that no copy or new name parts them.
+//! values and the training record, so that no copy or new name parts them.
 
 use std::collections::HashMap;
 

@@ -49,7 +49,7 @@ fn training_prints_an_epoch_a_line_and_saves_weights_with_their_record() {
     let bytes = fs::read(place.path("models/mnist.safetensors")).unwrap();
     assert_eq!(record["weights"]["sha256"], tch_mnist::files::sha256_hex(&bytes));
 
-    // The other verbs find these weights by themselves, and agree.
+    // The other commands find these weights by themselves, and agree.
     let (code, out, err) = place.run(&["evaluate", "--data", "data", "--json"]);
     assert_eq!(code, 0);
     assert!(err.starts_with("Weights: models/mnist.safetensors\n"), "{err}");
@@ -114,7 +114,7 @@ fn wrong_usage_gives_2_and_failure_1_and_neither_changes_a_file() {
         &["train", "--threads", "0"],
         &["predict"],
         &["predict", "--top", "11", "a.png"],
-        &["no-such-verb"],
+        &["no-such-command"],
         &[],
     ] {
         let (code, out, err) = place.run(wrong);
@@ -131,7 +131,7 @@ fn wrong_usage_gives_2_and_failure_1_and_neither_changes_a_file() {
         (&["train", "--data", "data", "--device", "mps"], "cannot use MPS"),
         (&["evaluate", "--weights", "text.safetensors"], "text.safetensors"),
         (&["predict", "--weights", "none.safetensors", "a.png"], "none.safetensors"),
-        (&["summary", "--weights", "file"], "it is none of"),
+        (&["summary", "--weights", "file"], "its format is unknown"),
         (&["summary", "--weights", "nowhere"], "No such file"),
     ] {
         let (code, _, err) = place.run(failing);
@@ -147,7 +147,7 @@ fn wrong_usage_gives_2_and_failure_1_and_neither_changes_a_file() {
 
 #[cfg(feature = "torch")]
 #[test]
-fn a_device_that_cannot_be_had_is_named_with_the_cause() {
+fn an_unavailable_device_is_reported_with_the_cause() {
     if tch_mnist::network::device::cuda().is_ok() {
         return; // that it works there is seen by `mnist doctor`
     }
@@ -232,9 +232,9 @@ fn summary_is_keras_s() {
 fn predicting_the_images_of_mnist_agrees_with_evaluating_them() {
     let place = Place::new();
     let mut paths = String::new();
-    for (index, picture) in mnist_images(1000).iter().enumerate() {
+    for (index, image) in mnist_images(1000).iter().enumerate() {
         let path = place.path(&format!("{index}.png"));
-        picture.save(&path).unwrap();
+        image.save(&path).unwrap();
         paths += &format!("{}\n", path.display());
     }
     let mut command = place.command(&["predict", "--json", "-"]);
@@ -270,7 +270,7 @@ fn a_bad_image_is_reported_and_the_others_go_on() {
     one(60, 90).save(place.path("a.png")).unwrap();
     one(61, 91).save(place.path("b.png")).unwrap();
     image::GrayImage::from_pixel(50, 50, image::Luma([255])).save(place.path("blank.png")).unwrap();
-    fs::write(place.path("text.png"), "no picture").unwrap();
+    fs::write(place.path("text.png"), "not an image").unwrap();
     let bytes = fs::read(place.path("a.png")).unwrap();
     fs::write(place.path("cut.png"), &bytes[..bytes.len() / 2]).unwrap();
     let arguments = ["a.png", "blank.png", "text.png", "cut.png", "none.png", ".", "b.png"];
@@ -312,12 +312,12 @@ fn a_closed_pipe_is_no_error_of_its_own() {
         assert_eq!(child.wait().unwrap().code(), Some(0));
     }
     // But an image that failed before is one still.
-    for verb in ["predict", "read"] {
-        let mut command = place.command(&[verb, "none.png", "a.png"]);
+    for name in ["predict", "read"] {
+        let mut command = place.command(&[name, "none.png", "a.png"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let (code, _, err) = finish(child.wait_with_output().unwrap());
-        assert!(code == 1 && err.contains("none.png"), "{verb}: {err}");
+        assert!(code == 1 && err.contains("none.png"), "{name}: {err}");
     }
 }
 
@@ -425,7 +425,7 @@ fn more_threads_than_cores_are_warned_of_with_the_number_to_use() {
 }
 
 #[test]
-fn of_an_image_with_several_digits_predict_names_read() {
+fn predict_suggests_read_for_an_image_with_several_digits() {
     let place = Place::new();
     let one = one(60, 90);
     one.save(place.path("one.png")).unwrap();
@@ -443,10 +443,10 @@ fn of_an_image_with_several_digits_predict_names_read() {
 
 #[cfg(unix)]
 #[test]
-fn without_threads_to_be_had_there_is_an_error_and_no_panic() {
+fn when_no_thread_can_be_started_there_is_an_error_and_no_panic() {
     let place = Place::new();
     one(60, 90).save(place.path("a.png")).unwrap();
-    // The limit is none for root.
+    // The limit does not hold for root.
     let inner = place.command(&["predict", "a.png"]);
     let limited = "ulimit -u 1 && exec \"$0\" predict a.png";
     let as_nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", limited];
@@ -586,7 +586,7 @@ fn two_first_starts_at_once_and_a_damaged_cache_end_well() {
     }
     let repaired = finish(evaluate().wait_with_output().unwrap());
     assert_eq!((repaired.0, &repaired.1), (0, &both[0].1), "{}", repaired.2);
-    // A cache that cannot be made is no hindrance either.
+    // Nor does a cache that cannot be created.
     fs::remove_dir_all(&cache).unwrap();
     fs::write(&cache, "a file in its place").unwrap();
     let without = finish(evaluate().wait_with_output().unwrap());
@@ -611,8 +611,8 @@ fn help_tells_every_default() {
     let (code, out, _) = place.run(&["show", "--help"]);
     assert!(code == 0 && out.contains("[default: the built-in MNIST]"), "{out}");
     assert!(out.contains("[default: 10x10]"), "{out}");
-    for verb in ["compare", "evaluate", "predict", "read", "summary", "doctor"] {
-        let (code, out, _) = place.run(&[verb, "--help"]);
+    for command in ["compare", "evaluate", "predict", "read", "summary", "doctor"] {
+        let (code, out, _) = place.run(&[command, "--help"]);
         assert!(code == 0 && out.contains("--json"), "{out}");
     }
 }

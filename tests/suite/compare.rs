@@ -1,4 +1,4 @@
-//! `mnist compare`: what it tells, keeps, goes on with and refuses.
+//! `mnist compare`: what it reports, keeps, resumes and refuses.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -51,7 +51,7 @@ fn lines(place: &Place, file: &str) -> Vec<Run> {
 }
 
 #[test]
-fn the_same_seeds_give_the_same_comparison_and_each_run_is_train_s() {
+fn the_same_seeds_give_the_same_comparison_and_each_run_is_the_same_as_train() {
     let place = Place::new();
     place.data_set("data", 200, 50);
     let (code, out, err) = run(&place, &["--output-dir", "a"]);
@@ -111,7 +111,7 @@ fn a_killed_comparison_goes_on_to_the_same_table() {
 
     let (code, out, err) = run(&place, &[&more("killed")[..], &["--resume"]].concat());
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains(&format!("\nDone before: {runs} of 16 runs\n")), "{out}");
+    assert!(out.contains(&format!("\nAlready finished: {runs} of 16 runs\n")), "{out}");
     assert!(fs::read_to_string(&path).unwrap().starts_with(&kept));
     assert_eq!(timeless(&place, "whole/compare.json"), timeless(&place, "killed/compare.json"));
     let untimed = |folder: &str| -> Vec<String> {
@@ -149,8 +149,9 @@ fn ctrl_c_keeps_the_finished_runs() {
     let finished = 2 + said.filter(|line| line.starts_with("Run ")).count();
     let (code, _, err) = crate::common::finish(child.wait_with_output().unwrap());
     assert_eq!(code, 130);
-    let told = format!("Interrupted: {finished} of 2000 runs are kept in runs; --resume goes on");
-    assert!(err.contains(&told), "{err}");
+    let expected =
+        format!("Interrupted: {finished} of 2000 runs are kept in runs; --resume goes on");
+    assert!(err.contains(&expected), "{err}");
     assert_eq!(lines(&place, "runs/runs.jsonl").len(), finished);
     assert!(lines(&place, "runs/runs.jsonl").iter().all(|run| run.history.len() == 2));
     assert!(!place.path("runs/compare.json").exists());
@@ -186,8 +187,12 @@ fn runs_of_another_configuration_are_refused_with_the_difference() {
         refused(&[&there[..], &["--resume", option, value]].concat(), fault);
     }
     for (from, to, fault) in [
-        ("{\"format\":1", "{\"format\":2", "line 1 is no run: it has the format 2; this program"),
-        ("{\"format\":1", "no run", "cannot open the runs in changed/runs.jsonl: line 1 is no run"),
+        ("{\"format\":1", "{\"format\":2", "line 1 is not a run: its format is 2; this program"),
+        (
+            "{\"format\":1",
+            "no run",
+            "cannot open the runs in changed/runs.jsonl: line 1 is not a run",
+        ),
         ("\"libtorch\":\"", "\"libtorch\":\"1.", "libtorch is \"1."),
     ] {
         changed(from, to);
@@ -209,16 +214,16 @@ fn runs_of_another_configuration_are_refused_with_the_difference() {
         (|run| run["configuration"]["epochs"] = 0.into(), "0 epochs"),
         (|run| run["configuration"]["hidden"] = i64::MAX.into(), "hidden units"),
         (|run| run["configuration"]["batch_size"] = (-1).into(), "a batch size of -1"),
-        (|run| run["configuration"]["learning_rate"] = 1e40.into(), "a learning rate of 1"),
+        (|run| run["configuration"]["learning_rate"] = 1e40.into(), "the learning rate must be"),
     ] {
         edited(edit);
         refused(&["--output-dir", "changed", "--resume"], fault);
     }
-    // What is no file of runs is left alone; a run whose line has no end, as editors leave it, counts.
+    // A file that does not hold runs is left alone; a run whose line has no end, as editors leave it, counts.
     let first = kept.split_inclusive(|byte| *byte == b'\n').next().unwrap();
     for notes in ["my notes", "{\"format\":\"geojson\",\"mine\":[1,2]}", "{\"format\":2}"] {
         fs::write(place.path("changed/runs.jsonl"), notes).unwrap();
-        refused(&["--output-dir", "changed", "--resume"], "line 1 is no run");
+        refused(&["--output-dir", "changed", "--resume"], "line 1 is not a run");
         assert_eq!(fs::read(place.path("changed/runs.jsonl")).unwrap(), notes.as_bytes());
     }
     let torn = [first, &kept[..100], &[0; 50]].concat();
@@ -237,7 +242,7 @@ fn runs_of_another_configuration_are_refused_with_the_difference() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_told() {
+fn what_cannot_be_compared_is_reported() {
     let place = Place::new();
     place.data_set("data", 200, 50);
     fs::write(place.path("file"), "").unwrap();
@@ -256,7 +261,10 @@ fn what_cannot_be_compared_is_told() {
     for twice in ["adam,adam", "adam,sgd,adam:1e-3"] {
         let (code, out, err) = run(&place, &["--optimizers", twice]);
         assert_eq!((code, out.as_str()), (2, ""), "{err}");
-        assert!(err.contains("twice: adam") && err.contains("Usage: mnist compare"), "{err}");
+        assert!(
+            err.contains("adam is listed twice") && err.contains("Usage: mnist compare"),
+            "{err}"
+        );
     }
     for (failing, fault) in [
         (&["--data", "nowhere"][..], "nowhere"),
@@ -269,7 +277,7 @@ fn what_cannot_be_compared_is_told() {
         assert!(!err.contains("panicked"), "{err}");
     }
     let (code, out, _) = run(&place, &["--seeds", "1"]);
-    assert!(code == 0 && out.contains("\nNothing can be told from one seed"), "{out}");
+    assert!(code == 0 && out.contains("\nOne seed cannot show which is best"), "{out}");
 }
 
 // Test accuracies over five seeds: RMSprop's and Adam's, and some that are plainly lower.
@@ -320,7 +328,7 @@ fn the_best_is_marked_only_where_the_difference_is_more_than_noise() {
     // The second one, not the last, is the one to be better than.
     let (noise, text) = best(&[(rmsprop, &A), (adam, &B), (sgd, &C)]);
     assert_eq!(noise, None);
-    assert!(text.contains("that rmsprop is above adam by 0.0017 may be chance"), "{text}");
+    assert!(text.contains("rmsprop's lead of 0.0017 over adam may be due to chance"), "{text}");
     assert!(text.contains("Holm-corrected: p = 0.2349, not below 0.05"), "{text}");
 
     // p is 0.034 by itself, but of three pairs, so that one of them was likely to be found.

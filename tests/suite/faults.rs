@@ -62,7 +62,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// Every verb that writes, and the file that it then says it cannot write.
+/// Every command that writes, and the file that it then says it cannot write.
 const WRITERS: [(&str, &str); 12] = [
     ("train --data data --hidden 16 --epochs 1 --output out/w.safetensors", "w.safetensors"),
     ("train --data data --hidden 16 --epochs 1 --output out/u.ot", "u.ot"),
@@ -110,11 +110,11 @@ fn a_full_disk_is_an_error_and_what_was_there_stays() {
         .filter(|(name, _)| !name.ends_with("runs.jsonl"))
         .collect();
     assert_eq!(after, before);
-    // Half a line in the file of runs is no run: with space again, it goes on.
+    // Half a line in the file of runs is not a run: with space again, it goes on.
     let compare: Vec<_> = COMPARE.split(' ').chain(["--resume"]).collect();
     let (code, _, err) = place.run(&compare);
     assert_eq!(code, 0, "{err}");
-    // Nowhere to unpack the data into.
+    // Nowhere to decompress the data into.
     let mut command = full(&place, &["evaluate"]);
     command.env("XDG_CACHE_HOME", place.path("cache")).env("TMPDIR", place.path("out"));
     let (code, _, err) = finish(command.output().unwrap());
@@ -163,7 +163,7 @@ fn trainings_that_wait_for_the_folder_all_save() {
 }
 
 #[test]
-fn two_comparisons_in_one_folder_are_told_apart() {
+fn two_comparisons_in_one_folder_are_kept_apart() {
     let place = Place::new();
     place.data_set("data", 2000, 20);
     let arguments = [
@@ -270,7 +270,7 @@ fn two_hundred_kills() {
     assert_eq!(place.run(&["evaluate", "--data", "data"]).0, 0);
     println!("100 kills of savings, {between} of them between the record and the weights");
 
-    // Unpacking.
+    // Decompressing the data.
     let evaluate = |cache: &Path| {
         let mut command = place.command(&["evaluate", "--json"]);
         command.env("XDG_CACHE_HOME", cache);
@@ -326,7 +326,7 @@ fn two_hundred_kills() {
 /// A real full disk, where a small one may be mounted.
 #[test]
 #[ignore = "mounts a file system: make faults"]
-fn a_disk_of_no_size() {
+fn a_disk_without_space_is_an_error_that_changes_nothing() {
     let place = Place::new();
     prepare(&place);
     let mounted = "mount -t tmpfs -o size=2m tmpfs out && echo old > out/a.png && \

@@ -100,7 +100,7 @@ fn convert_writes_what_the_extension_says() {
         ("2.weight", vec![10, 4]),
     ];
     assert_eq!(names, expected);
-    // Whatever a file is called, its content tells what it is.
+    // Whatever a file is called, its content says what it is.
     fs::rename(place.path("new/a.safetensors"), place.path("a.bin")).unwrap();
     for (input, output) in
         [("a.bin", "b.keras"), ("b.keras", "c.ot"), ("c.ot", "d.h5"), ("d.h5", "e.onnx")]
@@ -116,7 +116,7 @@ fn convert_writes_what_the_extension_says() {
     for (arguments, code, fault) in [
         (&["convert", "d.h5", "./d.h5"][..], 1, "is d.h5 itself"),
         (&["convert", "none.h5", "d.h5"], 1, "none.h5: No such file"),
-        (&["convert", "1.png", "d.h5"], 1, "1.png: it is none of"),
+        (&["convert", "1.png", "d.h5"], 1, "1.png: its format is unknown"),
         (&["convert", "e.onnx", "d.h5"], 1, "ONNX is written, not read"),
         (&["convert", "c.ot", "d.h5", "--names", "0,2"], 2, "only layers in a .safetensors"),
         (&["convert", "d.h5", "x.pt"], 2, "for PyTorch, .safetensors"),
@@ -154,7 +154,7 @@ fn convert_keeps_the_record() {
     }
     // The place of the record beside it is taken by that of the first.
     let (code, _, err) = place.run(&["convert", "a.safetensors", "a.h5"]);
-    assert!(code == 0 && err.contains("the record of the training is not kept"), "{err}");
+    assert!(code == 0 && err.contains("the training record is not kept"), "{err}");
     assert!(record("a.h5").is_none() && record("a.safetensors").is_some());
     // In a .safetensors it needs none.
     let names = ["convert", "b.h5", "a.safetensors", "--names", "0,2"];
@@ -260,7 +260,7 @@ fn a_pickle_is_not_executed_and_a_bomb_does_not_go_off() {
         b"t(K\x01ttR.",
     ]
     .concat();
-    // The same long name, recalled again and again.
+    // The same long name, fetched from the memo again and again.
     let named = [
         &b"\x80\x02}(X\x40\x0d\x03\x00"[..],
         &vec![b'a'; 200_000],
@@ -274,13 +274,13 @@ fn a_pickle_is_not_executed_and_a_bomb_does_not_go_off() {
         (COMMAND, "it names \"os.system\", which no state_dict needs; save with torch.save("),
         (b"\x80\x02cbuiltins\neval\n.", "builtins.eval"),
         (b"\x80\x02ctorch\nIntStorage\n.", "torch.IntStorage"),
-        (b"\x80\x02}X\x05\x00\x00\x00epochK\x03s.", "\"epoch\" is no tensor"),
+        (b"\x80\x02}X\x05\x00\x00\x00epochK\x03s.", "\"epoch\" is not a tensor"),
         (b"\x80\x02]q\x00.", "the operation 0x5d"),
         (b"\x80\x02K\x01.", "no dictionary of tensors"),
         (b"\x80\x02}.", "two dense layers are needed"),
-        (b"\x80\x02h\x07.", "recalls what it has not stored"),
-        (b"\x80\x02X\xff\xff\xff\xffab", "ends early"),
-        (b"", "ends early"),
+        (b"\x80\x02h\x07.", "unknown memo key"),
+        (b"\x80\x02X\xff\xff\xff\xffab", "is truncated"),
+        (b"", "is truncated"),
         (b"\x80\x02u.", "empty stack"),
         (b"\x80\x02\x87.", "empty stack"),
         (&nested, "nests tuples"),
@@ -295,7 +295,7 @@ fn a_pickle_is_not_executed_and_a_bomb_does_not_go_off() {
     }
     assert!(!Path::new("/tmp/owned!").exists());
 
-    // A storage that is too short for its tensor, or that unpacks to a thousand times its size.
+    // A storage that is too short for its tensor, or that decompresses to a thousand times its size.
     for (size, fault) in [(100, "out of bounds"), (8 << 20, "claims 8388608 bytes")] {
         let replace =
             |name: &str, bytes| if name.contains("/data/") { vec![0; size] } else { bytes };

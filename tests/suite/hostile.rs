@@ -191,13 +191,13 @@ fn weights_and_the_record_beside_them_belong_together_at_every_moment() {
     // Weights without a record do not take its place.
     let error = weights::save(&arrays(2, 3), &path).unwrap_err();
     assert!(format!("{error:#}").contains("a.json is the record of other weights"), "{error:#}");
-    // Nor does a record take the place of what is none, or of another file's.
+    // Nor does a record replace a file that is not a record, or another file's.
     for other in ["{\"name\":\"my package\"}", r#"{"weights":{"file":"b.ot","sha256":"0"}}"#] {
         fs::write(&record, other).unwrap();
         let error = format!("{:#}", weights::check_output(&path).unwrap_err());
         assert!(error.contains("would replace") && error.contains("a.json"), "{error}");
     }
-    // Another JSON file is no record; what is damaged, or of other weights, is named.
+    // Another JSON file is not a record; what is damaged, or of other weights, is named.
     for other in ["{}", "[1]"] {
         assert!(loads(&new, other.as_bytes()).unwrap().doubt.is_none(), "{other}");
     }
@@ -243,7 +243,7 @@ fn a_sealed_record_stays_with_the_weights_under_any_name() {
 
 #[cfg(feature = "torch")]
 #[test]
-fn every_verb_that_takes_weights_names_a_record_that_does_not_fit() {
+fn every_command_that_takes_weights_names_a_record_that_does_not_fit() {
     let place = Place::new();
     place.data_set("data", 40, 20);
     one(60, 90).save(place.path("1.png")).unwrap();
@@ -252,7 +252,7 @@ fn every_verb_that_takes_weights_names_a_record_that_does_not_fit() {
     weights::save_with_record(&model, &mut record, &place.path("a.safetensors")).unwrap();
     fs::write(place.path("a.json"), "{").unwrap();
     let training = ["--data", "data", "--epochs", "1", "--init", "a.safetensors"];
-    for verb in [
+    for arguments in [
         &["predict", "--weights", "a.safetensors", "1.png"][..],
         &["read", "--weights", "a.safetensors", "1.png"],
         &["evaluate", "--weights", "a.safetensors", "--data", "data"],
@@ -262,9 +262,9 @@ fn every_verb_that_takes_weights_names_a_record_that_does_not_fit() {
         &[&["train", "--output", "c.ot"], &training[..]].concat(),
         &[&["compare", "--optimizers", "adam,sgd", "--seeds", "2"], &training[..]].concat(),
     ] {
-        let (code, _, err) = place.run(verb);
+        let (code, _, err) = place.run(arguments);
         let warnings = err.matches("warning: a.json is not used: it is damaged").count();
-        assert_eq!((code, warnings), (0, 1), "{verb:?}: {err}");
+        assert_eq!((code, warnings), (0, 1), "{arguments:?}: {err}");
     }
 }
 
@@ -312,7 +312,7 @@ fn weights_that_are_replaced_again_and_again_load_at_every_moment() {
     }
 }
 
-/// Runs it, and tells how many MiB of memory it had at most, as well.
+/// Runs it, and returns its peak memory in MiB as well.
 #[cfg(target_os = "linux")]
 fn peak(mut command: Command) -> (i32, String, String, u64) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -353,13 +353,13 @@ fn what_claims_or_is_too_much_does_not_fill_the_memory() {
     fs::write(place.path("a.keras"), zip.finish().unwrap().into_inner()).unwrap();
     sparse("a.safetensors", &[&u64::MAX.to_le_bytes()[..], b"{"].concat(), 400_000_000);
     sparse("b.safetensors", b"", 3_000_000_000);
-    // Pieces, or links, without number.
+    // Chunks, or links, without number.
     let mut h5 = hdf5_pure::FileBuilder::new();
     for (layer, inputs, outputs) in [("dense_1", 784, 100), ("dense_2", 100, 10)] {
         let mut group = h5.create_group(layer);
         let kernel = vec![0.5; (inputs * outputs) as usize];
-        let pieces = group.create_dataset("kernel").with_f32_data(&kernel);
-        pieces.with_shape(&[inputs, outputs]).with_chunks(&[1, 1]);
+        let chunked = group.create_dataset("kernel").with_f32_data(&kernel);
+        chunked.with_shape(&[inputs, outputs]).with_chunks(&[1, 1]);
         group.create_dataset("bias").with_f32_data(&vec![0.5; outputs as usize]);
         h5.add_group(group.finish());
     }
@@ -385,10 +385,10 @@ fn what_claims_or_is_too_much_does_not_fill_the_memory() {
         command.args(["a.jpg"; 32]).env("RAYON_NUM_THREADS", "32");
         command
     });
-    assert!(code == 1 && err.matches("a.jpg: it ends early").count() == 32, "{err}");
+    assert!(code == 1 && err.matches("a.jpg: it is truncated").count() == 32, "{err}");
     assert!(mib < 400, "{mib} MiB");
 
-    // PNGs whose texts and profiles are large once unpacked, on many threads.
+    // PNGs whose texts and profiles are large once decompressed, on many threads.
     let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(&vec![0; 200_000_000]).unwrap();
     let packed = packed.finish().unwrap();
@@ -413,7 +413,7 @@ fn what_claims_or_is_too_much_does_not_fill_the_memory() {
     assert!(code == 0 && out.matches("profile.png: 1").count() == 32, "{err}");
     assert!(mib < 400, "{mib} MiB");
 
-    // Images without labels are not unpacked.
+    // Images without labels are not decompressed.
     let (images, _) = idx(1, 1);
     let claimed = [&images[..4], &1_000_000u32.to_be_bytes(), &images[8..16]].concat();
     let bomb = gzip(&[claimed, vec![0; 300_000_000]].concat());
@@ -530,12 +530,12 @@ fn pipes_are_read_but_not_waited_for() {
     assert!(code == 1 && err.contains("--init /dev/stdin is no regular file"), "{err}");
     assert!(Command::new("mkfifo").arg(place.path("pipe.ot")).status().unwrap().success());
     let (code, _, err) = place.run(&["train", "--data", "whole", "--output", "pipe.ot"]);
-    assert!(code == 1 && err.contains("cannot write pipe.ot: it is no regular file"), "{err}");
+    assert!(code == 1 && err.contains("cannot write pipe.ot: it is not a regular file"), "{err}");
 }
 
 #[cfg(feature = "torch")]
 #[test]
-fn odd_names_and_outputs_that_are_inputs() {
+fn odd_names_are_read_and_outputs_that_are_inputs_are_refused() {
     let place = Place::new();
     one(60, 90).save(place.path("a.png")).unwrap();
     let bytes = fs::read(place.path("a.png")).unwrap();
@@ -553,9 +553,9 @@ fn odd_names_and_outputs_that_are_inputs() {
         use std::os::unix::ffi::OsStrExt;
         let name = std::ffi::OsStr::from_bytes(b"\xff\xfe.png");
         fs::copy(place.path("a.png"), place.path("").join(name)).unwrap();
-        for verb in ["predict", "read"] {
+        for command in ["predict", "read"] {
             let (code, out, err) =
-                finish(place.command(&[verb, "--json"]).arg(name).output().unwrap());
+                finish(place.command(&[command, "--json"]).arg(name).output().unwrap());
             assert!(code == 0 && out.contains("\u{fffd}\u{fffd}.png"), "{out}{err}");
         }
     }

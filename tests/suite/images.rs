@@ -1,4 +1,4 @@
-//! Pictures as people have them, read right: made from MNIST's test digits, classified with the
+//! Images as people have them, read right: made from MNIST's test digits, classified with the
 //! released weights.
 
 use std::fs;
@@ -14,14 +14,14 @@ use mnist_image::{Digit, normalise};
 use tch_mnist::network::classifier::Classifier;
 
 /// The first digits of MNIST's test set that the released weights get right as they are, so that
-/// what is lost is lost by the reading of pictures.
+/// what is lost is lost by the reading of images.
 fn known(count: usize) -> Vec<(GrayImage, usize)> {
-    let pictures = mnist_images(count);
+    let images = mnist_images(count);
     let predictions = released().predict(&mnist_digits(count)).unwrap();
-    let right = pictures.into_iter().zip(mnist_labels(count)).zip(predictions);
+    let right = images.into_iter().zip(mnist_labels(count)).zip(predictions);
     right
         .filter(|((_, label), prediction)| prediction.label == *label)
-        .map(|((picture, label), _)| (picture, label))
+        .map(|((image, label), _)| (image, label))
         .collect()
 }
 
@@ -29,7 +29,7 @@ fn known(count: usize) -> Vec<(GrayImage, usize)> {
 fn share(change: impl Fn(&GrayImage) -> GrayImage) -> f64 {
     let known = known(200);
     let digits: Vec<Digit> =
-        known.iter().map(|(picture, _)| normalise(&change(picture)).unwrap()).collect();
+        known.iter().map(|(image, _)| normalise(&change(image)).unwrap()).collect();
     let predictions = released().predict(&digits).unwrap();
     let right = predictions.iter().zip(&known).filter(|(p, (_, label))| p.label == *label).count();
     right as f64 / known.len() as f64
@@ -61,23 +61,23 @@ fn grain(x: u32, y: u32) -> f32 {
 }
 
 #[test]
-fn dark_on_light_of_any_size() {
+fn dark_on_light_is_read_at_any_size() {
     for side in [28, 64, 150, 700] {
         assert_share(0.97, |digit| {
-            let mut picture = enlarged(digit, side, side);
-            imageops::invert(&mut picture);
-            picture
+            let mut image = enlarged(digit, side, side);
+            imageops::invert(&mut image);
+            image
         });
     }
 }
 
 #[test]
-fn light_on_dark_off_the_centre_of_a_wide_picture() {
+fn light_on_dark_off_the_centre_of_a_wide_image_is_read() {
     assert_share(0.97, |digit| {
-        let mut picture = GrayImage::from_pixel(400, 150, Luma([40]));
+        let mut image = GrayImage::from_pixel(400, 150, Luma([40]));
         let lit = on_paper(&enlarged(digit, 100, 100), -4., |_, _| 40.);
-        imageops::replace(&mut picture, &lit, 270, 10);
-        picture
+        imageops::replace(&mut image, &lit, 270, 10);
+        image
     });
 }
 
@@ -107,11 +107,11 @@ fn a_neighbour_cut_off_by_the_edge_and_specks() {
 #[test]
 fn a_fine_pen_on_a_large_sheet_does_not_fade() {
     let digit = |half: u32| {
-        let picture = GrayImage::from_fn(400, 400, |x, y| {
+        let image = GrayImage::from_fn(400, 400, |x, y| {
             let ring = ((x as f32 - 200.).hypot(y as f32 - 200.) - 150.).abs() <= half as f32;
             Luma([if ring { 20 } else { 240 }])
         });
-        normalise(&picture).unwrap()
+        normalise(&image).unwrap()
     };
     let ink = |digit: &Digit| digit.iter().map(|&ink| u32::from(ink)).sum::<u32>();
     let (fine, broad) = (digit(1), digit(14));
@@ -146,7 +146,7 @@ fn a_detached_stroke_belongs_to_its_digit() {
 }
 
 #[test]
-fn mnist_s_recipe_to_the_pixel() {
+fn mnist_form_matches_mnist_to_the_pixel() {
     // A bar of 10×40 is fitted to 5×20, its centre of mass put at pixel (14, 14) as MNIST counts.
     let mut bar = GrayImage::new(100, 100);
     for y in 50..90 {
@@ -173,7 +173,7 @@ fn nothing_written_is_an_error() {
         let error = normalise(&blank).expect_err(what);
         assert!(error.to_string().contains("blank"), "{error}");
     }
-    // Odd shapes are no reason to fall over.
+    // Odd shapes are no reason to fail.
     for (width, height) in [(1, 5000), (5000, 1), (2, 2), (3, 1)] {
         let mut odd = GrayImage::from_pixel(width, height, Luma([255]));
         odd.put_pixel(width / 2, height / 2, Luma([0]));
@@ -182,7 +182,7 @@ fn nothing_written_is_an_error() {
 }
 
 #[test]
-fn every_format_is_told_by_its_content() {
+fn every_format_is_recognised_by_its_content() {
     let place = Place::new();
     let image = DynamicImage::from(one(60, 90));
     for (format, name) in [

@@ -1,5 +1,5 @@
-//! The order of the rooms, read off the sources: data flows one way, and a module uses only what stands
-//! to the left of it. What rots first in a code base is what nobody checks.
+//! The order of the modules, checked in the sources: data flows one way, and a module uses only those
+//! before it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 
 /// The folders of `src`, each of which uses only itself and those before it.
-const ROOMS: [&str; 9] = [
+const MODULES: [&str; 9] = [
     "files",
     "dataset",
     "network",
@@ -156,7 +156,7 @@ fn skip_path(tokens: &[TokenTree], mut at: usize) -> usize {
     at
 }
 
-/// How deep below the root of its crate the module of this file of `src` is, and its room.
+/// How deep below the root of its crate this file of `src` is, and the module it belongs to.
 fn module(file: &Path) -> (usize, Option<String>) {
     let names: Vec<_> = file.iter().map(|name| name.to_string_lossy().into_owned()).collect();
     match &names[..] {
@@ -168,19 +168,19 @@ fn module(file: &Path) -> (usize, Option<String>) {
 
 /// What is wrong in the source of a file of `src`, by line.
 fn out_of_order(file: &Path, source: &str) -> Vec<(usize, String)> {
-    let (depth, Some(room)) = module(file) else { return Vec::new() };
-    let Some(own) = ROOMS.iter().position(|name| *name == room) else {
-        return vec![(1, format!("the room {room} is not in the order"))];
+    let (depth, Some(module_name)) = module(file) else { return Vec::new() };
+    let Some(own) = MODULES.iter().position(|name| *name == module_name) else {
+        return vec![(1, format!("the module {module_name} is not in the order"))];
     };
     let mut found = Vec::new();
     starts(source.parse().expect("it compiles"), depth, &mut found);
-    let wrong = |start: &Start| match ROOMS.iter().position(|name| *name == start.name) {
+    let wrong = |start: &Start| match MODULES.iter().position(|name| *name == start.name) {
         Some(other) => other > own,
         // Constants of the crate are everyone's.
         None => !start.name.starts_with(char::is_uppercase),
     };
     let found = found.into_iter().filter(|start| start.own && wrong(start));
-    found.map(|start| (start.line, format!("{room} uses {}", start.name))).collect()
+    found.map(|start| (start.line, format!("{module_name} uses {}", start.name))).collect()
 }
 
 /// The lines on which the source uses one of these crates.
@@ -259,7 +259,7 @@ fn assert_none(found: impl Iterator<Item = (PathBuf, Vec<(usize, String)>)>) {
 }
 
 #[test]
-fn no_room_uses_a_later_one() {
+fn no_module_uses_a_later_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     assert_none(sources("src").into_iter().map(|(path, source)| {
         let wrong = out_of_order(path.strip_prefix(&root).unwrap(), &source);

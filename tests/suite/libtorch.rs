@@ -94,12 +94,18 @@ fn another_libtorch_is_refused_with_those_that_work() {
     let place = place("2.10.1");
     let refusals = [
         (script(&place, &[("LIBTORCH", "given")]), "given is libtorch 2.10.1; these work: "),
-        (script(&place, &[("LIBTORCH", "fuzz")]), "fuzz is no libtorch that works here: "),
+        (
+            script(&place, &[("LIBTORCH", "fuzz")]),
+            "fuzz does not hold a libtorch that works here: ",
+        ),
         (
             script(&place, &[("TCH", "0.9")]),
             "there is no libtorch for tch 0.9.0 here; these work: ",
         ),
-        (script(&place, &[("LIBTORCH", "nowhere")]), "which is no folder: correct it or unset it"),
+        (
+            script(&place, &[("LIBTORCH", "nowhere")]),
+            "which is not a folder: correct it or unset it",
+        ),
     ];
     for (index, ((code, _, err), words)) in refusals.into_iter().enumerate() {
         assert_eq!(code, 1);

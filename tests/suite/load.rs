@@ -26,8 +26,8 @@ fn a_million_paths() {
     const PATHS: usize = 1_000_000;
     const FILES: usize = 4000;
     let place = Place::new();
-    for (index, picture) in mnist_images(FILES).iter().enumerate() {
-        picture.save(place.path(&format!("{index}.png"))).unwrap();
+    for (index, image) in mnist_images(FILES).iter().enumerate() {
+        image.save(place.path(&format!("{index}.png"))).unwrap();
     }
     let mut command = place.command(&["predict", "-"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -71,7 +71,7 @@ fn a_million_paths() {
 
 #[test]
 #[ignore = "takes minutes: make load"]
-fn ten_thousand_trainings() {
+fn ten_thousand_training_runs() {
     let place = Place::new();
     let data = dataset::load(Some(&place.data_set("data", 40, 20))).unwrap();
     let mut memories = Vec::new();

@@ -52,14 +52,11 @@ fn forward_loss_and_gradient_are_those_of_pytorch_and_keras() {
 #[test]
 fn five_steps_of_each_optimizer_are_those_of_pytorch() {
     let fixture = fixture();
-    for (optimizer, name) in [
-        (Optimizer::Adam, "adam"),
-        (Optimizer::AdamW, "adamw"),
-        (Optimizer::RmsProp, "rmsprop"),
-        (Optimizer::Sgd, "sgd"),
-    ] {
+    for optimizer in Optimizer::ALL {
+        let rate = optimizer.default_learning_rate();
+        let name = optimizer.name_at(rate);
         let model = model(&fixture);
-        let mut steps = optimizer.build(&model, optimizer.default_learning_rate()).unwrap();
+        let mut steps = optimizer.build(&model, rate).unwrap();
         for _ in 0..5 {
             let logits = model.forward(&fixture["images"]);
             steps.backward_step(&logits.cross_entropy_for_logits(&fixture["labels"]));

@@ -61,7 +61,8 @@ fn score(written: &[(char, Bounds)], lines: &[Vec<ReadDigit>]) -> (usize, usize)
     (longest.len(), stray)
 }
 
-/// By kind of trouble; `cargo test --test sheets -- --nocapture` prints the README's table.
+/// By kind of trouble; `cargo test --test suite sheets::our_own_sheets_are_read -- --nocapture` prints the
+/// table of `docs/guide/read.md`.
 #[test]
 fn our_own_sheets_are_read() {
     let truth: BTreeMap<String, Value> =
@@ -127,7 +128,7 @@ fn as_the_tutorial_does(model: &Plain, sheet: &DynamicImage, written: &[(char, B
 }
 
 #[test]
-fn the_program_prints_lines_spaces_boxes_and_a_picture() {
+fn the_program_prints_lines_spaces_boxes_and_an_image() {
     let place = Place::new();
     let sheet = folder().join("plain_0.jpg");
     let sheet = sheet.to_str().unwrap();
@@ -174,7 +175,7 @@ fn an_empty_page_gives_no_lines_and_a_note() {
     let (code, out, err) = place.run(&["read", "none.png", "empty.png", "--json"]);
     assert_eq!(code, 1);
     assert!(out.contains("\"lines\":[]") && err.contains("none.png"), "{out} {err}");
-    // Odd shapes are no reason to fall over.
+    // Odd shapes are no reason to fail.
     for (width, height) in [(1, 1), (1, 3000), (3000, 1), (2, 2), (9, 200)] {
         let mut odd = GrayImage::from_pixel(width, height, Luma([255]));
         odd.put_pixel(width / 2, height / 2, Luma([0]));
@@ -184,7 +185,7 @@ fn an_empty_page_gives_no_lines_and_a_note() {
 }
 
 #[test]
-fn joined_up_writing_gives_few_pieces() {
+fn joined_up_writing_gives_few_candidates() {
     // A wave more than five heights wide.
     let wave = GrayImage::from_fn(500, 200, |x, y| {
         let middle = 100. + 22. * (x as f32 / 4.).sin();
@@ -192,6 +193,6 @@ fn joined_up_writing_gives_few_pieces() {
         Luma([if ink { 30 } else { 230 }])
     });
     let lines = mnist_image::page::find(&wave);
-    let pieces: usize = lines.iter().flatten().map(|lattice| lattice.candidates.len()).sum();
-    assert!((10..1000).contains(&pieces), "{pieces}");
+    let candidates: usize = lines.iter().flatten().map(|lattice| lattice.candidates.len()).sum();
+    assert!((10..1000).contains(&candidates), "{candidates}");
 }

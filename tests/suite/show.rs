@@ -1,4 +1,4 @@
-//! Figures: digits, mistakes, weights, trainings, explanations. Their pixels are looked at.
+//! Figures: digits, mistakes, weights, training curves, explanations. Their pixels are checked.
 
 use std::fs;
 
@@ -23,29 +23,27 @@ fn open(place: &Place, name: &str) -> RgbImage {
 }
 
 /// Where the frames begin that stand in the first row with any, and how wide they are inside.
-fn frames(picture: &RgbImage) -> (Vec<(u32, u32)>, u32) {
-    let y = (0..picture.height())
-        .find(|y| {
-            (1..picture.width()).any(|x| is_frame(picture, x - 1, *y) && is_frame(picture, x, *y))
-        })
+fn frames(image: &RgbImage) -> (Vec<(u32, u32)>, u32) {
+    let y = (0..image.height())
+        .find(|y| (1..image.width()).any(|x| is_frame(image, x - 1, *y) && is_frame(image, x, *y)))
         .expect("there is a frame");
-    let starts: Vec<u32> = (1..picture.width())
-        .filter(|x| is_frame(picture, *x, y) && !is_frame(picture, x - 1, y))
+    let starts: Vec<u32> = (1..image.width())
+        .filter(|x| is_frame(image, *x, y) && !is_frame(image, x - 1, y))
         .collect();
-    let length = (starts[0]..).take_while(|x| is_frame(picture, *x, y)).count() as u32;
+    let length = (starts[0]..).take_while(|x| is_frame(image, *x, y)).count() as u32;
     (starts.into_iter().map(|x| (x, y)).collect(), length - 2)
 }
 
-fn is_frame(picture: &RgbImage, x: u32, y: u32) -> bool {
-    picture.get_pixel(x, y) == &FRAME
+fn is_frame(image: &RgbImage, x: u32, y: u32) -> bool {
+    image.get_pixel(x, y) == &FRAME
 }
 
 /// The grey pixels of a digit that is drawn in the frame that begins at (x, y).
-fn digit(picture: &RgbImage, (x, y): (u32, u32), width: u32) -> Vec<u8> {
+fn digit(image: &RgbImage, (x, y): (u32, u32), width: u32) -> Vec<u8> {
     let side = width / 28;
     assert_eq!(width, side * 28);
     let middle = |at: u32| 1 + at * side + side / 2;
-    let pixels = (0..784).map(|at| picture.get_pixel(x + middle(at % 28), y + middle(at / 28)).0);
+    let pixels = (0..784).map(|at| image.get_pixel(x + middle(at % 28), y + middle(at / 28)).0);
     pixels.inspect(|[r, g, b]| assert!(r == g && g == b)).map(|[r, ..]| 255 - r).collect()
 }
 
@@ -55,24 +53,24 @@ fn a_digit_keeps_its_pixels_in_the_figure() {
     let (code, out, err) = place.run(&["show", "--output", "first.png"]);
     assert_eq!((code, out.as_str(), err.as_str()), (0, "Saved: first.png\n", ""));
     let digits = mnist_images(13);
-    let picture = open(&place, "first.png");
-    let (corners, width) = frames(&picture);
+    let image = open(&place, "first.png");
+    let (corners, width) = frames(&image);
     assert_eq!((corners.len(), width), (1, 28 * 24));
-    assert_eq!(digit(&picture, corners[0], width), *digits[0].as_raw());
+    assert_eq!(digit(&image, corners[0], width), *digits[0].as_raw());
 
     assert_eq!(place.run(&["show", "--grid", "2x3", "--output", "grid.png"]).0, 0);
-    let picture = open(&place, "grid.png");
-    let (corners, width) = frames(&picture);
+    let image = open(&place, "grid.png");
+    let (corners, width) = frames(&image);
     assert_eq!(corners.len(), 3);
     for (corner, expected) in corners.iter().zip(&digits) {
-        assert_eq!(digit(&picture, *corner, width), *expected.as_raw());
+        assert_eq!(digit(&image, *corner, width), *expected.as_raw());
     }
     assert_eq!(place.run(&["show", "--index", "12,3", "--output", "two.png"]).0, 0);
-    let picture = open(&place, "two.png");
-    let (corners, width) = frames(&picture);
+    let image = open(&place, "two.png");
+    let (corners, width) = frames(&image);
     assert_eq!(corners.len(), 2);
-    assert_eq!(digit(&picture, corners[0], width), *digits[12].as_raw());
-    assert_eq!(digit(&picture, corners[1], width), *digits[3].as_raw());
+    assert_eq!(digit(&image, corners[0], width), *digits[12].as_raw());
+    assert_eq!(digit(&image, corners[1], width), *digits[3].as_raw());
 }
 
 #[test]
@@ -186,9 +184,9 @@ fn mistakes_are_those_that_evaluation_counts() {
     let caption = format!("{}: {} as {}", first.index, first.label, first.prediction.label);
     assert!(out.contains(&caption), "{caption}: {out}");
     assert_eq!(place.run(&[&show[..], &["--output", "a.png"]].concat()).0, 0);
-    let picture = open(&place, "a.png");
-    let (corners, width) = frames(&picture);
-    assert_eq!(digit(&picture, corners[0], width), first.digit);
+    let image = open(&place, "a.png");
+    let (corners, width) = frames(&image);
+    assert_eq!(digit(&image, corners[0], width), first.digit);
 }
 
 #[test]
@@ -199,8 +197,8 @@ fn weights_are_red_above_0_and_blue_below() {
     weights::save(&model, &place.path("a.ot")).unwrap();
     let show = ["show", "--weights", "a.ot", "--weights-map", "--output", "a.png"];
     assert_eq!(place.run(&show).0, 0);
-    let picture = open(&place, "a.png");
-    let (corners, width) = frames(&picture);
+    let image = open(&place, "a.png");
+    let (corners, width) = frames(&image);
     let norm = |unit: &[f32; 784]| unit.iter().map(|weight| weight * weight).sum::<f32>();
     let first = if norm(&units[0]) > norm(&units[1]) { 0 } else { 1 };
     let side = width / 28;
@@ -208,14 +206,14 @@ fn weights_are_red_above_0_and_blue_below() {
         for (at, weight) in (0..).zip(unit).filter(|(_, weight)| weight.abs() > 0.005) {
             let middle = |at: u32| 1 + at * side + side / 2;
             let place = (corner.0 + middle(at % 28), corner.1 + middle(at / 28));
-            let Rgb([red, _, blue]) = *picture.get_pixel(place.0, place.1);
+            let Rgb([red, _, blue]) = *image.get_pixel(place.0, place.1);
             assert_eq!(red > blue, *weight > 0., "{at} {weight}");
         }
     }
 }
 
-fn count(picture: &RgbImage, color: Rgb<u8>) -> usize {
-    picture.pixels().filter(|pixel| **pixel == color).count()
+fn count(image: &RgbImage, color: Rgb<u8>) -> usize {
+    image.pixels().filter(|pixel| **pixel == color).count()
 }
 
 #[test]
@@ -224,8 +222,8 @@ fn confusion_is_darkest_where_most_are() {
     (0..10).for_each(|digit| counts[digit][digit] = 50);
     counts[4][9] = 50;
     let confusion = Confusion { title: "confusion".into(), counts };
-    let picture = plot::to_pixels(&confusion).unwrap();
-    let cells = |color: [u8; 3]| count(&picture, Rgb(color)) as f64 / (96. * 96.);
+    let image = plot::to_pixels(&confusion).unwrap();
+    let cells = |color: [u8; 3]| count(&image, Rgb(color)) as f64 / (96. * 96.);
     let ([full, half], dark) =
         ([(0, 0), (4, 9)].map(|(a, b)| confusion.color(a, b).0), confusion.color(4, 9).1);
     assert!(dark);
@@ -247,11 +245,11 @@ fn history(validated: bool) -> Vec<Epoch> {
 
 #[test]
 fn curves_fall_and_rise_where_loss_and_accuracy_do() {
-    let picture = plot::to_pixels(&plot::training(&history(true))).unwrap();
+    let image = plot::to_pixels(&plot::training(&history(true))).unwrap();
     // Mean height of a colour's pixels between two shares of a part, 0 at its left.
     let height = |part: (u32, u32), from: f64, to: f64, color: Rgb<u8>| {
         let x = |share: f64| part.0 + (f64::from(part.1 - part.0) * share) as u32;
-        let found: Vec<f64> = picture
+        let found: Vec<f64> = image
             .enumerate_pixels()
             .filter(|(at, _, pixel)| (x(from)..x(to)).contains(at) && **pixel == color)
             .map(|(_, y, _)| f64::from(y))
@@ -280,8 +278,8 @@ fn a_training_and_a_prediction_are_drawn_by_the_program() {
     let train = ["train", "--data", "data", "--hidden", "16", "--batch-size", "20"];
     let more = ["--validation-split", "0.1", "--plot", "new/a.png", "--threads=1"];
     assert_eq!(place.run(&[&train[..], &more].concat()).0, 0);
-    let picture = open(&place, "new/a.png");
-    assert!(count(&picture, BLUE) > 1000 && count(&picture, ORANGE) > 1000);
+    let image = open(&place, "new/a.png");
+    assert!(count(&image, BLUE) > 1000 && count(&image, ORANGE) > 1000);
 
     one(60, 90).save(place.path("one.png")).unwrap();
     let explain = ["predict", "one.png", "--explain", "why.png"];
@@ -290,17 +288,17 @@ fn a_training_and_a_prediction_are_drawn_by_the_program() {
     fs::remove_dir_all(place.path("models")).unwrap(); // so that the released weights are taken
     let (code, out, _) = place.run(&explain);
     assert!(code == 0 && out.starts_with("one.png: 1 ("), "{out}");
-    let picture = open(&place, "why.png");
-    let (corners, _) = frames(&picture);
-    // The picture given is higher than wide, so that both frames begin at the same height.
+    let image = open(&place, "why.png");
+    let (corners, _) = frames(&image);
+    // The image given is higher than wide, so that both frames begin at the same height.
     let seen =
         tch_mnist::files::image::read_digit(&place.path("one.png"), &Budget::default()).unwrap();
-    assert_eq!(digit(&picture, corners[1], 28 * 18), seen);
-    let paper = picture.get_pixel(corners[0].0 + 5, corners[0].1 + 5);
-    let ink = picture.get_pixel(corners[0].0 + 168, corners[0].1 + 252);
+    assert_eq!(digit(&image, corners[1], 28 * 18), seen);
+    let paper = image.get_pixel(corners[0].0 + 5, corners[0].1 + 5);
+    let ink = image.get_pixel(corners[0].0 + 168, corners[0].1 + 252);
     assert_eq!((paper.0, ink.0), ([225; 3], [30; 3]));
-    let bar = (0..picture.height())
-        .map(|y| (0..picture.width()).filter(|x| *picture.get_pixel(*x, y) == BLUE).count());
+    let bar = (0..image.height())
+        .map(|y| (0..image.width()).filter(|x| *image.get_pixel(*x, y) == BLUE).count());
     let model = released();
     let confidence = model.predict(&[seen]).unwrap()[0].confidence;
     let (length, expected) = (bar.max().unwrap() as f32, 420. * confidence);
@@ -308,7 +306,7 @@ fn a_training_and_a_prediction_are_drawn_by_the_program() {
 }
 
 #[test]
-fn what_cannot_be_shown_is_told() {
+fn what_cannot_be_shown_is_reported() {
     let place = Place::new();
     place.data_set("data", 20, 10);
     one(60, 90).save(place.path("one.png")).unwrap();

@@ -15,17 +15,17 @@ fn what_trains_says_that_there_is_no_libtorch_and_how_to_get_it() {
         let (code, out, err) = place.run(arguments);
         assert_eq!((code, &out[..]), (1, ""), "{arguments:?}: {err}");
         assert_eq!(err.lines().count(), 1, "{arguments:?}: {err}");
-        assert!(err.contains("this build has no libtorch"), "{arguments:?}: {err}");
+        assert!(err.contains("this build does not include libtorch"), "{arguments:?}: {err}");
         assert!(err.contains("make libtorch"), "{arguments:?}: {err}");
     }
-    // Options are those of the full program: wrong ones are wrong usage, and help tells of them.
+    // Options are those of the full program: wrong ones are wrong usage, and help lists them.
     assert_eq!(place.run(&["train", "--optimizer", "none"]).0, 2);
     assert!(place.run(&["train", "--help"]).1.contains("--validation-split"));
     assert!(place.run(&["--help"]).1.contains("evaluate"));
 }
 
 #[test]
-fn every_other_verb_works() {
+fn every_other_command_works() {
     let place = Place::new();
     one(60, 90).save(place.path("1.png")).unwrap();
     let run = |arguments: &[&str]| {

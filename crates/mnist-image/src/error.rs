@@ -9,20 +9,22 @@ pub enum Error {
     /// It could not be read from where it lies.
     #[error("it cannot be read")]
     Io(#[from] io::Error),
-    /// Its content is that of no known image format.
-    #[error("it is no PNG, JPEG, BMP, GIF, WebP, TIFF or PNM image")]
+    /// Its content is not that of a known image format.
+    #[error("it is not a PNG, JPEG, BMP, GIF, WebP, TIFF or PNM image")]
     UnknownFormat,
     /// It is of a format, or a kind of its format, that is not read.
     #[error("{0} is not supported: convert it to PNG or JPEG")]
     NotSupported(String),
-    /// It is the end that is missing.
-    #[error("it ends early; get the whole of it again")]
+    /// It is truncated.
+    #[error("it is truncated; download or copy it again")]
     EndsEarly,
     /// Its decoder does not understand it.
-    #[error("it is damaged, or of a rare kind; get it again, or save it in another format")]
+    #[error(
+        "it is damaged, or uses an unusual variant of its format; download or copy it again, or save it in another format"
+    )]
     Damaged(#[source] Box<dyn StdError + Send + Sync>),
     /// Its decoder panicked, with this message.
-    #[error("its decoder failed ({0}): it is damaged, or of a rare kind")]
+    #[error("its decoder failed ({0}): it is damaged, or uses an unusual variant of its format")]
     Panicked(String),
     /// Its colours lie one after the other, which the JPEG decoder mixes up.
     #[error("it keeps its colours in separate scans, which is rare; save it again, as a PNG")]

@@ -16,14 +16,14 @@ const CLOSING_SIDES: [u32; 4] = [480, 240, 120, 60];
 /// Radius, in pixels, of the closing's window; the last is for strokes of 2/5 of the image.
 const CLOSING_RADIUS: u32 = 6;
 const WIDEST_RADIUS: u32 = 12;
-/// A wider window has to fill so many times as much as the one before to be taken. Chosen on photographs
+/// A wider window is taken if it fills this many times as much as the one before. Chosen on photographs
 /// in uneven light and on single digits of all widths.
 const WIDER_FILLS: f64 = 1.25;
 /// Shares of the paper's brightness that must be missing for a pixel to count as filled: with the
 /// narrowest window, which catches pale strokes, and with wider ones, which catch shadows, too.
 const FILLED: [f32; 2] = [0.06, 0.2];
-/// Radii, as shares of the image's longer side, of the surroundings that ink is compared with to tell
-/// light from dark.
+/// Radii, as shares of the image's longer side, of the surroundings that ink is compared with to
+/// distinguish light from dark.
 const SURROUNDINGS: [f32; 3] = [0.02, 0.06, 0.25];
 /// Longest side, in pixels, at which they are compared.
 const POLARITY_SIDE: u32 = 480;
@@ -38,7 +38,7 @@ const GRAIN_SIDE: f32 = 400.;
 const SMALL_SIDE: u32 = 128;
 /// Ink, from 0 to 255, that writing must have at least.
 const MIN_INK: u8 = 12;
-/// The level between paper and ink, from 0 to 255, from which on it is no level within the grain.
+/// A threshold of at least this much ink, 0 to 255, separates writing from paper, not grain from grain.
 const CLEAR_INK: u8 = 60;
 
 /// How much darker than the background each pixel is, or on a dark ground lighter: 0 to 255.
@@ -251,7 +251,7 @@ fn otsu(histogram: &[u32; 256]) -> u8 {
 mod tests {
     use super::*;
 
-    /// A page of brightness `paper(x, y)` with bars as wide as the gaps between them are twice.
+    /// A page of brightness `paper(x, y)` with bars, and gaps twice as wide between them.
     fn page(side: u32, bar: u32, ink: f32, paper: impl Fn(u32, u32) -> f32) -> GrayImage {
         GrayImage::from_fn(side, side, |x, y| {
             let inside = |at: u32| (side / 5..side * 4 / 5).contains(&at);
@@ -296,7 +296,7 @@ mod tests {
             assert!(is_light_on_dark(&chalk));
             assert!(share(&chalk, side / 12) > 0.95);
         }
-        // A lamp's glow on a dark wall is no light writing.
+        // A lamp's glow on a dark wall is not light writing.
         let lamp = |x: u32, y: u32| 120. / (1. + (x as f32 - 80.).hypot(y as f32 - 80.) / 100.);
         assert!(!is_light_on_dark(&page(160, 2, 0.4, lamp)));
     }

@@ -5,10 +5,10 @@ use image::GrayImage;
 use crate::page::{Group, Page};
 use crate::{Digit, Error, Result};
 
-/// By how much less the ink of a group counts that the image's edge cuts off.
+/// Factor on the ink of a group that the image's edge cuts off.
 const CUT_OFF: f32 = 1. / 4.;
-/// By how much less, as one over one more than this, it counts at the middle of an edge. Both were set
-/// by thought, on no data.
+/// A group at distance d from the middle, 1 at an edge, counts 1 / (1 + ASIDE · d²) of its ink. Both were
+/// chosen by judgement, not on data.
 const ASIDE: f32 = 2.;
 
 /// The digit that an image of one digit shows.
@@ -84,7 +84,7 @@ mod tests {
             let found = find(&strokes(&[&others[..], &[(100, 60, 50)]].concat())).unwrap();
             assert_eq!((found.digit, found.others), (alone.digit, 2));
         }
-        // What reaches over the edge is no second digit beside a whole one.
+        // What reaches over the edge is not a second digit beside a whole one.
         let beside = find(&strokes(&[(100, 60, 50), (198, 60, 110)])).unwrap();
         assert_eq!((beside.digit, beside.others), (alone.digit, 0));
     }

@@ -9,18 +9,18 @@ use crate::training::{Precision, Schedule};
 /// A name, its help text and what it stands for.
 pub type Choice<T> = (&'static str, &'static str, T);
 
-/// Names of the optimizers.
+/// Names of the optimizers, in the order in which they are compared.
 pub const OPTIMIZERS: &[Choice<Optimizer>] = &[
     ("adam", "Adam (Kingma & Ba 2014): rate 0.001, β₁ 0.9, β₂ 0.999, ε 1e-7", Optimizer::Adam),
-    (
-        "adamw",
-        "AdamW (Loshchilov & Hutter 2017): as Adam, with decoupled weight decay 0.004",
-        Optimizer::AdamW,
-    ),
     (
         "rmsprop",
         "RMSprop (Hinton 2012): rate 0.001, ρ 0.9, ε 1e-7, no momentum, not centred",
         Optimizer::RmsProp,
+    ),
+    (
+        "adamw",
+        "AdamW (Loshchilov & Hutter 2017): as Adam, with decoupled weight decay 0.004",
+        Optimizer::AdamW,
     ),
     (
         "sgd",
@@ -31,7 +31,7 @@ pub const OPTIMIZERS: &[Choice<Optimizer>] = &[
 
 /// Names of the schedules.
 pub const SCHEDULES: &[Choice<Schedule>] = &[
-    ("constant", "Not at all", Schedule::Constant),
+    ("constant", "The same throughout", Schedule::Constant),
     (
         "cosine",
         "From the learning rate to 0 along half a cosine (Loshchilov & Hutter 2016, one cycle)",
@@ -78,6 +78,11 @@ where
     .map(|name| value(choices, &name).expect("clap lets only the names of choices pass"))
 }
 
+/// The names in `choices`.
+pub fn names<T>(choices: &[Choice<T>]) -> Vec<&'static str> {
+    choices.iter().map(|choice| choice.0).collect()
+}
+
 /// What `name` stands for.
 pub fn value<T: Copy>(choices: &[Choice<T>], name: &str) -> Option<T> {
     choices.iter().find(|choice| choice.0 == name).map(|choice| choice.2)
@@ -93,8 +98,8 @@ mod tests {
     use super::*;
     use serde::Serialize;
 
-    /// Records and options call the same value by the same name, which a test holds since the
-    /// library knows no options.
+    /// Records and options call the same value by the same name; the library knows nothing of options,
+    /// so only a test can check it.
     fn check<T: Copy + Serialize + PartialEq>(choices: &[Choice<T>]) {
         for &(name_of, _, of) in choices {
             assert_eq!(serde_json::to_value(of).unwrap(), name_of);
@@ -106,6 +111,7 @@ mod tests {
     #[test]
     fn options_and_records_have_the_same_names() {
         check(OPTIMIZERS);
+        assert_eq!(OPTIMIZERS.iter().map(|choice| choice.2).collect::<Vec<_>>(), Optimizer::ALL);
         check(SCHEDULES);
         check(AUGMENTS);
         check(PRECISIONS);

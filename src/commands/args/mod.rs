@@ -1,4 +1,4 @@
-//! Options that several verbs share.
+//! Options that several commands share.
 
 pub mod choices;
 pub mod inference;

@@ -8,7 +8,7 @@ use crate::commands::console::note;
 use crate::network::arrays::Arrays;
 use crate::weights::{self, Loaded};
 
-/// Where `mnist train` saves, and the other verbs look first.
+/// Where `mnist train` saves, and the other commands look first.
 pub const DEFAULT_WEIGHTS: &str = "models/mnist.safetensors";
 
 /// Which weights to use.

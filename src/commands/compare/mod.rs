@@ -1,8 +1,9 @@
 //! `mnist compare`: which optimizer does best, and whether that is more than luck.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
-use super::args::choices::{OPTIMIZERS, value};
+use super::args::choices::{OPTIMIZERS, names, value};
 use super::args::training::{TrainingArgs, learning_rate};
 use crate::training::optimizer::Optimizer;
 
@@ -20,7 +21,7 @@ mod run;
 pub struct Args {
     /// Optimizers, with Keras's constants but for SGD's momentum of 0.9; an entry may set its
     /// learning rate: adam:3e-4
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "adam,rmsprop,adamw,sgd", value_parser = entry)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = all(), value_parser = entry)]
     optimizers: Vec<(Optimizer, Option<f64>)>,
     /// Runs of each optimizer, with a seed each
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -38,12 +39,19 @@ pub struct Args {
     json: bool,
 }
 
+/// The names of all optimizers, as a list on the command line.
+fn all() -> &'static str {
+    static NAMES: LazyLock<String> = LazyLock::new(|| names(OPTIMIZERS).join(","));
+    &NAMES
+}
+
 fn entry(text: &str) -> Result<(Optimizer, Option<f64>), String> {
     let (name, rate) = match text.split_once(':') {
         None => (text, None),
         Some((name, rate)) => (name, Some(learning_rate(rate)?)),
     };
-    let optimizer = value(OPTIMIZERS, name)
-        .ok_or("choose from adam, adamw, rmsprop and sgd, as in adam,sgd:0.1")?;
+    let optimizer = value(OPTIMIZERS, name).ok_or_else(|| {
+        format!("choose from {}, as in adam,sgd:0.1", names(OPTIMIZERS).join(", "))
+    })?;
     Ok((optimizer, rate))
 }

@@ -38,7 +38,7 @@ impl Args {
         let (planned, done) = (sweep.planned().len(), sweep.done().len());
         let mut text = format!("Device: {} ({reason})", device::name(device));
         if done > 0 {
-            text += &format!("\nDone before: {done} of {planned} runs");
+            text += &format!("\nAlready finished: {done} of {planned} runs");
         }
         let failure = line(self.json, &text).err();
 
@@ -130,7 +130,7 @@ struct Display<'a> {
     bar: ProgressBar,
     planned: usize,
     epochs_to_do: usize,
-    /// What cannot be shown must not cost the training; it is reported at the end.
+    /// What cannot be shown must not cost the runs; it is reported at the end.
     failure: Mutex<Option<Error>>,
 }
 
@@ -144,7 +144,7 @@ impl Display<'_> {
         let (planned, done) = (sweep.planned().len(), sweep.done().len());
         let epochs_to_do = (planned - done) * sweep.planned()[0].config.epochs;
         let bar = bar("{msg} [{wide_bar}] {percent}%, {eta} left");
-        bar.set_length(epochs_to_do as u64); // until a training tells the steps of an epoch
+        bar.set_length(epochs_to_do as u64); // until a run reports the steps of an epoch
         bar.set_message(format!("{done} of {planned} runs done"));
         Display { to_stderr, stop, bar, planned, epochs_to_do, failure: failure.into() }
     }

@@ -104,7 +104,7 @@ impl Findings {
         })
     }
 
-    /// Whether all works that this build is for; without CUDA, it does.
+    /// Whether everything works that this build is for; CUDA is not needed.
     fn is_fit(&self) -> bool {
         let data = self.data.0.is_ok() || !build::TRAINS;
         self.device.0.is_ok() && data && self.weights.0.is_ok()
@@ -139,9 +139,11 @@ impl Findings {
             (
                 "kernels",
                 match self.kernels {
-                    MklKernels::Processor => "MKL's, by what the processor has".into(),
+                    MklKernels::Processor => "MKL, chosen for this processor".into(),
                     MklKernels::Default if !build::TRAINS => "in plain Rust".into(),
-                    MklKernels::Default => "MKL's default".into(),
+                    MklKernels::Default => {
+                        "MKL, its default for processors other than Intel's".into()
+                    }
                 },
             ),
             (

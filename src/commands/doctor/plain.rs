@@ -1,4 +1,4 @@
-//! What there is in a build without libtorch.
+//! What a build without libtorch has.
 
 use std::thread::available_parallelism;
 
@@ -11,7 +11,7 @@ use crate::network::kernels::MklKernels;
 pub const TRAINS: bool = false;
 
 pub fn cuda() -> Result<Cuda> {
-    bail!("this build has no libtorch")
+    bail!("this build does not include libtorch")
 }
 
 pub fn device() -> Result<String> {
@@ -28,5 +28,5 @@ pub fn kernels() -> MklKernels {
 }
 
 pub fn data() -> Result<Data> {
-    bail!("MNIST is built into the full program only, which trains")
+    bail!("only the full program includes MNIST")
 }

@@ -1,4 +1,4 @@
-//! What libtorch tells of itself.
+//! What libtorch reports.
 
 use anyhow::Result;
 use tch::utils;

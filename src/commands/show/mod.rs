@@ -56,7 +56,7 @@ struct What {
     weights_map: bool,
 }
 
-/// Characters that a line has where no terminal tells.
+/// Characters in a line where there is no terminal.
 const DEFAULT_WIDTH: usize = 80;
 
 fn width() -> usize {

@@ -21,8 +21,8 @@ pub struct Args {
     optimizer: Optimizer,
     #[command(flatten)]
     training: TrainingArgs,
-    /// Where to save the weights (.safetensors, .ot, .h5, .keras or .onnx); a .json of the same name
-    /// goes beside
+    /// Where to save the weights (.safetensors, .ot, .h5, .keras or .onnx); a .json of the same
+    /// name is written next to it
     #[arg(long, value_name = "FILE", default_value = DEFAULT_WEIGHTS, value_parser = weights::file_name)]
     output: PathBuf,
     /// Draw loss and accuracy by epoch into this file, whose extension names the format, .png or .svg
@@ -32,7 +32,7 @@ pub struct Args {
     /// folder that has some already gets a new one in it for each run, run-2 and so on
     #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
-    /// Print the record of the training as JSON at the end, progress on standard error
+    /// Print the training record as JSON at the end, progress on standard error
     #[arg(long)]
     json: bool,
 }

@@ -42,7 +42,7 @@ impl Args {
         };
 
         let mut display = Display::new(config.epochs, self.json);
-        // What cannot be shown must not cost the training; it is reported at the end.
+        // What cannot be shown must not cost the run; it is reported at the end.
         let mut failure =
             display.line(&format!("Device: {} ({reason})", device::name(device))).err();
         let mut step_losses = Vec::new();

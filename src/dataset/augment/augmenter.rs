@@ -28,7 +28,7 @@ const ELASTIC_SIGMA: f32 = 4.;
 /// Share of the images that are shown at a low resolution.
 const LOW_RESOLUTION: f32 = 0.2;
 /// Pixels along either side of what these are shrunk to: their digits are 7 to 12 pixels high, lower
-/// ones cannot be told.
+/// ones cannot be told apart.
 const LOW_SIDES: [i64; 5] = [10, 11, 12, 14, 17];
 /// Natural logarithm of the most that the contrast of these is raised by: what is found in a
 /// photograph is often nearly binary.
@@ -180,7 +180,7 @@ mod tests {
             Augmenter::new(ways, Device::Cpu).apply(&images, &mut rng)
         };
         let far = |a: &Tensor, b: &Tensor| (a - b).abs().mean(Kind::Float).double_value(&[]);
-        // The mean ink of each picture, and its centre of mass in pixels.
+        // The mean ink of each image, and its centre of mass in pixels.
         let moments = |images: &Tensor| {
             let weight = |dim: i64| {
                 let places = Tensor::arange(28, (Kind::Float, Device::Cpu));

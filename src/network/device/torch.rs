@@ -12,7 +12,7 @@ use super::Choice;
 pub enum Reason {
     /// It was asked for.
     Asked,
-    /// It is the first of so many CUDA devices.
+    /// It is the first of this many CUDA devices.
     FirstOf(usize),
     /// There is no CUDA, because of this.
     NoCuda(Error),
@@ -36,7 +36,8 @@ pub fn select(choice: Choice) -> Result<(Device, Reason)> {
             let count = cuda().context("cannot use CUDA")?;
             ensure!(
                 index < count,
-                "there is no cuda:{index}; there are {count} CUDA device(s), from cuda:0 on"
+                "cuda:{index} does not exist; available: {}",
+                (0..count).map(|at| format!("cuda:{at}")).collect::<Vec<_>>().join(", ")
             );
             Ok((Device::Cuda(index), Reason::Asked))
         }

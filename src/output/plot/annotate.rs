@@ -17,7 +17,7 @@ const LABEL_SHARE: f32 = 0.55;
 /// The least height of a label, in pixels, that can be read.
 const MIN_LABEL: f32 = 12.;
 /// Sizes of a label that are tried, as shares of the largest one.
-const SIZES: [f32; 4] = [1., 0.8, 0.6, 0.45];
+const LABEL_SIZES: [f32; 4] = [1., 0.8, 0.6, 0.45];
 /// The height of a label is that many times the width of the line around a digit.
 const LABEL_TO_LINE: f32 = 16.;
 
@@ -81,7 +81,7 @@ fn place(
         let others = taken.iter().filter_map(|other| plate.intersect(*other)).map(area);
         area(plate) - inside + others.sum::<u64>()
     };
-    let sizes = || SIZES.iter().map(|share| (full * share).max(MIN_LABEL.min(full)));
+    let sizes = || LABEL_SIZES.iter().map(|share| (full * share).max(MIN_LABEL.min(full)));
     let mut best: Option<(u64, Label)> = None;
     for side in 0..6 {
         for height in sizes() {

@@ -56,7 +56,7 @@ pub struct Curves {
     pub panels: Vec<Panel>,
 }
 
-/// The curves of one training.
+/// The curves of one training run.
 pub fn training(history: &[Epoch]) -> Curves {
     type Figure = fn(&Epoch) -> Option<f64>;
     let line = |name: &str, figure: Figure| Line {

@@ -56,7 +56,7 @@ fn verdict(comparison: &Comparison) -> String {
         return String::new();
     }
     if comparison.seeds.len() < 2 {
-        return "Nothing can be told from one seed of which is best: give more --seeds.\n".into();
+        return "One seed cannot show which is best; use more --seeds.\n".into();
     }
     if let Some(best) = comparison.contenders.iter().find(|contender| contender.best) {
         let name = &best.name;
@@ -83,10 +83,10 @@ fn verdict(comparison: &Comparison) -> String {
     let [a, b] = &pair.names;
     let why = match pair.p {
         Some(p) => format!("{test}: {}, not below {SIGNIFICANCE}", probability(p)),
-        None => "it is the same with every seed, which leaves nothing to test".into(),
+        None => "it is the same with every seed, so there is nothing to test".into(),
     };
     format!(
-        "None is marked as best: that {a} is above {b} by {:.4} may be chance\n({why}).\n",
+        "No optimizer is marked as best: {a}'s lead of {:.4} over {b} may be due to chance\n({why}).\n",
         pair.difference
     )
 }

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_after_a_very_long_path() {
+    fn the_cause_is_shown_after_a_very_long_path() {
         let path = "a/".repeat(50_000);
         let fault = anyhow!("File name too long").context(format!("cannot read the image {path}"));
         let text = error(&fault);

@@ -1,4 +1,4 @@
-//! Trainings, their runs and evaluations.
+//! Training, its runs and evaluations.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! Builds what the tests need: a folder of its own for each, small data sets, pictures.
+//! Builds what the tests need: a folder of its own for each, small data sets, images.
 #![allow(dead_code)] // each test file uses a part
 
 use std::fs;

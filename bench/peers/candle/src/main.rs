@@ -38,7 +38,7 @@ enum Args {
     },
     Classify {
         weights: PathBuf,
-        picture: PathBuf,
+        path: PathBuf,
     },
 }
 
@@ -119,7 +119,7 @@ fn main() -> Result<()> {
                 }
             }
         }
-        Args::Classify { weights, picture } => classify(&weights, &picture),
+        Args::Classify { weights, path } => classify(&weights, &path),
     }
 }
 
@@ -169,16 +169,16 @@ fn load(folder: &Path, part: &str) -> Result<(Tensor, Tensor)> {
     Ok(((images / 255.)?, labels))
 }
 
-fn classify(weights: &Path, picture: &Path) -> Result<()> {
+fn classify(weights: &Path, path: &Path) -> Result<()> {
     let weights = candle_core::safetensors::load(weights, &Device::Cpu)?;
     let hidden = weights["dense_1.bias"].dim(0)?;
     let net = Network::new(hidden, VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu))?;
-    let mut image = image::open(picture)?.to_luma8();
+    let mut image = image::open(path)?.to_luma8();
     imageops::invert(&mut image);
     let image = imageops::resize(&image, 28, 28, FilterType::Triangle);
     let image = Tensor::from_vec(image.into_raw(), (1, 784), &Device::Cpu)?.to_dtype(DType::F32)?;
     let probabilities = ops::softmax(&net.logits(&(image / 255.)?)?, D::Minus1)?;
     let label = probabilities.argmax(D::Minus1)?.to_vec1::<u32>()?[0];
-    println!("{}", json!({"path": picture, "label": label}));
+    println!("{}", json!({"path": path, "label": label}));
     Ok(())
 }

@@ -17,7 +17,7 @@ const HEADERS: usize = 14 + 20;
 /// Bytes of both headers at least, where there are run lengths.
 const FULL_HEADERS: usize = 14 + 40;
 
-/// Decodes a BMP of so many bytes.
+/// Decodes a BMP of `length` bytes.
 pub(super) fn decode(
     mut reader: impl BufRead + Seek,
     length: u64,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{Error, Result};
 
-/// Bytes of a [`Budget`] unless told otherwise: four photographs of 12 megapixels at a time.
+/// Bytes of a [`Budget`] unless set otherwise: four photographs of 12 megapixels at a time.
 const DEFAULT_BYTES: u64 = 300_000_000;
 /// How long a reservation waits while nothing is given back. Any image is decoded sooner.
 const PATIENCE: Duration = Duration::from_secs(60);

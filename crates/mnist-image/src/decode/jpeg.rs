@@ -13,7 +13,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use super::{Budget, COPIES, Decoded, Samples, assemble, check_size, ifd};
 use crate::{Error, Result};
 
-/// Decodes a JPEG of so many bytes. One that is not all there is refused.
+/// Decodes a JPEG of `length` bytes. A truncated one is refused.
 pub(super) fn decode(
     mut reader: impl BufRead + Seek,
     length: u64,
@@ -166,7 +166,7 @@ fn end_of_last_scan(bytes: &[u8]) -> Option<(usize, Option<&'static [u8]>)> {
     let after = match (progressive, restarts) {
         (false, _) => (scans == 1).then_some(&[0; 8][..]),
         (true, false) => Some(&b"\0\0\0\0\0\0\0\0\xff\x02\0\x02\xff\xd9"[..]),
-        // Where a restart may be due, an unknown marker is none.
+        // Where a restart may be due, an unknown marker is not one.
         (true, true) => {
             Some(&b"\0\0\0\0\0\0\0\0\xff\xd0\0\0\0\0\0\0\0\0\xff\x02\0\x02\xff\xd9"[..])
         }
@@ -210,12 +210,12 @@ mod tests {
         let bytes = valid();
         for share in [0, 1, 30, 60, 90, 99] {
             let cut = &bytes[..bytes.len() * share / 100 + 4];
-            assert!(error(cut).contains("it ends early"), "{share}%");
+            assert!(error(cut).contains("it is truncated"), "{share}%");
             // The same, closed by a program that makes the best of it.
             let closed = [cut, b"\xff\xd9"].concat();
             assert!(share == 99 || read(&closed).is_err(), "{share}%");
         }
-        assert!(error(&bytes[..bytes.len() - 2]).contains("it ends early"));
+        assert!(error(&bytes[..bytes.len() - 2]).contains("it is truncated"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Image files → pixels, upright; what is damaged, cut off or too large is refused.
 //!
-//! The content tells the format, not the name. Memory is taken only for what was checked, and from
+//! The content decides the format, not the name. Memory is taken only for what was checked, and from
 //! a [`Budget`]; a decoder that panics is an error.
 
 mod bmp;
@@ -27,7 +27,7 @@ use crate::{Error, Result};
 
 /// Images of more pixels are refused: decoded, they would take over 400 MB.
 pub const MAX_PIXELS: u64 = if cfg!(fuzzing) { 1 << 20 } else { 50_000_000 };
-/// Longer files are refused: they have more bytes than so many pixels in 16-bit RGBA.
+/// Longer files are refused: they have more bytes than that many pixels in 16-bit RGBA.
 pub const MAX_FILE_BYTES: u64 = MAX_PIXELS * 8;
 /// What an image takes in memory: its pixels, and once more what is made of them, as in grey or
 /// turned upright.
@@ -45,7 +45,7 @@ pub struct Decoded<'b> {
 ///
 /// # Errors
 ///
-/// [`Error`] says why it is refused: it is no image, damaged, not all there, or too large.
+/// [`Error`] says why it is refused: it is not an image, damaged, not all there, or too large.
 pub fn from_reader(reader: impl BufRead + Seek, budget: &Budget) -> Result<Decoded<'_>> {
     catch_unwind(AssertUnwindSafe(|| decode(reader, budget)))
         .unwrap_or_else(|panic| Err(Error::Panicked(message(&*panic).into())))
@@ -111,7 +111,7 @@ fn assemble(width: u32, height: u32, channels: usize, samples: Samples) -> Resul
         (4, Sixteen(all)) => ImageBuffer::from_raw(width, height, all).map(ImageRgba16),
         _ => None,
     }
-    .ok_or_else(|| Error::of_decoder("it has not as many pixels as it says"))
+    .ok_or_else(|| Error::of_decoder("it has fewer pixels than it claims"))
 }
 
 /// The number of pixels, if they are not too many.

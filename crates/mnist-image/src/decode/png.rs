@@ -1,4 +1,4 @@
-//! PNG, of which texts and colour profiles are skipped: unpacked, they can be of any size.
+//! PNG, of which texts and colour profiles are skipped: decompressed, they can be of any size.
 
 use std::io::{BufRead, Seek};
 

@@ -47,5 +47,5 @@ impl MachineArgs {
 
 /// The cores that this process may use.
 fn cores() -> Result<usize> {
-    Ok(available_parallelism().context("cannot tell the number of cores")?.get())
+    Ok(available_parallelism().context("cannot determine the number of cores")?.get())
 }

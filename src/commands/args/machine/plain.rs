@@ -11,7 +11,7 @@ use crate::network::device::Choice;
 use crate::network::plain::Plain;
 
 /// What is missing, and what to do about it.
-pub const NO_LIBTORCH: &str = "this build has no libtorch, which trains and evaluates; build the full \
+pub const NO_LIBTORCH: &str = "this build does not include libtorch, which training and evaluation need; build the full \
     program with `make libtorch` and `cargo install --locked --path .`, see docs/install.md";
 
 /// What networks are computed on.
@@ -35,12 +35,12 @@ impl Machine {
 }
 
 impl MachineArgs {
-    /// Finds the device, with the reason for it, and the number of threads: as told, else `default` if
+    /// Finds the device, with the reason for it, and the number of threads: as given, else `default` if
     /// there is one, else one per core.
     pub fn machine(&self, default: Option<i32>) -> Result<Machine> {
         let reason = match self.device {
             Choice::Cpu => "as asked".to_string(),
-            Choice::Auto => "no CUDA: this build has no libtorch".into(),
+            Choice::Auto => "no CUDA: this build does not include libtorch".into(),
             device @ (Choice::Cuda(_) | Choice::Mps) => {
                 bail!("cannot use {device}: {NO_LIBTORCH}")
             }

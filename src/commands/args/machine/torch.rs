@@ -46,13 +46,13 @@ impl Machine {
 }
 
 impl MachineArgs {
-    /// Does as [`MachineArgs::start`], for networks that are only applied.
+    /// Like [`MachineArgs::start`], for networks that are only applied.
     pub fn machine(&self, default: Option<i32>) -> Result<Machine> {
         let (device, reason) = self.start(default)?;
         Ok(Machine { device, reason })
     }
 
-    /// Finds the device, with the reason for it, and sets the number of libtorch's threads: as told,
+    /// Finds the device, with the reason for it, and sets the number of libtorch's threads: as given,
     /// else on the CPU `default` if there is one, else one per core.
     pub fn start(&self, default: Option<i32>) -> Result<(Device, String)> {
         let (device, reason) = device::select(self.device).map_err(advised)?;
@@ -96,13 +96,13 @@ fn can_start(count: usize) -> Result<()> {
     });
     started.with_context(|| {
         format!(
-            "cannot start {count} threads; give fewer --threads, or raise the limits on processes \
+            "cannot start {count} threads; use fewer --threads, or raise the limits on processes \
              and memory (ulimit -u, ulimit -v)"
         )
     })
 }
 
-/// Threads for trainings side by side, as many as the cores of the CPU are enough for, in each of
+/// Threads for training runs side by side, as many as the cores of the CPU are enough for, in each of
 /// which libtorch has as many threads as in this one. One on any other device.
 pub fn side_by_side(device: Device) -> Result<ThreadPool> {
     let threads = tch::get_num_threads();
@@ -127,9 +127,11 @@ pub fn within_memory<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
             .and_then(|(_, rest)| rest.split_once(" bytes"))
             .and_then(|(bytes, _)| bytes.parse::<u64>().ok());
         let cause = match needed {
-            Some(bytes) => format!("libtorch could not get {} MB more", bytes.div_ceil(1_000_000)),
-            None if text.contains("bad_alloc") => "libtorch could get no more".into(),
-            None if text.contains("out of memory") => "the device has no more".into(),
+            Some(bytes) => {
+                format!("libtorch could not allocate another {} MB", bytes.div_ceil(1_000_000))
+            }
+            None if text.contains("bad_alloc") => "libtorch could not allocate more".into(),
+            None if text.contains("out of memory") => "the device is out of memory".into(),
             None => resume_unwind(panic),
         };
         Err(anyhow!(
@@ -139,7 +141,7 @@ pub fn within_memory<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-/// An error with the command that mends its cause, where there is one.
+/// An error with the command that fixes its cause, where there is one.
 pub fn advised(error: Error) -> Error {
     match error.is::<CudaNotInstalled>() {
         true => anyhow!("{error:#}; install them with `make libtorch CUDA=1`"),

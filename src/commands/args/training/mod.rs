@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::choices::{AUGMENTS, PRECISIONS, SCHEDULES, name, one_of};
+use super::choices::{AUGMENTS, OPTIMIZERS, PRECISIONS, SCHEDULES, name, one_of};
 use super::machine::MachineArgs;
 use super::share;
 use crate::dataset::augment::Augment;
@@ -22,8 +22,7 @@ pub struct TrainingArgs {
     /// Hidden units [default: 512, or those of --init]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=MAX_HIDDEN))]
     hidden: Option<i64>,
-    /// Learning rate [default: 0.001; sgd: 0.01]
-    #[arg(long, value_name = "RATE", value_parser = learning_rate, allow_negative_numbers = true)]
+    #[arg(long, help = learning_rate_help(), value_name = "RATE", value_parser = learning_rate, allow_negative_numbers = true)]
     learning_rate: Option<f64>,
     /// How the learning rate changes
     #[arg(long, value_parser = one_of(SCHEDULES), default_value = name(SCHEDULES, Config::default().schedule))]
@@ -39,13 +38,13 @@ pub struct TrainingArgs {
     /// Passes over the training set
     #[arg(long, value_name = "N", default_value_t = Config::default().epochs as u32, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
-    /// Samples in a step
+    /// Samples per step
     #[arg(long, value_name = "N", default_value_t = Config::default().batch_size, value_parser = clap::value_parser!(i64).range(1..=i64::from(i32::MAX)))]
     batch_size: i64,
     /// Share of the training set, its last part, to keep for validation: 0 to below 1
     #[arg(long, value_name = "SHARE", default_value_t = Config::default().validation_split, value_parser = validation_split, allow_negative_numbers = true)]
     validation_split: f64,
-    /// Numbers that the large matrix products are computed with
+    /// Number format of the large matrix products
     #[arg(long, value_parser = one_of(PRECISIONS), default_value = name(PRECISIONS, Config::default().precision))]
     precision: Precision,
     /// Determines initial weights and order of samples
@@ -53,9 +52,22 @@ pub struct TrainingArgs {
     pub seed: u64,
     #[command(flatten)]
     pub machine: MachineArgs,
-    /// Go on from these weights instead of random ones
+    /// Start from these weights instead of random ones
     #[arg(long, value_name = "WEIGHTS")]
     init: Option<PathBuf>,
+}
+
+/// The default, and where an optimizer has another, that.
+fn learning_rate_help() -> String {
+    let usual = Config::default().learning_rate;
+    let mut help = format!("Learning rate [default: {usual}");
+    for &(name, _, optimizer) in OPTIMIZERS {
+        let rate = optimizer.default_learning_rate();
+        if rate != usual {
+            help += &format!("; {name}: {rate}");
+        }
+    }
+    help + "]"
 }
 
 /// A learning rate, from the command line.

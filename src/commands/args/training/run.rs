@@ -19,21 +19,21 @@ use crate::training::Config;
 use crate::training::optimizer::Optimizer;
 use crate::weights;
 
-/// The number of hidden units when neither `--hidden` nor `--init` tells.
+/// The number of hidden units when neither `--hidden` nor `--init` gives it.
 const DEFAULT_HIDDEN: i64 = 512;
 
 impl TrainingArgs {
-    /// The network that `verb` starts from; notes what is wrong with the record of `--init`.
-    pub fn model(&self, verb: &str, seed: u64, device: Device) -> Result<Model> {
-        let (model, doubt) = self.initial(verb, seed, device)?;
+    /// The network that `command` starts from; notes what is wrong with the record of `--init`.
+    pub fn model(&self, command: &str, seed: u64, device: Device) -> Result<Model> {
+        let (model, doubt) = self.initial(command, seed, device)?;
         note_doubt(doubt.as_deref());
         Ok(model)
     }
 
-    /// Does as [`Self::model`], but returns what is to be noted: for more of the same.
+    /// Like [`Self::model`], but returns what is to be noted: for further runs.
     pub fn initial(
         &self,
-        verb: &str,
+        command: &str,
         seed: u64,
         device: Device,
     ) -> Result<(Model, Option<String>)> {
@@ -44,7 +44,7 @@ impl TrainingArgs {
                 let plain = path.is_file() || path.is_dir() || !path.exists();
                 ensure!(
                     plain,
-                    "--init {} is no regular file, but is read more than once; save it to a file first",
+                    "--init {} is not a regular file, but is read more than once; save it to a file first",
                     path.display()
                 );
                 let loaded = weights::open(path)?;
@@ -54,7 +54,7 @@ impl TrainingArgs {
         if let Some(hidden) = self.hidden.filter(|hidden| *hidden != model.hidden()) {
             let own = model.hidden();
             let message = format!("--init has {own} hidden units, not {hidden}; omit --hidden");
-            return Err(wrong_usage(verb, message));
+            return Err(wrong_usage(command, message));
         }
         Ok((model, doubt))
     }
@@ -64,7 +64,7 @@ impl TrainingArgs {
         dataset::load(self.data.as_deref())
     }
 
-    /// The learning rate of `optimizer`: `own` if it has one, else as told for all.
+    /// The learning rate of `optimizer`: `own` if it has one, else the one given for all.
     pub fn learning_rate(&self, optimizer: Optimizer, own: Option<f64>) -> f64 {
         own.or(self.learning_rate).unwrap_or(optimizer.default_learning_rate())
     }
@@ -85,7 +85,7 @@ impl TrainingArgs {
         }
     }
 
-    /// All that decides what becomes of training `model` on `data` so.
+    /// All that determines the result of training `model` on `data` this way.
     pub fn configuration(
         &self,
         model: &Model,

@@ -36,7 +36,7 @@ const ROWS_PER_STRIP: u16 = 278;
 const JPEG: u64 = 7;
 const BLACK_IS_ZERO: u64 = 1;
 
-/// Decodes the first image of a TIFF of so many bytes.
+/// Decodes the first image of a TIFF of `length` bytes.
 pub(super) fn decode(
     mut reader: impl BufRead + Seek,
     length: u64,
@@ -132,7 +132,7 @@ fn check_chunks(decoder: &mut Decoder<impl Read + Seek>, bytes: &[u8]) -> Result
     let offsets = list(decoder, Tag::StripOffsets, Tag::TileOffsets)?;
     let chunks = offsets.len() as u64;
     if chunks > MAX_CHUNKS {
-        return Err(Error::NotSupported(format!("a TIFF in {chunks} pieces")));
+        return Err(Error::NotSupported(format!("a TIFF with {chunks} strips or tiles")));
     }
     if decoder.find_tag_unsigned(Tag::Unknown(COMPRESSION)).map_err(refusal)? != Some(JPEG) {
         return Ok(chunks);
@@ -140,7 +140,7 @@ fn check_chunks(decoder: &mut Decoder<impl Read + Seek>, bytes: &[u8]) -> Result
     let tables = decoder.find_tag(Tag::JPEGTables).map_err(refusal)?;
     let tables = tables.map_or(0, |tables| tables.into_u8_vec().map_or(0, |all| all.len() as u64));
     if tables * chunks > MAX_TABLES {
-        return Err(Error::NotSupported("a TIFF of so many JPEGs".into()));
+        return Err(Error::NotSupported("a TIFF with too many JPEG tables".into()));
     }
     // The decoder takes whatever size the JPEG in a chunk has.
     let lengths = list(decoder, Tag::StripByteCounts, Tag::TileByteCounts)?;
@@ -159,7 +159,7 @@ fn check_chunks(decoder: &mut Decoder<impl Read + Seek>, bytes: &[u8]) -> Result
     Ok(chunks)
 }
 
-/// Reads so much, and no more: strips can all be the same long one.
+/// Reads a limited number of bytes: strips can all be the same long one.
 struct Metered<'a> {
     inner: Cursor<&'a [u8]>,
     left: u64,
@@ -172,7 +172,7 @@ impl Read for Metered<'_> {
         self.left = self
             .left
             .checked_sub(read as u64)
-            .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "its pieces overlap"))?;
+            .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "its strips or tiles overlap"))?;
         Ok(read)
     }
 }

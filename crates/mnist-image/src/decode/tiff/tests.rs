@@ -97,7 +97,7 @@ fn palettes_and_alpha() {
 }
 
 #[test]
-fn colours() {
+fn colours_are_converted_to_rgb() {
     let expected = [255, 0, 100, 100, 0, 255];
     let equal =
         |count: usize| -> Vec<u8> { expected.iter().flat_map(|&grey| vec![grey; count]).collect() };
@@ -134,7 +134,7 @@ fn what_is_not_supported_is_named() {
 }
 
 #[test]
-fn tags_that_are_there_twice_are_no_way_round_the_checks() {
+fn duplicate_tags_do_not_bypass_the_checks() {
     let rgb = (262, &[2][..]);
     let twice: [(u16, &[u64]); 5] = [(258, &[8; 5]), (262, &[1]), rgb, (277, &[5]), (338, &[0, 0])];
     let error = error(tiff(false, &twice, &[0; 30]));
@@ -168,7 +168,7 @@ fn strips_that_are_all_the_same_long_one_take_no_long_time() {
     bytes.extend(length.to_le_bytes().repeat(strips as usize));
     bytes.extend(blocks.concat());
     let error = error(bytes);
-    assert!(error.contains("its pieces overlap"), "{error}");
+    assert!(error.contains("its strips or tiles overlap"), "{error}");
 }
 
 #[test]

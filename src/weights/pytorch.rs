@@ -29,7 +29,7 @@ pub fn read(mut archive: Archive) -> Result<Contents> {
     let mut tensors = BTreeMap::new();
     for (name, tensor) in unpickle(&pickle).context("in its pickle")? {
         let tensor = tensor.with_context(|| {
-            format!("its {name:?} is no tensor; save with torch.save(model.state_dict(), …)")
+            format!("its {name:?} is not a tensor; save with torch.save(model.state_dict(), …)")
         })?;
         tensors.insert(name.replace('|', "."), tensor); // as the C++ API writes dots
     }
@@ -48,7 +48,7 @@ pub fn read(mut archive: Archive) -> Result<Contents> {
 fn view(storage: &[f32], Stored { offset, size, stride, .. }: &Stored) -> Result<Vec<f32>> {
     ensure!(
         size.len() == stride.len(),
-        "it has {} sides, but {} strides",
+        "it has {} dimensions, but {} strides",
         size.len(),
         stride.len()
     );
