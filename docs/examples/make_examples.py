@@ -32,3 +32,18 @@ image = np.zeros((120, 120, 4), np.uint8)
 image[..., :3] = (30, 50, 160)
 image[..., 3] = 255 * ink
 Image.fromarray(image).save(HERE / "transparent.png")
+
+# A table drawn with the pen of its digits, on paper in uneven light.
+paper = 170 + 60 * np.linspace(0, 1, 480)[None, :] + np.linspace(0, 20, 300)[:, None]
+ink = np.zeros((300, 480))
+for y in (30, 110, 190, 270):
+    ink[y : y + 3, 30:453] = 0.8
+for x in (30, 135, 240, 345, 450):
+    ink[30:273, x : x + 3] = 0.8
+for cell in range(12):
+    for place in range(1 + cell % 2):
+        top, left = 46 + 80 * (cell // 4), 46 + 105 * (cell % 4) + 38 * place
+        here = ink[top : top + 48, left : left + 48]
+        np.maximum(here, enlarged(100 + 2 * cell + place, 48), out=here)
+image = paper * (1 - 0.7 * ink) + rng.normal(0, 1, ink.shape)
+Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(HERE / "table.jpg", quality=85)

@@ -9,6 +9,8 @@ use crate::network::classifier::Prediction;
 const CUT_COST: [f32; 3] = [0., 0.2, 0.8];
 /// Cost, in nats, of a candidate that is twice as wide as high, which a digit hardly is; chosen by judgement.
 const WIDE_COST: f32 = 3.;
+/// The least confidence, which bounds the cost of a candidate.
+const MIN_CONFIDENCE: f32 = 1e-6;
 
 /// The candidates, from left to right, that together make up the whole and the most likely digits: by
 /// dynamic programming, over how sure the network is of each.
@@ -17,7 +19,7 @@ pub(super) fn best(lattice: &Lattice, sure: &[Prediction]) -> Vec<usize> {
         let aspect = candidate.local.width as f32 / candidate.local.height as f32;
         let wide = (aspect - 1.).max(0.);
         let cut = CUT_COST[lattice.strokes[candidate.to].min(2)];
-        -sure.confidence.max(1e-6).ln() + WIDE_COST * wide * wide + cut
+        -sure.confidence.max(MIN_CONFIDENCE).ln() + WIDE_COST * wide * wide + cut
     };
     // The best path to each cut: its cost and its last candidate.
     let ends = lattice.strokes.len();

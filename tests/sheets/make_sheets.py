@@ -3,7 +3,7 @@
     python3 tests/sheets/make_sheets.py    # needs numpy, pillow and scipy
 
 Writes NAME.jpg and truth.json: for each sheet its kind of trouble, its lines as `mnist read` is to
-print them, and the box of each digit (x, y, width, height, in pixels of the upright picture).
+print them, and the box of each digit (x, y, width, height, in pixels of the upright image).
 """
 
 import gzip
@@ -79,7 +79,7 @@ class Sheet:
             self.line(words, y, **options)
 
     def photograph(self, paper=PAPER, ink=INK, light=None, grain=3.0, ruled=None):
-        """The page as a colour picture."""
+        """The page as a colour image."""
         height, width = self.ink.shape
         page = np.ones((height, width, 3)) * paper
         if ruled is not None:

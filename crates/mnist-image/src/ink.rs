@@ -41,6 +41,17 @@ const MIN_INK: u8 = 12;
 /// A threshold of at least this much ink, 0 to 255, separates writing from paper, not grain from grain.
 const CLEAR_INK: u8 = 60;
 
+/// Share of the pixels of a page that are paper at least: writing covers about a third at most.
+const PAPER_SHARE: f64 = 0.65;
+/// Grain ends this many times as far above the median of paper as the quantile at [`PAPER_SHARE`] is.
+const GRAIN_SPREADS: usize = 6;
+/// Share of the pixels of a small drawing that have no ink at all where its ground is clean.
+const CLEAN_SHARE: f64 = 0.9;
+/// The part of the writing, 1/20, that is left out as darker than usual when its darkness is measured.
+const DARKEST_PART: u32 = 20;
+/// The threshold is at most this many tenths of the way from grain to dark writing.
+const MAX_THRESHOLD_TENTHS: u8 = 3;
+
 /// How much darker than the background each pixel is, or on a dark ground lighter: 0 to 255.
 pub(crate) fn ink(grey: &GrayImage) -> GrayImage {
     let longest = grey.width().max(grey.height());
@@ -188,8 +199,8 @@ impl Levels {
     pub fn of(ink: &GrayImage) -> Option<Levels> {
         let mut histogram = [0u32; 256];
         ink.iter().for_each(|&ink| histogram[usize::from(ink)] += 1);
-        // Writing covers a third of a page at most; the rest tells how much grain the paper has. A bold
-        // digit that fills its image covers more, but then it is clear what is ink.
+        // The grain is measured where there is surely paper. A bold digit that fills its image leaves less of
+        // that, but then it is clear what is ink.
         let level = usize::from(otsu(&histogram));
         let clear = level >= usize::from(CLEAR_INK);
         let (paper, most) = if clear { (level, level / 2) } else { (255, 254) };
@@ -201,20 +212,21 @@ impl Levels {
                 rest < 0
             })
         };
-        let (middle, upper) = (quantile(0.5)?, quantile(0.65)?);
+        let (middle, upper) = (quantile(0.5)?, quantile(PAPER_SHARE)?);
         // A small drawing on a clean ground needs all its greys.
         let small = ink.width().max(ink.height()) <= SMALL_SIDE;
-        let least = if small && clear && quantile(0.9)? == 0 { 0 } else { usize::from(MIN_INK) };
-        let floor = (middle + 6 * (upper - middle)).min(most).max(least) as u8;
+        let least =
+            if small && clear && quantile(CLEAN_SHARE)? == 0 { 0 } else { usize::from(MIN_INK) };
+        let floor = (middle + GRAIN_SPREADS * (upper - middle)).min(most).max(least) as u8;
         histogram[..=usize::from(floor)].fill(0);
         let above: u32 = histogram.iter().sum();
-        let mut rest = above / 20;
+        let mut rest = above / DARKEST_PART;
         let dark = histogram.iter().rposition(|&count| {
             let reached = count > rest;
             rest = rest.saturating_sub(count);
             reached
         })?;
-        let highest = floor + (dark as u8 - floor) / 10 * 3;
+        let highest = floor + (dark as u8 - floor) / 10 * MAX_THRESHOLD_TENTHS;
         Some(Levels { floor, threshold: otsu(&histogram).max(floor).min(highest) })
     }
 }

@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_box_is_erased_and_what_is_in_it_is_not() {
-        // By 5° out of the upright, and with a gap in its upper side.
+        // Tilted by 5°, and with a gap in its upper side.
         let frame = |x: f32, y: f32| {
             let (across, down) = (x - 50. + 0.09 * (y - 50.), y - 50. - 0.09 * (x - 50.));
             let away = across.abs().max(down.abs());

@@ -4,7 +4,7 @@ use crate::component::Component;
 
 /// Height in pixels that a digit must have at least.
 pub(super) const MIN_HEIGHT: u32 = 10;
-/// So many times as wide as high, a component is no digit, nor a few that touch.
+/// A component more than this many times as wide as it is high is not a digit, nor a few that touch.
 const MAX_ASPECT: u32 = 6;
 /// Share of the digits' height below which a component is a speck.
 const SPECK: f32 = 1. / 8.;
@@ -14,7 +14,7 @@ const GRAIN: f32 = 1. / 4.;
 const GRAIN_STRENGTH: f32 = 0.65;
 /// Share of the larger one's pixels that the smaller of two strokes of a digit has at least.
 const MIN_STROKE: f32 = 1. / 50.;
-/// Size of the larger of two strokes of a digit at least, in heights of a digit: specks are none.
+/// The least size of the larger of two strokes of a digit, in heights of a digit: specks are not strokes.
 const MAIN_STROKE: f32 = 0.35;
 
 /// Of strokes one above the other: share of the narrower one's width that they have in common at least;
@@ -24,7 +24,7 @@ const ABOVE: Joint = Joint { overlap: 0.5, gap: 0.25, width: f32::MAX, height: 1
 /// pixels at most; widest gap and greatest size of both, in heights of a digit.
 const BESIDE: Joint = Joint { overlap: 0., gap: 0.125, width: 1.3, height: 1.3, small: 0.25 };
 
-/// Sizes of a group, in heights of a digit, outside of which it is none: least and greatest height, and
+/// Sizes of a group, in heights of a digit, outside of which it is dropped: least and greatest height, and
 /// greatest width.
 const HEIGHTS: [f32; 2] = [0.4, 3.];
 const MAX_WIDTH: f32 = 8.;

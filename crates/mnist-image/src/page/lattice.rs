@@ -22,8 +22,8 @@ const SOFT_EDGE: u8 = 2;
 /// digits touch as well, but then both are narrower than this only if they are 1s.
 const SEVERAL: [f32; 2] = [0.75, 0.6];
 /// Least height and greatest width of a digit between two cuts, in heights of a digit.
-const HEIGHT: f32 = 0.5;
-const WIDTH: f32 = 1.5;
+const MIN_HEIGHT: f32 = 0.5;
+const MAX_WIDTH: f32 = 1.5;
 
 /// What may be one digit: what lies between two cuts.
 #[derive(Clone, Debug)]
@@ -145,7 +145,9 @@ impl Cutout {
             let whole = from == 0 && to == end;
             // The columns that are its own in every row are fewer than those that it reaches over.
             let ((start, inner), (outer, stop)) = (reaches[from], reaches[to]);
-            if !whole && outer.saturating_sub(inner) > (WIDTH * height as f32) as u32 + 2 * MARGIN {
+            if !whole
+                && outer.saturating_sub(inner) > (MAX_WIDTH * height as f32) as u32 + 2 * MARGIN
+            {
                 continue; // joined-up writing has thousands: not worth a closer look
             }
             let between = Between { left: &cuts[from], right: &cuts[to], start, stop };
@@ -173,7 +175,7 @@ impl Cutout {
             .collect();
         let local = Bounds::around(places.iter().copied())?;
         let [wide, high] = [local.width, local.height].map(|side| side as f32 / height as f32);
-        if !whole && (high < HEIGHT || wide > WIDTH) {
+        if !whole && (high < MIN_HEIGHT || wide > MAX_WIDTH) {
             return None;
         }
         let bounds = Bounds::around(places.iter().map(|&at| page.on_image(at)))?;

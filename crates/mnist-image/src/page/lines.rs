@@ -13,7 +13,7 @@ const MIN_LEVEL: f32 = 0.35;
 const STEP_COST: f32 = 3.;
 /// Widest gap between neighbours, in heights of a digit; wider ones are spaces.
 const MAX_GAP: f32 = 3.;
-/// Groups at a line's end that tell where it leads.
+/// Groups at a line's end that show where it leads.
 const LEADING: usize = 4;
 /// Slope, either way, up to which a line leads on.
 const MAX_SLOPE: f32 = 0.25;
@@ -80,7 +80,7 @@ fn cost(last: &Group, slope: f32, group: &Group, widest: f32) -> Option<f32> {
 }
 
 /// How much the end of a line falls from left to right, by the middle of Theil and Sen's slopes: one group
-/// that hangs down does not turn it. It is told by three groups at least.
+/// that hangs down does not turn it. It takes three groups at least.
 fn slope(line: &[Group]) -> f32 {
     let end: Vec<(f32, f32)> =
         line[line.len().saturating_sub(LEADING)..].iter().map(centre).collect();

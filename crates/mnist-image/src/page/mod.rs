@@ -32,6 +32,8 @@ use lines::in_lines;
 const PAGE_SIDE: u32 = 1600;
 /// Share of the digits' height by which strokes are widened to be joined where they break.
 const JOINED_GAP: f32 = 0.06;
+/// Faint lines are darker than the paper by this part, 1/3, of what writing is.
+const FAINT_PART: u8 = 3;
 
 /// A place on an image, in its own pixels once it is upright.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -85,7 +87,7 @@ pub fn find(grey: &GrayImage) -> Vec<Vec<Lattice>> {
     find_and_show(grey, &mut |_, _| ())
 }
 
-/// Does as [`find`], and shows `see` each stage by its name: the `ink`, 0 to 255; the page set `upright`
+/// Like [`find`], but shows `see` each stage by its name: the `ink`, 0 to 255; the page set `upright`
 /// and binarised; and the same `without-lines`, whose pixels the candidates' `local` bounds count.
 pub fn find_and_show(
     grey: &GrayImage,
@@ -144,7 +146,7 @@ impl Page {
         }
         let mut mask = binarise(&ink, levels.threshold);
         see("upright", &mask);
-        let faint = binarise(&ink, levels.floor + (levels.threshold - levels.floor) / 3);
+        let faint = binarise(&ink, levels.floor + (levels.threshold - levels.floor) / FAINT_PART);
         ruled_lines::erase(&mut ink, &mut mask, &faint);
         frames::erase(&mut ink, &mut mask);
         see("without-lines", &mask);
@@ -173,7 +175,7 @@ impl Page {
         Some(Writing { groups, labels, height })
     }
 
-    /// What a group is taken as a whole.
+    /// The group, taken as one digit.
     pub fn whole(&self, writing: &Writing, group: &Group) -> Option<Candidate> {
         Lattice::whole(self, group, &writing.labels, writing.height)
     }
@@ -198,7 +200,7 @@ fn turned_size((width, height): (u32, u32), tilt: f32) -> (u32, u32) {
     ((width * cos + height * sin) as u32, (height * cos + width * sin) as u32)
 }
 
-/// What sets an image of this size upright that is tilted by so many degrees.
+/// What sets an image of this size, tilted by `tilt` degrees, upright.
 fn upright(size: (u32, u32), tilt: f32) -> Projection {
     let (wide, high) = turned_size(size, tilt);
     Projection::translate(wide as f32 / 2., high as f32 / 2.)

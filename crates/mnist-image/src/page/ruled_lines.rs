@@ -1,9 +1,9 @@
-//! Lines that are no writing: ruled, squared and dotted paper, tables, forms and frames.
+//! Lines that are not writing: ruled, squared and dotted paper, tables, forms and frames.
 //!
 //! A line is traced from column to column as a run of ink that stays thin and goes straight on; it
 //! may be dashed, tilted or drawn by hand, and is followed across the strokes that cross it. Long ones
-//! are erased but for those strokes. What is long is told by the height of the digits, which is known
-//! once the lines are gone: so what may be a line is set aside first and then compared.
+//! are erased but for those strokes. What is long depends on the height of the digits, which is known
+//! only once the lines are gone: so what may be a line is set aside first and then compared.
 
 use image::{GrayImage, imageops};
 
@@ -15,9 +15,15 @@ use crate::page::trace::{Trace, follow};
 const MAX_RESUMPTION: f32 = 0.25;
 /// Share of the page's longer side: the shortest line, unless it joins two others.
 const MIN_LENGTH: f32 = 0.2;
-/// So many times as long as digits are high is a line.
+/// The shortest line on a small page, in pixels.
+const MIN_LENGTH_PIXELS: f32 = 12.;
+/// Share of the digits' height that a component must exceed to count as a digit.
+const MIN_DIGIT: f32 = 0.5;
+/// How far from a line another may end and still join it: pixels, and this part of the page's longer side.
+const NEAR: (f32, f32) = (2., 400.);
+/// A line is at least this many times as long as a digit is high.
 const LENGTH_IN_DIGITS: f32 = 1.6;
-/// Digits that are enough to tell how high they are.
+/// Digits that are enough to measure their height.
 const ENOUGH_DIGITS: usize = 3;
 /// Share of the page's width or height that a line has which crosses the page.
 const MOST_OF_PAGE: f32 = 0.9;
@@ -31,7 +37,8 @@ const MAX_SKEW: f32 = 0.1;
 pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage) {
     let longest = mask.width().max(mask.height()) as f32;
     let is_long = |line: &&Trace| {
-        line.length() as f32 >= (MIN_LENGTH * longest).max(12.) && line.is_slender(longest)
+        line.length() as f32 >= (MIN_LENGTH * longest).max(MIN_LENGTH_PIXELS)
+            && line.is_slender(longest)
     };
     let mut lines = follow(&transposed(faint), false, longest);
     lines.extend(follow(faint, true, longest));
@@ -44,9 +51,9 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage
     let found = components(&labels, &rest, ink);
     let Some(height) = digit_height(&found) else { return };
     let height = height as f32;
-    // The stem of a 4 or 9 is longer than what is left of it: where no others tell the height of
+    // The stem of a 4 or 9 is longer than what is left of it: where no others show the height of
     // digits, a line must cross the page, or touch nothing.
-    let is_digit = |one: &Component| one.height() as f32 > height / 2.;
+    let is_digit = |one: &Component| one.height() as f32 > MIN_DIGIT * height;
     let digits = found.iter().filter(|one| is_digit(one)).count();
     let is_of_digit = |x, y| match labels.get_pixel(x, y).0[0] {
         0 => false,
@@ -61,7 +68,7 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage
     let (long, short): (Vec<Trace>, Vec<Trace>) = lines.into_iter().partition(|line| {
         is_long(&line) && line.length() as f32 >= LENGTH_IN_DIGITS * height && is_apart(line)
     });
-    let near = 2. + longest / 400.;
+    let near = NEAR.0 + longest / NEAR.1;
     let joins =
         |line: &&Trace| line.length() as f32 >= JOINING_LENGTH * height && line.joins(&long, near);
     let joining: Vec<&Trace> = short.iter().filter(joins).collect();
@@ -74,7 +81,7 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage
     }
 }
 
-/// Of lines between two others, as the walls of cells, those that have about the usual slope: what has not is
+/// Of lines between two others, as the walls of cells, those that have about the usual slope: any other is
 /// a stroke of a digit that fills its cell.
 fn parallel<'a>(lines: &[&'a Trace]) -> impl Iterator<Item = &'a Trace> {
     let usual = |down: bool| {
@@ -152,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stem_of_a_lone_9_is_no_line_but_the_box_around_it_is() {
+    fn the_stem_of_a_lone_9_is_not_a_line_but_the_box_around_it_is() {
         let draw = |boxed: bool| {
             GrayImage::from_fn(100, 100, |x, y| {
                 let loops = ((x as f32 - 45.).hypot(y as f32 - 35.) - 12.).abs() < 2.;
@@ -173,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn strokes_of_digits_are_no_lines() {
+    fn strokes_of_digits_are_not_lines() {
         // A row of 1s, with and without other digits.
         for others in [false, true] {
             let mut mask = GrayImage::from_fn(400, 120, |x, y| {

@@ -11,6 +11,13 @@ const SLANT_COST: u32 = 20;
 const SWAY_COST: u32 = 2;
 /// Ink, from 0 to 255, above which a seam goes through a stroke.
 const STROKE: u8 = 100;
+// Parts of a digit's height, 1/6 and so on, and the pixels that each is at least.
+/// From the ends of a group to the middle column of a seam.
+const MARGIN: (u32, u32) = (6, 3);
+/// From the middle column of a seam to where it may sway.
+const SWAY: (u32, u32) = (5, 2);
+/// Between the middle columns of two seams.
+const SPACING: (u32, u32) = (16, 2);
 
 /// A path from top to bottom: the column of every row.
 pub(super) type Seam = Vec<u32>;
@@ -25,7 +32,8 @@ pub(super) fn strokes(seam: &Seam, ink: &GrayImage) -> usize {
 /// The cheapest seams through the ink, from left to right, where digits are `height` pixels high.
 pub(super) fn seams(ink: &GrayImage, height: u32) -> Vec<Seam> {
     let (width, rows) = ink.dimensions();
-    let (margin, sway) = ((height / 6).max(3), (height / 5).max(2));
+    let of_height = |(part, least): (u32, u32)| (height / part).max(least);
+    let (margin, sway, spacing) = (of_height(MARGIN), of_height(SWAY), of_height(SPACING));
     let through = |middle: u32| {
         let (first, last) = (middle.saturating_sub(sway), (middle + sway).min(width - 1));
         let band = (last - first + 1) as usize;
@@ -62,7 +70,7 @@ pub(super) fn seams(ink: &GrayImage, height: u32) -> Vec<Seam> {
     found.sort_by_key(|(cost, ..)| *cost);
     let mut kept: Vec<(u32, Seam)> = Vec::new();
     for (_, middle, seam) in found {
-        let apart = |(other, _): &(u32, Seam)| other.abs_diff(middle) >= (height / 16).max(2);
+        let apart = |(other, _): &(u32, Seam)| other.abs_diff(middle) >= spacing;
         if kept.len() < MAX_SEAMS && kept.iter().all(apart) {
             kept.push((middle, seam));
         }

@@ -6,16 +6,20 @@ use image::GrayImage;
 
 use crate::component::{Component, components, label};
 
-/// Tilts in degrees, either way, that are set right.
+/// The largest tilt, in degrees either way, that is corrected.
 const MAX_TILT: f32 = 12.;
 /// Steps in degrees in which tilts are tried, first and then near the best.
 const STEPS: [f32; 2] = [0.5, 0.1];
-/// Components, as large as a digit, below which there is too little to tell.
+/// With fewer components as large as a digit, there is too little to see a tilt.
 const MIN_COMPONENTS: usize = 4;
 /// Inked pixels that are looked at.
 const MAX_POINTS: usize = 20_000;
-/// So many times as distinct must the rows be for a page to be turned.
+/// A page is turned if that makes its rows at least this many times as distinct.
 const MIN_GAIN: f64 = 1.1;
+/// Height, in pixels, of the rows that are counted.
+const ROW_HEIGHT: f32 = 2.;
+/// Fine steps to either side of the best coarse one, which together reach almost to its neighbours.
+const FINE_STEPS: i32 = 4;
 
 /// The angle in degrees at which the rows of ink are most distinct: that of ruled lines, else of
 /// lines of writing. What is smaller than `smallest`, in pixels, is not counted as writing.
@@ -31,7 +35,7 @@ pub(super) fn tilt(mask: &GrayImage, smallest: u32) -> f32 {
         let (sin, cos) = degrees.to_radians().sin_cos();
         let mut rows: BTreeMap<i32, u64> = BTreeMap::new();
         for (x, y) in points.iter().step_by(step) {
-            *rows.entry(((y * cos - x * sin) / 2.) as i32).or_default() += 1;
+            *rows.entry(((y * cos - x * sin) / ROW_HEIGHT) as i32).or_default() += 1;
         }
         rows.values().map(|count| count * count).sum::<u64>() as f64
     };
@@ -40,7 +44,7 @@ pub(super) fn tilt(mask: &GrayImage, smallest: u32) -> f32 {
         angles.max_by(|a, b| distinctness(*a).total_cmp(&distinctness(*b))).unwrap_or(0.)
     };
     let coarse = best(0., STEPS[0], (MAX_TILT / STEPS[0]) as i32);
-    let found = best(coarse, STEPS[1], 4);
+    let found = best(coarse, STEPS[1], FINE_STEPS);
     if distinctness(found) > MIN_GAIN * distinctness(0.) { found } else { 0. }
 }
 

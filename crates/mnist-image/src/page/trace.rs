@@ -4,7 +4,7 @@ use image::{GrayImage, Luma};
 
 /// Slope, either way, up to which a line is followed: tan 15°.
 const MAX_SLOPE: f32 = 0.27;
-/// Shares of the page's longer side: the thickest line, and the thickest one that is so many times as long
+/// Shares of the page's longer side: the thickest line, and the thickest one that is this many times as long
 /// as thick.
 const MAX_THICKNESS: f32 = 0.01;
 const MAX_FRAME: f32 = 0.025;
@@ -17,8 +17,17 @@ const MAX_CROSSING: f32 = 0.1;
 const MIN_INKED: f32 = 0.35;
 /// Share of its length by which a line may leave the straight way from end to end.
 const MAX_BEND: f32 = 0.02;
-/// Steps over which a line's slope is measured.
+/// Steps over which a line's slope is measured, and the fewest over which it can be.
 const SLOPE_WINDOW: usize = 100;
+const MIN_SLOPE_STEPS: u32 = 8;
+/// How far, in pixels, a run may stray from where its line is expected, and how much farther for each step
+/// since the last run.
+const STRAY: f32 = 1.5;
+const STRAY_PER_STEP: f32 = 0.02;
+/// Pixels by which a line may thicken from one run to the next.
+const MAX_THICKENING: u32 = 2;
+/// Pixels of the shortest line that is kept.
+const MIN_LENGTH: u32 = 6;
 
 /// The ink of a line at one place along it.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +87,11 @@ impl Trace {
         let last = self.last();
         let before = self.runs[self.runs.len().saturating_sub(SLOPE_WINDOW)];
         let steps = last.along - before.along;
-        let slope = if steps < 8 { 0. } else { (last.centre() - before.centre()) / steps as f32 };
+        let slope = if steps < MIN_SLOPE_STEPS {
+            0.
+        } else {
+            (last.centre() - before.centre()) / steps as f32
+        };
         last.centre() + slope.clamp(-MAX_SLOPE, MAX_SLOPE) * (along - last.along) as f32
     }
 
@@ -205,13 +218,13 @@ pub(super) fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
         let mut going = Vec::with_capacity(active.len());
         for mut trace in active {
             let expected = trace.expected(along);
-            let away = 1.5 + 0.02 * (trace.gap + trace.crossing) as f32;
+            let away = STRAY + STRAY_PER_STEP * (trace.gap + trace.crossing) as f32;
             let at = runs.partition_point(|run| (run.last as f32) < expected - away);
             let next = runs.get(at).filter(|run| run.first as f32 <= expected + away);
             match next {
                 Some(run)
                     if !taken[at]
-                        && run.thickness() <= trace.last().thickness() + 2
+                        && run.thickness() <= trace.last().thickness() + MAX_THICKENING
                         && run.thickness() <= if trace.is_thin(thin) { thin } else { thick }
                         && (run.centre() - expected).abs() <= away + 0.5 =>
                 {
@@ -234,6 +247,6 @@ pub(super) fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
         active = going;
     }
     done.extend(active);
-    done.retain(|trace| trace.length() >= 6 && trace.is_line());
+    done.retain(|trace| trace.length() >= MIN_LENGTH && trace.is_line());
     done
 }
