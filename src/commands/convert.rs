@@ -30,7 +30,7 @@ pub struct Args {
 fn names(text: &str) -> Result<[String; 2], String> {
     match text.split(',').collect::<Vec<_>>()[..] {
         [first, second] => Ok([first.into(), second.into()]),
-        _ => Err("give two names with a comma between".into()),
+        _ => Err("expected two names separated by a comma".into()),
     }
 }
 

@@ -51,7 +51,7 @@ pub struct Args {
 fn annotated(name: &str) -> Result<PathBuf, String> {
     match ImageFormat::from_path(name).is_ok_and(|format| format.can_write()) {
         true => Ok(name.into()),
-        false => Err("end the name in .png, .jpg or another image format".into()),
+        false => Err("the file name must end in .png, .jpg or another image extension".into()),
     }
 }
 
@@ -109,7 +109,7 @@ impl Args {
     fn show(&self, path: &Path, image: &DynamicImage, lines: &[Vec<ReadDigit>]) -> Result<()> {
         let name = path.display();
         if lines.is_empty() {
-            note(&format!("{name}: nothing is written there"));
+            note(&format!("{name}: no writing found"));
         }
         if let Some(output) = &self.annotate {
             let drawn = plot::annotate(decode::on_white(image), lines, self.min_confidence)?;

@@ -108,9 +108,9 @@ fn unpacked(
     let read = reader.take(length as u64 + 1).read_to_end(&mut bytes);
     let read = read.context("it is damaged; download or copy it again")?;
     if read < length {
-        bail!("it ends after {read} of the {length} bytes that its header announces");
+        bail!("it ends after {read} of the {length} bytes that its header declares");
     }
-    ensure!(read == length, "it goes on after the {length} bytes that its header announces");
+    ensure!(read == length, "it continues after the {length} bytes that its header declares");
     if content == Content::Labels {
         let labels = &bytes[header_length..];
         if let Some(at) = labels.iter().position(|&label| label as usize >= CLASSES) {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_header_announces_is_read_and_nothing_else() {
+    fn what_the_header_declares_is_read_and_nothing_else() {
         let images = file(&[2051, 2, 28, 28], &[7; 2 * 784]);
         let parse = |bytes: &[u8], content, expected| parse(Cursor::new(bytes), content, expected);
         let idx = parse(&images, Content::Images, Some(2)).unwrap();
@@ -180,7 +180,7 @@ mod tests {
         assert!(images_fault(&file(&[2051, 0, 28, 28], &[])).contains("it is empty"));
         assert!(images_fault(&file(&[2051, 1 << 20, 28, 28], &[])).contains("claims 1048576"));
         assert!(images_fault(&images[..1000]).contains("after 984 of the 1568 bytes"));
-        assert!(images_fault(&file(&[2051, 1, 28, 28], &zeros)).contains("goes on after"));
+        assert!(images_fault(&file(&[2051, 1, 28, 28], &zeros)).contains("continues after"));
         assert!(fault(&images, Content::Images, Some(3)).contains("its set has 3 labels"));
         let ten = file(&[2049, 2], &[1, 10]);
         assert!(fault(&ten, Content::Labels, None).contains("label 1 is 10, expected 0 to 9"));

@@ -149,8 +149,7 @@ fn ctrl_c_keeps_the_finished_runs() {
     let finished = 2 + said.filter(|line| line.starts_with("Run ")).count();
     let (code, _, err) = crate::common::finish(child.wait_with_output().unwrap());
     assert_eq!(code, 130);
-    let expected =
-        format!("Interrupted: {finished} of 2000 runs are kept in runs; --resume goes on");
+    let expected = format!("Interrupted: {finished} of 2000 runs are kept in runs; use --resume");
     assert!(err.contains(&expected), "{err}");
     assert_eq!(lines(&place, "runs/runs.jsonl").len(), finished);
     assert!(lines(&place, "runs/runs.jsonl").iter().all(|run| run.history.len() == 2));
@@ -177,7 +176,7 @@ fn runs_of_another_configuration_are_refused_with_the_difference() {
         assert_eq!(fs::read(place.path("runs/runs.jsonl")).unwrap(), kept);
     };
     let there = ["--output-dir", "runs", "--seeds", "1"];
-    refused(&there, "runs/runs.jsonl has runs already; --resume goes on with them");
+    refused(&there, "runs/runs.jsonl already has runs; use --resume to continue them");
     for (option, value, fault) in [
         ("--epochs", "3", "epochs is 2 there and 3 now"),
         ("--hidden", "17", "hidden is 16 there and 17 now"),

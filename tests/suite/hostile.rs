@@ -527,7 +527,7 @@ fn pipes_are_read_but_not_waited_for() {
     place.data_set("whole", 20, 10);
     let train = ["train", "--data", "whole", "--init", "/dev/stdin", "--output", "pipe.ot"];
     let (code, _, err) = place.run(&train);
-    assert!(code == 1 && err.contains("--init /dev/stdin is no regular file"), "{err}");
+    assert!(code == 1 && err.contains("--init /dev/stdin is not a regular file"), "{err}");
     assert!(Command::new("mkfifo").arg(place.path("pipe.ot")).status().unwrap().success());
     let (code, _, err) = place.run(&["train", "--data", "whole", "--output", "pipe.ot"]);
     assert!(code == 1 && err.contains("cannot write pipe.ot: it is not a regular file"), "{err}");

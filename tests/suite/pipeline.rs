@@ -350,7 +350,7 @@ fn faulty_data_is_refused_with_the_fault() {
             images[..images.len() - 1].to_vec(),
             "ends after 15679 of the 15680 bytes",
         ),
-        ("train-images", more, "goes on after the 15680 bytes"),
+        ("train-images", more, "continues after the 15680 bytes"),
         ("train-images", idx(10, 1).0, "it has 10 images, but its set has 20 labels"),
         ("train-images", gzip(&images)[..5000].to_vec(), "train-images-idx3-ubyte"),
         ("t10k-labels", patched(&labels, 10, &[10]), "label 2 is 10, expected 0 to 9"),

@@ -85,7 +85,7 @@ fn our_own_sheets_are_read() {
         let written = written(truth);
         let (found, stray) = score(&written, &lines);
         if written.is_empty() {
-            assert!(lines.is_empty(), "{name}: nothing is written there");
+            assert!(lines.is_empty(), "{name}: no writing found");
         }
         let kind = kinds.entry(truth["trouble"].as_str().unwrap()).or_default();
         let tutorial = as_the_tutorial_does(&scaled, &opened.image, &written);
@@ -171,7 +171,7 @@ fn an_empty_page_gives_no_lines_and_a_note() {
     GrayImage::from_pixel(300, 200, Luma([240])).save(place.path("empty.png")).unwrap();
     let (code, out, err) = place.run(&["read", "empty.png"]);
     assert_eq!((code, out.as_str()), (0, ""));
-    assert!(err.contains("empty.png: nothing is written there"), "{err}");
+    assert!(err.contains("empty.png: no writing found"), "{err}");
     let (code, out, err) = place.run(&["read", "none.png", "empty.png", "--json"]);
     assert_eq!(code, 1);
     assert!(out.contains("\"lines\":[]") && err.contains("none.png"), "{out} {err}");

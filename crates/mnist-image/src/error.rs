@@ -27,10 +27,12 @@ pub enum Error {
     #[error("its decoder failed ({0}): it is damaged, or uses an unusual variant of its format")]
     Panicked(String),
     /// Its colours lie one after the other, which the JPEG decoder mixes up.
-    #[error("it keeps its colours in separate scans, which is rare; save it again, as a PNG")]
+    #[error(
+        "it keeps its colours in separate scans, which is not supported; save it again as a PNG"
+    )]
     SeparateScans,
     /// The file has more bytes than [`MAX_FILE_BYTES`](crate::decode::MAX_FILE_BYTES).
-    #[error("it has {bytes} bytes, more than the {most} supported; save it again, as a PNG")]
+    #[error("it has {bytes} bytes, more than the {most} supported; save it again as a PNG")]
     TooManyBytes {
         /// How many it has.
         bytes: u64,

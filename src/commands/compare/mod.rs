@@ -31,7 +31,7 @@ pub struct Args {
     /// Folder for the results: runs.jsonl after every run, then compare.json, .csv and .png
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
-    /// Go on with the runs in --output-dir
+    /// Resume the runs in --output-dir
     #[arg(long, requires = "output_dir")]
     resume: bool,
     /// Print the comparison as JSON, progress on standard error

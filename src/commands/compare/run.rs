@@ -55,8 +55,8 @@ impl Args {
         if kept < planned {
             note(&match &self.output_dir {
                 Some(folder) => format!(
-                    "Interrupted: {kept} of {planned} runs are kept in {}; --resume goes on with \
-                     them",
+                    "Interrupted: {kept} of {planned} runs are kept in {}; use --resume to \
+                     continue",
                     folder.display()
                 ),
                 None => "Interrupted: without --output-dir, nothing is kept".into(),
@@ -87,12 +87,12 @@ impl Args {
             let (journal, kept) = Journal::open(&path)?;
             ensure!(
                 self.resume || kept.is_empty(),
-                "{} has runs already; --resume goes on with them, or name another folder",
+                "{} already has runs; use --resume to continue them, or name another folder",
                 path.display()
             );
             sweep
                 .keep(journal, kept)
-                .with_context(|| format!("cannot go on with {}", path.display()))?;
+                .with_context(|| format!("cannot resume {}", path.display()))?;
         }
         Ok(sweep)
     }

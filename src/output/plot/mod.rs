@@ -72,7 +72,7 @@ fn is_svg(path: &Path) -> Result<bool> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("png") => Ok(false),
         Some("svg") => Ok(true),
-        _ => bail!("cannot write {}: end the name in .png or .svg", path.display()),
+        _ => bail!("cannot write {}: the file name must end in .png or .svg", path.display()),
     }
 }
 

@@ -136,7 +136,7 @@ pub fn within_memory<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
         };
         Err(anyhow!(
             "not enough memory: {cause}; end other programs, raise the limit (ulimit -v), or use \
-             less with a smaller network or data set"
+             a smaller network or data set"
         ))
     })
 }
