@@ -22,8 +22,8 @@ pub struct Args {
 impl Args {
     /// Prints the table.
     pub fn run(&self) -> Result<ExitCode> {
-        let (arrays, name) = self.weights.load()?;
-        let layers = arrays.layers();
+        let (loaded, name) = self.weights.load()?;
+        let layers = loaded.arrays.layers();
         if self.json {
             let parameters: i64 = layers.iter().map(|layer| layer.parameters).sum();
             print_json(&json!({"weights": name, "layers": layers, "parameters": parameters}))?;

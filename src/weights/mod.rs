@@ -14,7 +14,7 @@
 //! What is known of weights, their record, lies within a `.safetensors`, with the SHA-256 of its
 //! values, and beside any file as JSON.
 //!
-//! Nothing here knows tensors: weights are plain [`Arrays`].
+//! Readers and writers know plain [`Arrays`], no tensors; `varstore` alone knows libtorch.
 
 mod archive;
 mod contents;
@@ -27,6 +27,8 @@ mod pickle;
 mod pytorch;
 mod record;
 mod safetensors;
+#[cfg(feature = "torch")]
+mod varstore;
 
 use std::fs;
 use std::panic::resume_unwind;
@@ -45,6 +47,8 @@ use record::Beside;
 
 pub use format::file_name;
 pub use record::check_unrecorded;
+#[cfg(feature = "torch")]
+pub use varstore::{model, save_model};
 
 /// The released weights.
 const RELEASED: &[u8] = include_bytes!("../../models/released.safetensors");
@@ -71,6 +75,14 @@ pub struct Loaded {
     pub record: Option<Value>,
     /// What is wrong with the record beside the file, if anything is; the weights do not need it.
     pub doubt: Option<String>,
+    /// The file itself, as it was checked, if it is one that libtorch loads as it is: ours in float32.
+    own_file: Option<Vec<u8>>,
+}
+
+impl From<Arrays> for Loaded {
+    fn from(arrays: Arrays) -> Loaded {
+        Loaded { arrays, record: None, doubt: None, own_file: None }
+    }
 }
 
 /// Makes sure that weights and their record can be saved at `path`: the extension is known, the
@@ -99,7 +111,10 @@ pub fn save(arrays: &Arrays, path: &Path) -> Result<()> {
 ///
 /// Of several processes that save there, one does at a time.
 pub fn save_with_record(arrays: &Arrays, record: &mut Value, path: &Path) -> Result<()> {
-    let kept = save_as(arrays, path, LAYERS, Some(record))?;
+    ensure_kept(save_as(arrays, path, LAYERS, Some(record))?, path)
+}
+
+fn ensure_kept(kept: bool, path: &Path) -> Result<()> {
     ensure!(kept, "saved {}, but not its record: another file is in its place", path.display());
     Ok(())
 }
@@ -128,6 +143,19 @@ pub fn save_as(
     layers: [&str; 2],
     record: Option<&mut Value>,
 ) -> Result<bool> {
+    save_file(arrays, &|_| safetensors::write(arrays, layers), path, layers, record)
+}
+
+/// How a `.safetensors` is made, not sealed yet; a path that can be written to is given.
+type Plain<'a> = &'a dyn Fn(&Path) -> Result<Vec<u8>>;
+
+fn save_file(
+    arrays: &Arrays,
+    plain: Plain,
+    path: &Path,
+    layers: [&str; 2],
+    record: Option<&mut Value>,
+) -> Result<bool> {
     check_layers(path, layers)?;
     let format = Format::of(path)?;
     let path = &*record::target(path);
@@ -138,7 +166,7 @@ pub fn save_as(
     };
     let sealed = record.as_ref().map(|record| record::without_times(record));
     let write = |before: &mut dyn FnMut(&str) -> Result<()>| {
-        write(arrays, path, format, layers, sealed.as_ref(), before)
+        write(arrays, plain, path, format, sealed.as_ref(), before)
     };
     match record {
         None => write(&mut |_| record::check_unrecorded(path)).map(|()| false),
@@ -177,18 +205,16 @@ fn write_with_copy(
 /// Writes weights; `before` gets the file's SHA-256 in hexadecimal just before it is in its place.
 fn write(
     arrays: &Arrays,
+    plain: Plain,
     path: &Path,
     format: Format,
-    layers: [&str; 2],
     record: Option<&Value>,
     before: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<()> {
     atomic::write(path, |temporary| {
         arrays.check_values()?;
         let bytes = match format {
-            Format::Safetensors => {
-                safetensors::sealed(&safetensors::write(arrays, layers)?, record)?
-            }
+            Format::Safetensors => safetensors::sealed(&plain(temporary)?, record)?,
             Format::Ot => pytorch::write_ot(arrays)?,
             Format::H5 => keras::h5(arrays)?,
             Format::Keras => keras::keras(arrays)?,
@@ -228,7 +254,8 @@ pub fn open(path: &Path) -> Result<Loaded> {
             ),
         };
         let doubt = doubt.map(|(place, why)| format!("{} is not used: {why}", place.display()));
-        Ok(Loaded { arrays: read(bytes)?, record, doubt })
+        let own_file = safetensors::is_own(&bytes).then(|| bytes.clone());
+        Ok(Loaded { arrays: read(bytes)?, record, doubt, own_file })
     };
     open().with_context(|| format!("cannot load the weights {}", path.display()))
 }

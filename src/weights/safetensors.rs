@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::contents::{Contents, NO_FLOAT, Number, bytes_of};
 use super::format::{DAMAGED, MAX_TEXT};
 use crate::files::sha256_hex;
-use crate::network::arrays::Arrays;
+use crate::network::arrays::{Arrays, NAMES};
 
 /// The name in `__metadata__` of what is ours.
 const SEAL: &str = "tch-mnist";
@@ -97,6 +97,15 @@ pub fn read(bytes: Vec<u8>) -> Result<Contents> {
     })
 }
 
+/// Whether the arrays of a file have our names, and are of the one type that libtorch has ours in.
+pub fn is_own(bytes: &[u8]) -> bool {
+    is(bytes)
+        && parts(bytes).is_ok_and(|(header, _)| {
+            let own = |name: &str| header.info(name).is_some_and(|info| info.dtype == Dtype::F32);
+            header.tensors().len() == NAMES.len() && NAMES.iter().all(|name| own(name))
+        })
+}
+
 /// A file of `arrays` whose layers have these names.
 pub fn write(arrays: &Arrays, layers: [&str; 2]) -> Result<Vec<u8>> {
     let names = layers.iter().flat_map(|l| [format!("{l}.weight"), format!("{l}.bias")]);
@@ -115,8 +124,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_under_any_names() {
-        for layers in [["dense_1", "dense_2"], ["0", "2"]] {
+        for (layers, own) in [(["dense_1", "dense_2"], true), (["0", "2"], false)] {
             let bytes = write(&arrays(), layers).unwrap();
+            assert_eq!(is_own(&bytes), own);
             let length = bytes.len() as u64;
             assert_eq!(read(bytes).unwrap().take(length).unwrap(), arrays());
         }

@@ -5,8 +5,8 @@ use anyhow::Result;
 use super::machine::{Machine, MachineArgs};
 use super::weights::WeightsArgs;
 use crate::commands::console::note;
-use crate::network::arrays::Arrays;
 use crate::network::classifier::Classifier;
+use crate::weights::Loaded;
 
 /// Which weights to apply, and on what.
 #[derive(Debug, clap::Args)]
@@ -24,19 +24,19 @@ impl InferenceArgs {
     /// The network to apply, and what it is computed on; without `--threads`, by `threads` on the CPU, or one
     /// per core.
     pub fn start(&self, threads: Option<i32>) -> Result<(Box<dyn Classifier>, Machine)> {
-        let (machine, arrays, _) = self.load(threads)?;
-        Ok((machine.classifier(arrays)?, machine))
+        let (machine, weights, _) = self.load(threads)?;
+        Ok((machine.classifier(weights)?, machine))
     }
 
     /// Loads the weights and notes which they are; the device is noted as well where it is of interest.
     /// Returns the weights' name, too.
-    pub fn load(&self, threads: Option<i32>) -> Result<(Machine, Arrays, String)> {
+    pub fn load(&self, threads: Option<i32>) -> Result<(Machine, Loaded, String)> {
         let machine = self.machine.machine(threads)?;
-        let (arrays, name) = self.weights.load()?;
+        let (weights, name) = self.weights.load()?;
         note(&format!("Weights: {name}"));
         if self.verbose || self.machine.asks_for_accelerator() {
             note(&format!("Device: {} ({})", machine.name(), machine.reason));
         }
-        Ok((machine, arrays, name))
+        Ok((machine, weights, name))
     }
 }

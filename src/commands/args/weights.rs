@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::commands::console::note;
-use crate::network::arrays::Arrays;
 use crate::weights::{self, Loaded};
 
 /// Where `mnist train` saves, and the other commands look first.
@@ -23,12 +22,12 @@ pub struct WeightsArgs {
 
 impl WeightsArgs {
     /// Loads the weights, with a name for them.
-    pub fn load(&self) -> Result<(Arrays, String)> {
+    pub fn load(&self) -> Result<(Loaded, String)> {
         let default = Path::new(DEFAULT_WEIGHTS);
         match &self.weights {
-            Some(path) => Ok((open(path)?.arrays, path.display().to_string())),
-            None if default.exists() => Ok((open(default)?.arrays, DEFAULT_WEIGHTS.into())),
-            None => Ok((weights::released()?, "the released weights".into())),
+            Some(path) => Ok((open(path)?, path.display().to_string())),
+            None if default.exists() => Ok((open(default)?, DEFAULT_WEIGHTS.into())),
+            None => Ok((weights::released()?.into(), "the released weights".into())),
         }
     }
 }

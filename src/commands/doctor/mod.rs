@@ -99,7 +99,7 @@ impl Findings {
             weights: Finding(
                 WeightsArgs::default()
                     .load()
-                    .map(|(arrays, name)| Weights { name, hidden: arrays.hidden as i64 }),
+                    .map(|(loaded, name)| Weights { name, hidden: loaded.arrays.hidden as i64 }),
             ),
         })
     }

@@ -19,8 +19,8 @@ impl Args {
         if let Some(path) = &self.plot {
             atomic::prepare(path)?;
         }
-        let (machine, arrays, name) = self.inference.load(None)?;
-        let model = machine.model(&arrays)?;
+        let (machine, loaded, name) = self.inference.load(None)?;
+        let model = machine.model(&loaded)?;
         let test = dataset::load(self.data.as_deref())?.test;
         let evaluation = evaluation::evaluate(&model, &test)?;
         let loss = evaluation.loss;

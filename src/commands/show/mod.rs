@@ -12,8 +12,8 @@ use super::args::weights::WeightsArgs;
 use super::console::{note, print, print_text};
 use crate::SIDE;
 use crate::files::atomic;
-use crate::network::arrays::Arrays;
 use crate::output::plot::{self, Digits, Figure, Palette, Tile, terminal};
+use crate::weights::Loaded;
 
 #[cfg(feature = "torch")]
 mod test_set;
@@ -85,10 +85,10 @@ impl Args {
         self.of_test_set()
     }
 
-    fn weights(&self) -> Result<Arrays> {
-        let (arrays, name) = self.weights.load()?;
+    fn weights(&self) -> Result<Loaded> {
+        let (loaded, name) = self.weights.load()?;
         note(&format!("Weights: {name}"));
-        Ok(arrays)
+        Ok(loaded)
     }
 
     fn show(&self, digits: &Digits) -> Result<ExitCode> {
@@ -96,7 +96,7 @@ impl Args {
     }
 
     fn weights_map(&self) -> Result<Digits> {
-        let arrays = self.weights()?;
+        let arrays = self.weights()?.arrays;
         let mut units = arrays.filters().to_vec();
         let norm = |unit: &[f32]| unit.iter().map(|weight| weight * weight).sum::<f32>();
         units.sort_by(|a, b| norm(b).total_cmp(&norm(a)));

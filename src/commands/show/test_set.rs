@@ -11,6 +11,7 @@ use crate::dataset::{self, Samples};
 use crate::network::model::Model;
 use crate::output::plot::{self, Confusion, Digits, Palette, Tile, terminal};
 use crate::training::evaluation;
+use crate::weights;
 
 impl Args {
     /// Shows what is asked for of the test set.
@@ -76,7 +77,7 @@ impl Args {
     }
 
     fn model(&self) -> Result<Model> {
-        Model::from_arrays(&self.weights()?, Device::Cpu)
+        weights::model(&self.weights()?, Device::Cpu)
     }
 
     fn errors(&self, test: &Samples) -> Result<Digits> {

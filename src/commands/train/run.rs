@@ -73,7 +73,7 @@ impl Args {
         let run = Run::new(configuration, history.epochs, test);
         let mut record = serde_json::to_value(&run)?;
         record["interrupted"] = history.interrupted.into();
-        weights::save_with_record(&model.to_arrays()?, &mut record, &self.output)?;
+        weights::save_model(&model, &mut record, &self.output)?;
         if let Some(path) = &self.plot {
             plot::save(&plot::training(&run.history), path)?;
         }

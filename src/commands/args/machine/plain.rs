@@ -5,10 +5,10 @@ use std::num::NonZero;
 use anyhow::{Result, bail};
 
 use super::{MachineArgs, cores};
-use crate::network::arrays::Arrays;
 use crate::network::classifier::Classifier;
 use crate::network::device::Choice;
 use crate::network::plain::Plain;
+use crate::weights::Loaded;
 
 /// What is missing, and what to do about it.
 pub const NO_LIBTORCH: &str = "this build does not include libtorch, which training and evaluation need; build the full \
@@ -29,8 +29,8 @@ impl Machine {
     }
 
     /// The network with these weights.
-    pub fn classifier(&self, arrays: Arrays) -> Result<Box<dyn Classifier>> {
-        Ok(Box::new(Plain::new(arrays, self.threads)))
+    pub fn classifier(&self, weights: impl Into<Loaded>) -> Result<Box<dyn Classifier>> {
+        Ok(Box::new(Plain::new(weights.into().arrays, self.threads)))
     }
 }
 

@@ -9,10 +9,10 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use tch::{Device, Kind, Tensor};
 
 use super::{MachineArgs, cores};
-use crate::network::arrays::Arrays;
 use crate::network::classifier::Classifier;
 use crate::network::device::{self, CudaNotInstalled, Reason};
 use crate::network::model::Model;
+use crate::weights::{self, Loaded};
 
 /// Elements that libtorch gives each thread at least (`at::internal::GRAIN_SIZE`).
 const GRAIN: usize = 32768;
@@ -35,13 +35,13 @@ impl Machine {
     }
 
     /// The network with these weights, to be applied.
-    pub fn classifier(&self, arrays: Arrays) -> Result<Box<dyn Classifier>> {
-        Ok(Box::new(self.model(&arrays)?))
+    pub fn classifier(&self, weights: impl Into<Loaded>) -> Result<Box<dyn Classifier>> {
+        Ok(Box::new(self.model(&weights.into())?))
     }
 
     /// The network with these weights.
-    pub fn model(&self, arrays: &Arrays) -> Result<Model> {
-        Model::from_arrays(arrays, self.device)
+    pub fn model(&self, loaded: &Loaded) -> Result<Model> {
+        weights::model(loaded, self.device)
     }
 }
 

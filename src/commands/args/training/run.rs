@@ -48,7 +48,7 @@ impl TrainingArgs {
                     path.display()
                 );
                 let loaded = weights::open(path)?;
-                (Model::from_arrays(&loaded.arrays, device)?, loaded.doubt)
+                (weights::model(&loaded, device)?, loaded.doubt)
             }
         };
         if let Some(hidden) = self.hidden.filter(|hidden| *hidden != model.hidden()) {
