@@ -187,7 +187,8 @@ fn value(name: &str, width: usize) -> Value {
     Value { name: name.into(), kind: Some(Type { tensor: Some(tensor) }) }
 }
 
-#[cfg(all(test, feature = "torch"))] // which computes what the nodes say
+#[cfg(test)]
+#[cfg(feature = "torch")] // which computes what the nodes say
 mod tests {
     use tch::{Device, Kind, Tensor};
 
