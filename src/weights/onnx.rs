@@ -188,36 +188,58 @@ fn value(name: &str, width: usize) -> Value {
 }
 
 #[cfg(test)]
-#[cfg(feature = "torch")] // which computes what the nodes say
 mod tests {
-    use tch::{Device, Kind, Tensor};
+    use std::collections::HashMap;
 
     use super::*;
+    use crate::network::arrays::tests::arrays;
+
+    /// A matrix by rows.
+    type Matrix = Vec<Vec<f32>>;
+
+    fn dot(a: &[f32], b: &[f32]) -> f32 {
+        a.iter().zip(b).map(|(a, b)| a * b).sum()
+    }
+
+    fn softmax(row: &[f32]) -> Vec<f32> {
+        let sum: f32 = row.iter().map(|logit| logit.exp()).sum();
+        row.iter().map(|logit| logit.exp() / sum).collect()
+    }
 
     /// Computes what a file says, node by node; `make interop` has onnxruntime do it.
     #[test]
     fn a_file_computes_the_probabilities() {
-        let model = crate::network::model::Model::new(5, 1, Device::Cpu).unwrap();
-        let file = encode(&model.to_arrays().unwrap());
-        let file = Model::decode(&file[..]).unwrap();
+        let mut weights = arrays();
+        let small = |value: &mut f32| *value = (*value % 11. - 5.) / 100.;
+        weights.values.iter_mut().flatten().for_each(small);
+        let file = Model::decode(&encode(&weights)[..]).unwrap();
         assert_eq!((file.ir_version, file.opset_import[0].version), (IR, OPSET));
         let graph = file.graph.unwrap();
-        let images = Tensor::rand([3, PIXELS as i64], (Kind::Float, Device::Cpu));
-        let mut values =
-            std::collections::HashMap::from([("images".into(), images.shallow_clone())]);
+        let image = |shift: usize| (0..PIXELS).map(|at| ((at + shift) % 7) as f32 / 7.).collect();
+        let images: Matrix = (0..3).map(image).collect();
+        let mut values: HashMap<String, Matrix> =
+            HashMap::from([("images".into(), images.clone())]);
         for array in graph.initializer {
             assert_eq!(array.data_type, FLOAT);
-            let tensor =
-                Tensor::f_from_data_size(&array.raw_data, &array.dims, Kind::Float).unwrap();
-            values.insert(array.name, tensor);
+            let (bytes, _) = array.raw_data.as_chunks();
+            let numbers: Vec<f32> =
+                bytes.iter().map(|number| f32::from_le_bytes(*number)).collect();
+            let width = *array.dims.last().unwrap() as usize;
+            values.insert(array.name, numbers.chunks(width).map(<[f32]>::to_vec).collect());
         }
         for node in graph.node {
             let input: Vec<_> = node.input.iter().map(|name| &values[name]).collect();
             let attributes: Vec<_> = node.attribute.iter().map(|a| (&a.name[..], a.i)).collect();
+            let each = |change: &dyn Fn(&[f32]) -> Vec<f32>| -> Matrix {
+                input[0].iter().map(|row| change(row)).collect()
+            };
             let output = match (&node.op_type[..], &attributes[..]) {
-                ("Gemm", [("transB", 1)]) => input[0].matmul(&input[1].tr()) + input[2],
-                ("Relu", []) => input[0].relu(),
-                ("Softmax", [("axis", -1)]) => input[0].softmax(-1, Kind::Float),
+                ("Gemm", [("transB", 1)]) => each(&|row| {
+                    let units = input[1].iter().zip(&input[2][0]);
+                    units.map(|(weights, bias)| dot(row, weights) + bias).collect()
+                }),
+                ("Relu", []) => each(&|row| row.iter().map(|value| value.max(0.)).collect()),
+                ("Softmax", [("axis", -1)]) => each(&softmax),
                 other => panic!("{other:?}"),
             };
             values.insert(node.output[0].clone(), output);
@@ -233,11 +255,18 @@ mod tests {
         let outputs: Vec<_> = graph.output.iter().map(shape).collect();
         assert_eq!(shape(&graph.input[0]), named("images", 784));
         assert_eq!(outputs, [named("logits", 10), named("probabilities", 10)]);
-        let logits = model.forward(&images);
-        for (name, expected) in
-            [("logits", &logits), ("probabilities", &logits.softmax(-1, Kind::Float))]
-        {
-            assert!(values[name].allclose(expected, 1e-5, 1e-6, false), "{name}");
+        let layer = |input: &[f32], layer: usize| -> Vec<f32> {
+            let units = weights.values[2 * layer].chunks(input.len());
+            let units = units.zip(&weights.values[2 * layer + 1]);
+            units.map(|(weights, bias)| dot(input, weights) + bias).collect()
+        };
+        for (at, image) in images.iter().enumerate() {
+            let hidden: Vec<f32> = layer(image, 0).iter().map(|value| value.max(0.)).collect();
+            let logits = layer(&hidden, 1);
+            for (name, expected) in [("probabilities", softmax(&logits)), ("logits", logits)] {
+                let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 * (1. + b.abs());
+                assert!(values[name][at].iter().zip(&expected).all(near), "{name}");
+            }
         }
     }
 }
