@@ -196,16 +196,4 @@ mod tests {
         let ended = in_order(1, to_come.into_iter(), |item: u8| item, |_| Err(anyhow!("full")));
         assert_eq!(ended.unwrap_err().to_string(), "full");
     }
-
-    #[cfg(feature = "torch")]
-    #[test]
-    fn predictions_do_not_depend_on_what_else_was_ready() {
-        let model = crate::network::model::Model::new(64, 0, tch::Device::Cpu).unwrap();
-        let digit = |at: usize| std::array::from_fn(|pixel| (pixel * (at + 3) % 251) as u8);
-        let digits: Vec<_> = (300..400).map(|at| (at, digit(at))).collect();
-        let together = classify(&model, &digits).unwrap();
-        for (digit, expected) in digits.iter().zip(&together) {
-            assert_eq!(&classify(&model, &[*digit]).unwrap()[0], expected);
-        }
-    }
 }

@@ -12,6 +12,7 @@ use tch_mnist::network::classifier::Classifier;
 use tch_mnist::network::model::Model;
 use tch_mnist::network::plain::Plain;
 use tch_mnist::reading;
+use tch_mnist::reading::stream::classify;
 use tch_mnist::weights;
 
 /// The largest difference of logits, each as a share of the largest logit of its image or of 1, whichever is
@@ -110,5 +111,17 @@ fn libtorch_reads_what_is_written_without_it() {
             vs.variables().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
             expected
         );
+    }
+}
+
+/// libtorch adds in another order in another place of a batch.
+#[test]
+fn predictions_do_not_depend_on_what_else_was_ready() {
+    let model = Model::new(64, 0, Device::Cpu).unwrap();
+    let digit = |at: usize| std::array::from_fn(|pixel| (pixel * (at + 3) % 251) as u8);
+    let digits: Vec<_> = (300..400).map(|at| (at, digit(at))).collect();
+    let together = classify(&model, &digits).unwrap();
+    for (digit, expected) in digits.iter().zip(&together) {
+        assert_eq!(&classify(&model, &[*digit]).unwrap()[0], expected);
     }
 }
