@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_that_stay_many_times_slower_are_noticed_once() {
+    fn steps_that_stay_many_times_slower_are_reported_once() {
         let start = Instant::now();
         let mut pace = Pace::new(start);
         let mut now = start;

@@ -127,7 +127,9 @@ mod tests {
         };
         assert!(second("{").starts_with("line 2 is not a run: "));
         assert!(second(&line(1).replacen("0.5", "1e300", 1)).contains("invalid loss 1000"));
-        assert!(second(&line(1).replacen("\"format\":1", "\"format\":9", 1)).contains("format 9"));
+        assert!(
+            second(&line(1).replacen("\"format\":1", "\"format\":9", 1)).contains("format is 9")
+        );
     }
 
     #[test]

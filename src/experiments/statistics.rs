@@ -64,7 +64,7 @@ pub(super) mod tests {
     pub const C: [f64; 5] = [0.9643, 0.9601, 0.9650, 0.9662, 0.9570];
 
     #[test]
-    fn the_t_test_is_scipy_s() {
+    fn the_t_test_agrees_with_scipy() {
         // python3 -c 'from scipy.stats import ttest_rel; print(ttest_rel(A, B).pvalue)', scipy 1.17.1
         for (b, p) in [(B, 0.23487125294500383), (C, 4.496459593524481e-06)] {
             let ours = paired_t_test(&A, &b).unwrap();

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_made_and_what_is_no_file_is_refused() {
+    fn folders_are_made_and_anything_but_a_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         prepare(&at("new/folder/a.txt")).unwrap();

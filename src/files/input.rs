@@ -270,7 +270,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_file_of_the_system_without_an_end_has_none_to_read() {
+    fn a_system_file_without_an_end_is_read_as_empty() {
         let folder = tempfile::tempdir().unwrap();
         symlink("/proc/self/pagemap", folder.path().join("a.json")).unwrap();
         assert_eq!(read_regular(&folder.path().join("a.json"), 1000).unwrap(), b"");

@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_early_or_calls_anything_is_refused() {
+    fn truncated_pickles_and_ones_that_call_anything_are_refused() {
         for length in 0..DICTIONARY.len() {
             assert!(unpickle(&DICTIONARY[..length]).is_err(), "{length}");
         }

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_training_has_the_same_record() {
+    fn the_same_run_has_the_same_record() {
         let record = |seconds| json!({"history": [{"loss": 1, "seconds": seconds}], "weights": {}});
         assert_eq!(without_times(&record(1)), without_times(&record(2)));
         assert_eq!(without_times(&record(1)), json!({"history": [{"loss": 1}]}));

@@ -284,7 +284,7 @@ fn a_bad_image_is_reported_and_the_others_go_on() {
         let message = format!("error: cannot read the image {bad}: ");
         assert_eq!(err.lines().filter(|line| line.starts_with(&message)).count(), 1, "{err}");
     }
-    assert!(err.contains("it is blank") && err.contains("no PNG, JPEG"), "{err}");
+    assert!(err.contains("it is blank") && err.contains("not a PNG, JPEG"), "{err}");
 
     let (code, out, _) = place.run(&["predict", "--top", "3", "a.png"]);
     assert_eq!((code, out.matches('%').count()), (0, 3), "{out}");
@@ -296,7 +296,7 @@ fn a_bad_image_is_reported_and_the_others_go_on() {
 
 #[cfg(unix)]
 #[test]
-fn a_closed_pipe_is_no_error_of_its_own() {
+fn a_closed_pipe_alone_is_not_an_error() {
     let place = Place::new();
     one(60, 90).save(place.path("a.png")).unwrap();
     for arguments in [&["predict", "--json", "-"][..], &["summary"]] {
@@ -535,7 +535,7 @@ fn a_second_ctrl_c_ends_at_once_and_in_order() {
 }
 
 #[test]
-fn a_training_outlives_whoever_reads_its_output() {
+fn training_outlives_the_reader_of_its_output() {
     let place = Place::new();
     place.data_set("data", 200, 50);
     let mut command = place.command(&[&SMALL[..], &["--epochs", "4"]].concat());
@@ -563,7 +563,7 @@ fn a_divergence_in_the_very_last_step_is_not_saved() {
 
 #[cfg(feature = "torch")]
 #[test]
-fn two_first_starts_at_once_and_a_damaged_cache_end_well() {
+fn two_first_starts_at_once_both_succeed_and_a_damaged_cache_is_repaired() {
     let place = Place::new();
     let cache = place.path("fresh");
     let evaluate = || {
@@ -594,7 +594,7 @@ fn two_first_starts_at_once_and_a_damaged_cache_end_well() {
 }
 
 #[test]
-fn help_tells_every_default() {
+fn help_shows_every_default() {
     let place = Place::new();
     let (code, out, _) = place.run(&["train", "--help"]);
     assert_eq!(code, 0);

@@ -90,7 +90,7 @@ fn the_same_seeds_give_the_same_comparison_and_each_run_is_the_same_as_train() {
 
 #[cfg(unix)]
 #[test]
-fn a_killed_comparison_goes_on_to_the_same_table() {
+fn a_killed_comparison_resumes_to_the_same_table() {
     let place = Place::new();
     place.data_set("data", 200, 50);
     let more = |folder| ["--output-dir", folder, "--seeds", "8"];

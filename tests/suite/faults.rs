@@ -123,7 +123,7 @@ fn a_full_disk_is_an_error_and_what_was_there_stays() {
 }
 
 #[test]
-fn two_trainings_with_one_output_end_well_and_their_files_belong_together() {
+fn two_runs_with_one_output_both_succeed_and_their_files_belong_together() {
     let place = Place::new();
     place.data_set("data", 40, 20);
     for round in 0..3 {
@@ -144,7 +144,7 @@ fn two_trainings_with_one_output_end_well_and_their_files_belong_together() {
 }
 
 #[test]
-fn trainings_that_wait_for_the_folder_all_save() {
+fn runs_that_wait_for_the_folder_all_save() {
     let place = Place::new();
     place.data_set("data", 40, 20);
     fs::create_dir(place.path("models")).unwrap();

@@ -164,7 +164,7 @@ fn convert_keeps_the_record() {
 
 #[cfg(feature = "torch")]
 #[test]
-fn training_goes_on_from_keras_and_saves_for_it() {
+fn training_starts_from_keras_weights_and_saves_for_keras() {
     let place = Place::new();
     place.data_set("data", 100, 20);
     let init = fixture("keras2.h5");

@@ -292,7 +292,7 @@ fn weights_saved_through_a_link_have_their_record_beside_them() {
 
 /// A reader may come at any moment.
 #[test]
-fn weights_that_are_replaced_again_and_again_load_at_every_moment() {
+fn weights_that_keep_being_replaced_load_at_every_moment() {
     let place = Place::new();
     for name in ["a.safetensors", "a.ot"] {
         let path = place.path(name);
@@ -332,7 +332,7 @@ fn peak(mut command: Command) -> (i32, String, String, u64) {
 #[cfg(feature = "torch")]
 #[cfg(target_os = "linux")]
 #[test]
-fn what_claims_or_is_too_much_does_not_fill_the_memory() {
+fn files_that_claim_or_hold_too_much_do_not_fill_the_memory() {
     let place = Place::new();
     let sparse = |name: &str, start: &[u8], length: u64| {
         let mut file = fs::File::create(place.path(name)).unwrap();

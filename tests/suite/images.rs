@@ -82,7 +82,7 @@ fn light_on_dark_off_the_centre_of_a_wide_image_is_read() {
 }
 
 #[test]
-fn faint_pencil_on_grainy_paper_in_uneven_light() {
+fn faint_pencil_on_grainy_paper_in_uneven_light_is_read() {
     assert_share(0.95, |digit| {
         on_paper(&enlarged(digit, 180, 180), 0.45, |x, y| {
             70. + 0.35 * x as f32 + 0.15 * y as f32 + 8. * grain(x, y)
@@ -91,7 +91,7 @@ fn faint_pencil_on_grainy_paper_in_uneven_light() {
 }
 
 #[test]
-fn a_neighbour_cut_off_by_the_edge_and_specks() {
+fn a_neighbour_cut_off_by_the_edge_and_specks_are_ignored() {
     assert_share(0.95, |digit| {
         let mut ink = GrayImage::new(200, 200);
         imageops::overlay(&mut ink, &enlarged(digit, 140, 140), 30, 30);

@@ -64,7 +64,7 @@ fn the_environment_turns_it_off_and_the_record_keeps_it() {
 }
 
 #[test]
-fn a_comparison_does_not_go_on_with_other_kernels() {
+fn a_comparison_does_not_resume_with_other_kernels() {
     if fs::read_to_string("/proc/cpuinfo").unwrap().contains("GenuineIntel") {
         eprintln!("skipped: on Intel's processors the setting changes nothing");
         return;

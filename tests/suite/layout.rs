@@ -301,7 +301,7 @@ fn files_and_functions_are_short_enough_to_be_read_at_once() {
 }
 
 #[test]
-fn a_use_of_a_later_room_is_found_however_it_is_written() {
+fn a_use_of_a_later_module_is_found_however_it_is_written() {
     let wrong = |source: &str| out_of_order(Path::new("network/model.rs"), source);
     for source in [
         "use crate::output::text;",

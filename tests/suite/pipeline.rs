@@ -61,7 +61,7 @@ fn a_saved_network_gives_the_same_logits_to_the_bit() {
 }
 
 #[test]
-fn the_seed_decides_everything() {
+fn the_seed_determines_everything() {
     let place = Place::new();
     let data = small(&place);
     let (model, history) = train(&data, &config(7));
@@ -116,7 +116,7 @@ fn an_epoch_takes_every_sample_once_and_counts_right() {
 }
 
 #[test]
-fn the_seed_decides_augmentation_in_training_too() {
+fn the_seed_determines_augmentation_too() {
     let place = Place::new();
     let data = small(&place);
     let augment = vec![Augment::Affine, Augment::Elastic, Augment::Stroke];
@@ -166,7 +166,7 @@ fn the_validation_split_is_the_last_part_and_is_not_trained_on() {
 }
 
 #[test]
-fn an_ended_training_has_the_last_complete_epoch_s_weights() {
+fn a_run_that_is_ended_has_the_last_complete_epoch_s_weights() {
     let place = Place::new();
     let data = small(&place);
     let (one_epoch, _) = train(&data, &Config { epochs: 1, ..config(0) });
@@ -183,7 +183,7 @@ fn an_ended_training_has_the_last_complete_epoch_s_weights() {
 }
 
 #[test]
-fn a_diverging_training_says_where() {
+fn a_diverging_run_says_where() {
     let place = Place::new();
     let data = small(&place);
     let mut model = Model::new(32, 0, Device::Cpu).unwrap();
@@ -585,7 +585,7 @@ fn with_little_memory_there_is_an_error_or_a_result() {
 }
 
 #[test]
-fn a_training_that_almost_diverges_is_saved_and_drawn() {
+fn a_run_that_almost_diverges_is_saved_and_drawn() {
     let place = Place::new();
     place.data_set("data", 200, 50);
     let first = ["train", "--data", "data", "--epochs", "1", "--hidden", "16", "--plot", "a.svg"];

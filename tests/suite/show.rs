@@ -272,7 +272,7 @@ fn curves_fall_and_rise_where_loss_and_accuracy_do() {
 }
 
 #[test]
-fn a_training_and_a_prediction_are_drawn_by_the_program() {
+fn the_program_draws_training_curves_and_an_explanation() {
     let place = Place::new();
     place.data_set("data", 200, 50);
     let train = ["train", "--data", "data", "--hidden", "16", "--batch-size", "20"];

@@ -84,7 +84,7 @@ fn image(events: &[Event]) -> (i64, image::RgbImage) {
 }
 
 #[test]
-fn an_event_file_has_the_course_of_the_training() {
+fn an_event_file_has_the_course_of_training() {
     assert_eq!(masked_crc(b"123456789"), 0xe306_9283u32.rotate_right(15).wrapping_add(0xa282_ead8));
     let place = Place::new();
     place.data_set("data", 200, 50);

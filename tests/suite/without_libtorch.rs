@@ -3,7 +3,7 @@
 use crate::common::{Place, one};
 
 #[test]
-fn what_trains_says_that_there_is_no_libtorch_and_how_to_get_it() {
+fn commands_that_train_say_that_there_is_no_libtorch_and_how_to_get_it() {
     let place = Place::new();
     for arguments in [
         &["train", "--epochs", "1", "--optimizer", "sgd", "--device", "cpu"][..],

@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn light_on_dark_is_turned_round_and_a_dim_page_is_not() {
+    fn light_on_dark_is_inverted_and_a_dim_page_is_not() {
         for side in [28, 300] {
             let dark = page(side, side / 12, 0.3, |_, _| 90.);
             assert!(!is_light_on_dark(&dark));
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn the_level_between_two_classes() {
+    fn the_level_is_between_the_two_classes() {
         let mut histogram = [0; 256];
         (histogram[10], histogram[12], histogram[200]) = (4_000_000_000, 9, 300_000_000);
         assert!((12..200).contains(&otsu(&histogram)));

@@ -115,7 +115,7 @@ mod tests {
     const FRAME: &[(f32, f32)] = &[(20., 18.), (182., 20.), (180., 181.), (19., 180.), (20., 18.)];
 
     #[test]
-    fn strokes_of_one_digit_that_do_not_touch_are_no_further_digits() {
+    fn strokes_of_one_digit_that_do_not_touch_are_one_digit() {
         for (name, strokes) in [
             ("5 without its top", &[BODY_OF_5, &[(90., 45.), (130., 45.)]][..]),
             (
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_drawn_round_a_digit_is_no_part_of_it() {
+    fn a_frame_drawn_round_a_digit_is_not_part_of_it() {
         for digit in [
             &[BODY_OF_5, &[(80., 60.), (130., 55.)]][..],
             &[&[(100., 55.), (100., 150.)]],

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_orientation_turns_nothing() {
+    fn an_invalid_orientation_turns_nothing() {
         let valid = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0";
         for end in 0..18 {
             assert_eq!(orientation(&valid[..end]), Orientation::NoTransforms, "{end} bytes");

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_cut_off_is_refused() {
+    fn a_truncated_one_is_refused() {
         let bytes = valid();
         for share in [0, 1, 30, 60, 90, 99] {
             let cut = &bytes[..bytes.len() * share / 100 + 4];

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_no_image() {
+    fn unknown_formats_are_not_images() {
         for start in [&b""[..], b"\0\0\0\x18ftypisom", b"<html><body>", b"some text", b"PK\x03\x04"]
         {
             let error = of(&mut Cursor::new(start)).unwrap_err();

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_box_round_writing_stays() {
+    fn what_is_not_a_box_round_writing_stays() {
         let square = |x: f32, y: f32| (35. ..40.).contains(&(x - 50.).abs().max((y - 50.).abs()));
         let circle = |x: f32, y: f32| (35. ..40.).contains(&(x - 50.).hypot(y - 50.));
         let dot = |x: f32, y: f32| (x - 50.).hypot(y - 50.) < 8.;

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn specks_rules_shadows_and_what_the_edge_cuts_off_are_no_digits() {
+    fn specks_rules_shadows_and_what_the_edge_cuts_off_are_dropped() {
         let digits = [filled(50, 50, 20, 40), filled(90, 50, 20, 40), filled(130, 50, 20, 40)];
         let shadow = Component { weight: 30. * 800., ..filled(200, 50, 20, 40) };
         let others =

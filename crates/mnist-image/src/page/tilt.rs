@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_writing_tell_the_tilt() {
+    fn the_tilt_is_that_of_the_lines_of_writing() {
         for degrees in [-8., -3., 0., 5., 11.] {
             let found = tilt(&writing(degrees), 10);
             assert!((found - degrees).abs() < 0.6, "{degrees}: {found}");

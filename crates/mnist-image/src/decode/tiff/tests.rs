@@ -61,7 +61,7 @@ fn error(bytes: Vec<u8>) -> String {
 }
 
 #[test]
-fn grey_of_any_depth() {
+fn grey_of_any_depth_is_read() {
     let expected = [0, 255, 0, 255, 0, 0];
     let halves = [0, 128, 255, 255, 128, 0];
     assert_grey(&[(258, &[1]), (262, &[1])], &[0b0100_0000, 0b1000_0000], expected);
@@ -84,7 +84,7 @@ fn grey_of_any_depth() {
 }
 
 #[test]
-fn palettes_and_alpha() {
+fn palettes_and_alpha_are_read() {
     let map: Vec<u64> = [0, 65535, 32896, 0].repeat(3);
     let palette: [(u16, &[u64]); 3] = [(258, &[2]), (262, &[3]), (320, &map)];
     assert_grey(&palette, &[0b0001_1000, 0b0110_0000], [0, 255, 128, 255, 128, 0]);
@@ -142,7 +142,7 @@ fn duplicate_tags_do_not_bypass_the_checks() {
 }
 
 #[test]
-fn strips_that_are_all_the_same_long_one_take_no_long_time() {
+fn strips_that_are_all_the_same_long_one_are_refused_at_once() {
     // 60,000 strips of the same megabyte of empty blocks before the pixel.
     let strips = 60_000u32;
     let mut bytes = b"II*\0\x08\0\0\0\x08\0".to_vec();
