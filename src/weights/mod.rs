@@ -76,6 +76,7 @@ pub struct Loaded {
     /// What is wrong with the record beside the file, if anything is; the weights do not need it.
     pub doubt: Option<String>,
     /// The file itself, as it was checked, if it is one that libtorch loads as it is: ours in float32.
+    #[cfg_attr(not(feature = "torch"), expect(dead_code))]
     own_file: Option<Vec<u8>>,
 }
 

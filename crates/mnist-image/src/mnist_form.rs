@@ -11,7 +11,7 @@ use crate::{Digit, PIXELS, SIDE};
 /// Longest side, in pixels, that MNIST's recipe gives a digit.
 const BOX: u32 = 20;
 /// Longest side, in pixels, at which strokes are measured and widened; larger digits are shrunk to it.
-const MEASURED_SIDE: u32 = 512;
+pub(crate) const MEASURED_SIDE: u32 = 512;
 /// Mean width, in pixels of 28×28, of the strokes of MNIST's digits.
 const MNIST_STROKE: f32 = 2.2;
 /// Width in the same pixels below which strokes would fade to grey: they are widened to MNIST's.
@@ -36,9 +36,7 @@ fn fit(digit: &GrayImage) -> Option<GrayImage> {
     let mut crop = imageops::crop_imm(digit, left, top, width, height).to_image();
     let shrink = width.max(height).div_ceil(MEASURED_SIDE);
     if shrink > 1 {
-        // At full size, to thicken would take long. Widened first, thin strokes do not fade.
-        crop = grayscale_dilate(&crop, &Mask::square((shrink / 2) as u8));
-        crop = imageops::thumbnail(&crop, width.div_ceil(shrink), height.div_ceil(shrink));
+        crop = shrunk(&crop, shrink); // at full size, to thicken would take long
     }
     let crop = thicken(crop);
     let (width, height) = crop.dimensions();
@@ -52,6 +50,12 @@ fn fit(digit: &GrayImage) -> Option<GrayImage> {
     let darkest = f32::from(fitted.iter().copied().max().unwrap_or(0).max(1));
     fitted.iter_mut().for_each(|ink| *ink = (f32::from(*ink) * 255. / darkest).round() as u8);
     Some(fitted)
+}
+
+/// Shrunk to a `times`-th of its sides. Widened first, thin strokes do not fade.
+pub(crate) fn shrunk(ink: &GrayImage, times: u32) -> GrayImage {
+    let wide = grayscale_dilate(ink, &Mask::square((times / 2) as u8));
+    imageops::thumbnail(&wide, ink.width().div_ceil(times), ink.height().div_ceil(times))
 }
 
 /// Widens strokes that would be thinner than MNIST's once scaled: those are about 2.2 pixels wide,

@@ -9,7 +9,7 @@ use super::seams::{Seam, seams, strokes};
 use super::{Bounds, Page};
 use crate::Digit;
 use crate::component::Labels;
-use crate::mnist_form::mnist_form;
+use crate::mnist_form::{MEASURED_SIDE, mnist_form, shrunk};
 
 /// Share of a group's pixels that have less than full ink: strokes fade at their edges, and where the
 /// pen is lifted. Chosen on scikit-learn's digits, drawn black on white.
@@ -53,12 +53,12 @@ impl Lattice {
     /// Cuts `group`, of the components in `labels`, in every way that may give digits of about `height`
     /// pixels.
     pub(super) fn new(page: &Page, group: &Group, labels: &Labels, height: u32) -> Lattice {
-        let own = Cutout::new(page, group, labels);
+        let own = Cutout::new(page, group, labels, height);
         let whole = &group.whole;
         let width = whole.width() as f32;
         let several =
             width > SEVERAL[0] * whole.height() as f32 && width > SEVERAL[1] * height as f32;
-        let cuts = if several { seams(&own.ink, height) } else { Vec::new() };
+        let cuts = if several { seams(&own.ink, height / own.shrink) } else { Vec::new() };
         own.lattice(page, cuts, height)
     }
 
@@ -69,7 +69,7 @@ impl Lattice {
         labels: &Labels,
         height: u32,
     ) -> Option<Candidate> {
-        let mut uncut = Cutout::new(page, group, labels).lattice(page, Vec::new(), height);
+        let mut uncut = Cutout::new(page, group, labels, height).lattice(page, Vec::new(), height);
         uncut.candidates.pop()
     }
 }
@@ -97,10 +97,12 @@ struct Cutout {
     mask: GrayImage,
     /// Its ink with the soft edges, from 0 to 255.
     ink: GrayImage,
+    /// How many times smaller both are than on the page: more than once only for very large digits.
+    shrink: u32,
 }
 
 impl Cutout {
-    fn new(page: &Page, group: &Group, labels: &Labels) -> Cutout {
+    fn new(page: &Page, group: &Group, labels: &Labels, height: u32) -> Cutout {
         let whole = &group.whole;
         let left = whole.left.saturating_sub(MARGIN);
         let top = whole.top.saturating_sub(MARGIN);
@@ -125,11 +127,19 @@ impl Cutout {
             let inside = around.get_pixel(x, y).0[0] > 0;
             Luma([if inside { (255. * ink / (full - floor)).round() as u8 } else { 0 }])
         });
-        Cutout { left, top, mask, ink }
+        let shrink = height.div_ceil(MEASURED_SIDE).max(1);
+        match shrink {
+            1 => Cutout { left, top, mask, ink, shrink },
+            _ => {
+                let [mask, ink] = [mask, ink].map(|image| shrunk(&image, shrink));
+                Cutout { left, top, mask, ink, shrink }
+            }
+        }
     }
 
     /// What lies between every two of `cuts` and the ends, if it may be a digit of about `height` pixels.
     fn lattice(&self, page: &Page, mut cuts: Vec<Seam>, height: u32) -> Lattice {
+        let own_height = height / self.shrink;
         let strokes: Vec<usize> = cuts.iter().map(|seam| strokes(seam, &self.ink)).collect();
         let strokes = [0].into_iter().chain(strokes).chain([0]).collect();
         let rows = self.ink.height() as usize;
@@ -146,7 +156,7 @@ impl Cutout {
             // The columns that are its own in every row are fewer than those that it reaches over.
             let ((start, inner), (outer, stop)) = (reaches[from], reaches[to]);
             if !whole
-                && outer.saturating_sub(inner) > (MAX_WIDTH * height as f32) as u32 + 2 * MARGIN
+                && outer.saturating_sub(inner) > (MAX_WIDTH * own_height as f32) as u32 + 2 * MARGIN
             {
                 continue; // joined-up writing has thousands: not worth a closer look
             }
@@ -171,7 +181,10 @@ impl Cutout {
         let places: Vec<(u32, u32)> = (0..self.mask.height())
             .flat_map(|y| (start..stop).map(move |x| (x, y)))
             .filter(|&(x, y)| self.mask.get_pixel(x, y).0[0] > 0 && between.contains(x, y))
-            .map(|(x, y)| (self.left + x, self.top + y))
+            .flat_map(|(x, y)| {
+                let (x, y) = (self.left + x * self.shrink, self.top + y * self.shrink);
+                [(x, y), (x + self.shrink - 1, y + self.shrink - 1)]
+            })
             .collect();
         let local = Bounds::around(places.iter().copied())?;
         let [wide, high] = [local.width, local.height].map(|side| side as f32 / height as f32);
@@ -228,5 +241,25 @@ mod tests {
         };
         let [together, alone] = [rings(&[60, 150]), rings(&[150])].map(|page| find(&page));
         assert_eq!(whole(&together[0][1]), whole(&alone[0][0]));
+    }
+
+    #[test]
+    fn a_very_large_digit_has_the_form_and_the_place_that_it_has_when_small() {
+        let ring = |scale: f32| {
+            let side = (100. * scale) as u32;
+            GrayImage::from_fn(side, side, |x, y| {
+                let (dx, dy) = (x as f32 / scale - 50., y as f32 / scale - 50.);
+                Luma([if (dx.hypot(dy) - 35.).abs() < 4. { 30 } else { 225 }])
+            })
+        };
+        let [small, large] = [4., 15.].map(|scale| find(&ring(scale))[0][0].candidates[0].clone());
+        let differ = small.digit.iter().zip(&large.digit).map(|(a, b)| u32::from(a.abs_diff(*b)));
+        let ink: u32 = small.digit.iter().map(|ink| u32::from(*ink)).sum();
+        assert!(differ.sum::<u32>() * 10 < ink);
+        for (small, large) in
+            [(small.bounds.x, large.bounds.x), (small.bounds.width, large.bounds.width)]
+        {
+            assert!((small as f32 / 4. - large as f32 / 15.).abs() < 1., "{small} {large}");
+        }
     }
 }
