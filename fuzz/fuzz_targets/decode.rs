@@ -14,6 +14,6 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(pixels > 0 && pixels <= decode::MAX_PIXELS);
         }
         // That a panic becomes an error is for users; here it is to be found.
-        Err(error) => assert!(!matches!(error, Error::Panicked(_)), "{error}"),
+        Err(error) => assert!(!matches!(error, Error::Panicked(_)), "{error:?}"),
     }
 });

@@ -113,8 +113,11 @@ fn is_closed_pipe(error: &Error) -> bool {
 /// Shows the error that ended a command, and returns its exit code. A closed pipe is not an error.
 pub fn failed(error: &Error) -> ExitCode {
     if let Some(usage) = error.downcast_ref::<clap::Error>() {
-        let _ = usage.print();
-        return u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        let shown = usage.print().and_then(|()| io::stdout().flush());
+        return match shown {
+            Err(error) if !usage.use_stderr() => failed(&OutputError(error).into()), // as help
+            _ => u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
+        };
     }
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;

@@ -11,15 +11,34 @@ use signal_hook::flag;
 
 /// Becomes the number of the signal at the first Ctrl-C or SIGTERM; the second one ends the program at
 /// once. Nothing is torn down then, while libtorch is still computing on the main thread.
+///
+/// A signal that was ignored when the program began still is, as Ctrl-C for what a script runs in the
+/// background.
 pub fn stop_on_signal() -> Result<Arc<AtomicUsize>> {
     let (stop, again) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGINT, SIGTERM].into_iter().filter(|signal| !is_ignored(*signal)) {
         flag::register_conditional_shutdown(signal, 128 + signal, again.clone())
             .and_then(|_| flag::register(signal, again.clone()))
             .and_then(|_| flag::register_usize(signal, stop.clone(), signal as usize))
             .context("cannot listen for Ctrl-C")?;
     }
     Ok(stop)
+}
+
+#[cfg(unix)]
+#[allow(unsafe_code)]
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: zeros are a value of it, and nothing but it is changed.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0
+            && action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+#[cfg(not(unix))]
+fn is_ignored(_: i32) -> bool {
+    false
 }
 
 /// Whether to go on training.

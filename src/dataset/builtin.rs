@@ -37,9 +37,17 @@ const FILES: [(&str, &[u8], u64, &str); 4] = [
     ),
 ];
 
-/// The folder that the built-in MNIST is unpacked into, if the system has one for such things.
-pub fn cache() -> Option<PathBuf> {
-    dirs::cache_dir().map(|dir| dir.join("tch-mnist"))
+/// The folder that the built-in MNIST is kept in, unpacked and unharmed.
+///
+/// # Errors
+///
+/// If the system has no folder for such things, or not one that can be trusted and written to.
+pub fn kept() -> Result<PathBuf> {
+    let dir =
+        dirs::cache_dir().context("there is no folder to keep data in; set XDG_CACHE_HOME")?;
+    let dir = dir.join("tch-mnist");
+    unpack(&dir)?;
+    Ok(dir)
 }
 
 /// Makes sure that `dir` holds the built-in MNIST, unpacked and unharmed, and that nobody else can

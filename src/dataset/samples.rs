@@ -94,10 +94,10 @@ impl Data {
 /// `tch` sees is a private copy of what was checked.
 pub fn load(dir: Option<&Path>) -> Result<Data> {
     let Some(dir) = dir else {
-        return match builtin::cache().map(|dir| builtin::unpack(&dir).map(|()| dir)) {
-            Some(Ok(dir)) => read(&dir),
+        return match builtin::kept() {
+            Ok(dir) => read(&dir),
             // No cache folder, or none to be trusted or written to: unpack anew, this time only.
-            Some(Err(_)) | None => {
+            Err(_) => {
                 let private = PrivateFolder::new()?;
                 builtin::unpack(private.path())?;
                 read(private.path())
@@ -159,7 +159,7 @@ impl PrivateFolder {
         let mut builder = tempfile::Builder::new();
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-        let folder = builder.prefix(PREFIX).tempdir().context(
+        let folder = builder.prefix(PREFIX).tempdir().map_err(atomic::cause_alone).context(
             "cannot create a temporary folder for data; set TMPDIR to a folder with 60 MB of space",
         )?;
         let lock = File::open(folder.path()).ok().filter(|file| file.try_lock().is_ok());

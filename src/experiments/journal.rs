@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Error, Result, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::experiments::run::{FORMAT, Run};
@@ -12,6 +12,8 @@ use crate::files::{atomic, input};
 
 /// The most bytes of a journal, which are tens of thousands of runs.
 const MAX_BYTES: u64 = 1 << 28;
+/// Characters of what is wrong with a line that are told; a line may be as long as the journal.
+const MAX_CAUSE: usize = 200;
 
 /// A file of runs, a line of JSON each, that loses no finished run, whatever ends the program.
 #[derive(Debug)]
@@ -75,7 +77,14 @@ pub fn parse(text: &[u8]) -> Result<(Vec<Run>, usize)> {
             Ok(run) => runs.push(run),
             // It was being written when the program was ended.
             Err(error) if !line.ends_with(b"\n") && is_torn(&error) => break,
-            Err(error) => return Err(error.context(format!("line {} is not a run", at + 1))),
+            Err(error) => {
+                let error = error.to_string().replacen(" at line 1 column ", " at column ", 1);
+                bail!(
+                    "line {} is not a run: {}; delete it, or name another folder",
+                    at + 1,
+                    input::shortened(&error, MAX_CAUSE)
+                );
+            }
         }
         length += line.len();
     }
@@ -125,11 +134,16 @@ mod tests {
             let text = format!("{}\n{text}\n", line(1));
             format!("{:#}", parse(text.as_bytes()).unwrap_err())
         };
-        assert!(second("{").starts_with("line 2 is not a run: "));
-        assert!(second(&line(1).replacen("0.5", "1e300", 1)).contains("invalid loss 1000"));
-        assert!(
-            second(&line(1).replacen("\"format\":1", "\"format\":9", 1)).contains("format is 9")
+        assert_eq!(
+            second("{"),
+            "line 2 is not a run: EOF while parsing an object at column 1; delete it, or name another folder"
         );
+        let long = second(&format!("\"{}\"", "a".repeat(100_000)));
+        assert!(long.contains("invalid type") && long.contains("aaa…aaa"), "{long}");
+        assert!(long.chars().count() < 300, "{long}");
+        assert!(second(&"[".repeat(1000)).contains("recursion limit exceeded"));
+        assert!(second(&line(1).replacen("0.5", "1e300", 1)).contains("invalid loss 1e300"));
+        assert!(second(&line(1).replacen("\"format\":1", "\"format\":9", 1)).contains("format 9"));
     }
 
     #[test]

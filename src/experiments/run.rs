@@ -85,8 +85,8 @@ pub struct Run {
 
 /// Fails where no network can have this loss and accuracy.
 fn check_figures(loss: f64, accuracy: f64) -> Result<()> {
-    ensure!((0. ..=f64::from(f32::MAX)).contains(&loss), "invalid loss {loss}");
-    ensure!((0. ..=1.).contains(&accuracy), "invalid accuracy {accuracy}");
+    ensure!((0. ..=f64::from(f32::MAX)).contains(&loss), "invalid loss {loss:?}");
+    ensure!((0. ..=1.).contains(&accuracy), "invalid accuracy {accuracy:?}");
     Ok(())
 }
 
@@ -147,7 +147,7 @@ impl Run {
             }
             ensure!(
                 (0. ..=MAX_SECONDS).contains(&epoch.seconds),
-                "an epoch took {} seconds, more than a year or less than none",
+                "an epoch took {:?} seconds, more than a year or less than none",
                 epoch.seconds
             );
         }
@@ -213,9 +213,9 @@ pub(super) mod tests {
         for loss in [1e300, -1., f64::NAN, f64::INFINITY] {
             let mut run = run(Optimizer::Adam, 0);
             run.history[1].loss = loss;
-            assert_eq!(run.check().unwrap_err().to_string(), format!("invalid loss {loss}"));
+            assert_eq!(run.check().unwrap_err().to_string(), format!("invalid loss {loss:?}"));
         }
-        assert!(fault(|run| run.test.accuracy = 1e306).starts_with("invalid accuracy 1000"));
+        assert!(fault(|run| run.test.accuracy = 1e306).starts_with("invalid accuracy 1e306"));
         assert!(fault(|run| run.test.loss = -1e-3).starts_with("invalid loss -0.001"));
         assert!(
             fault(|run| run.history[0].validation_accuracy = Some(1.1))

@@ -1,5 +1,6 @@
 //! Several optimizers, each trained with every seed, several at a time.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
@@ -65,10 +66,19 @@ impl Sweep {
     ///
     /// Fails if any there cannot be compared with those planned.
     pub fn keep(&mut self, journal: Journal, mut kept: Vec<Run>) -> Result<()> {
+        let mut tests = HashMap::new();
         for run in &kept {
             if let Some(difference) = run.difference(&self.plan[0])? {
                 bail!("{difference}; use the same options as those runs, or name another folder");
             }
+            // Who runs it again gets the same.
+            let configuration = serde_json::to_string(&run.configuration)?;
+            ensure!(
+                *tests.entry(configuration).or_insert(run.test) == run.test,
+                "the run of {} is there twice, with different results; delete the line that is wrong, or \
+                 name another folder",
+                run.configuration.name()
+            );
         }
         // In the file may be more seeds and optimizers, or the same ones twice.
         let planned = self.plan.iter().filter_map(|planned| {

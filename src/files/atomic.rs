@@ -1,12 +1,12 @@
 //! Files that are either the old one or the new one, whole, whatever happens while writing.
 
 use std::fs::{self, File, TryLockError};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use tempfile::NamedTempFile;
 
 /// What the names of temporary files begin with.
@@ -120,7 +120,14 @@ fn temporary(path: &Path, folder: &Path) -> Result<NamedTempFile> {
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder
         .tempfile_in(folder)
+        .map_err(cause_alone)
         .with_context(|| format!("cannot write into the folder {}", folder.display()))
+}
+
+/// What a temporary file or folder cannot be made for, without its name, which means nothing to anyone.
+pub(crate) fn cause_alone(error: io::Error) -> Error {
+    let text = error.to_string();
+    anyhow!("{}", text.split(" at path ").next().unwrap_or(&text))
 }
 
 /// Like [`write()`], with what `path` is to hold.
@@ -175,8 +182,12 @@ fn folder_of(path: &Path) -> Result<&Path> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    fs::create_dir_all(folder)
-        .with_context(|| format!("cannot create the folder {}", folder.display()))?;
+    let cannot = || format!("cannot create the folder {}", folder.display());
+    // The system says only that it exists, or is no folder.
+    if let Some(file) = folder.ancestors().find(|above| above.exists() && !above.is_dir()) {
+        bail!("{}: {} is a file; name another folder", cannot(), file.display());
+    }
+    fs::create_dir_all(folder).with_context(cannot)?;
     Ok(folder)
 }
 
@@ -257,6 +268,13 @@ mod tests {
         prepare(&at("new/folder/a.txt")).unwrap();
         assert_eq!(fs::read_dir(at("new/folder")).unwrap().count(), 0);
         assert!(error(prepare(&at("new"))).contains("it is a folder"));
+        fs::write(at("file"), "").unwrap();
+        for below in ["file/a.txt", "file/folder/a.txt"] {
+            let refused = error(prepare(&at(below)));
+            assert!(refused.ends_with("/file is a file; name another folder"), "{refused}");
+        }
+        let refused = error(prepare(Path::new("/proc/a.txt")));
+        assert!(!refused.contains(PREFIX), "{refused}");
         symlink("/dev/null", at("device")).unwrap();
         assert!(error(write_bytes(&at("device"), "new")).contains("it is not a regular file"));
     }

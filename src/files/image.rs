@@ -14,11 +14,8 @@ use super::input;
 ///
 /// If it is not an image, damaged, too large or blank; the error names it.
 pub fn read_digit(path: &Path, budget: &Budget) -> Result<Digit> {
-    input::contained(|| {
-        let decoded = decode::from_reader(input::open(path, MAX_FILE_BYTES)?, budget)?;
-        Ok(normalise(&decode::grey(&decoded.image))?)
-    })
-    .with_context(|| format!("cannot read the image {}", path.display()))
+    let read = || -> Result<_> { Ok(normalise(&decode::grey(&open(path, budget)?.image))?) };
+    read().with_context(|| format!("cannot read the image {}", path.display()))
 }
 
 /// Decodes the image file `path`, upright by its EXIF orientation.
@@ -27,5 +24,5 @@ pub fn read_digit(path: &Path, budget: &Budget) -> Result<Digit> {
 ///
 /// If it is not an image, damaged or too large; the error does not name it.
 pub fn open<'b>(path: &Path, budget: &'b Budget) -> Result<Decoded<'b>> {
-    input::contained(|| Ok(decode::from_reader(input::open(path, MAX_FILE_BYTES)?, budget)?))
+    Ok(decode::from_reader(input::open(path, MAX_FILE_BYTES)?, budget)?)
 }

@@ -1,6 +1,7 @@
 //! Files from elsewhere, opened and read so that none can be without an end, keep the program waiting,
 //! or bring it down.
 
+use std::borrow::Cow;
 use std::fs::{self, File, FileType};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +18,8 @@ const MAX_SILENCE: Duration = Duration::from_secs(10);
 const MAX_WAIT: Duration = Duration::from_secs(300);
 /// How often a silent pipe is asked again.
 const POLL: Duration = Duration::from_millis(5);
+/// Characters of an error of a reader that are kept.
+const MAX_CAUSE: usize = 600;
 /// Bytes of a pipe that are kept in memory; more go to a temporary file.
 const MAX_IN_MEMORY: usize = 4_000_000;
 
@@ -36,7 +39,11 @@ pub fn open(path: &Path, most: u64) -> Result<Box<dyn Source>> {
 }
 
 fn open_within(path: &Path, most: u64, silence: Duration) -> Result<Box<dyn Source>> {
-    let file = open_unless(path, |kind| !kind.is_file() && !is_pipe(kind), "a device")?;
+    let file = open_unless(
+        path,
+        |kind| !kind.is_file() && !is_pipe(kind),
+        "neither a regular file nor a pipe",
+    )?;
     let metadata = file.metadata()?;
     if metadata.is_file() {
         return Ok(Box::new(BufReader::new(Bounded::new(file, metadata.len(), most)?)));
@@ -192,10 +199,9 @@ impl Read for Waiting {
 /// Those of `work`, in one line.
 pub fn contained<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let message = panic.downcast_ref::<String>().map(String::as_str);
-        let message = message.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        drop(panic); // what it says means nothing to whoever has the file
         Err(anyhow!(
-            "its reader failed ({message}): it is damaged, or uses an unusual variant of its format"
+            "its reader failed: it is damaged, or uses an unusual variant of its format; save it again in another"
         ))
     });
     done.map_err(|error| in_one_line(&error))
@@ -217,10 +223,19 @@ fn in_one_line(error: &Error) -> Error {
     {
         return anyhow!("it is truncated; download or copy it again");
     }
-    match text.char_indices().nth(600) {
-        Some((end, _)) => anyhow!("{}…", &text[..end]),
-        None => anyhow!(text),
+    anyhow!(shortened(&text, MAX_CAUSE).into_owned())
+}
+
+/// Cuts out of the middle what is more than `most` characters, as of what a file holds and an error quotes: a
+/// message says what it is about at its beginning, and the cause at its end.
+pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    let count = text.chars().count();
+    if count <= most {
+        return text.into();
     }
+    let head: String = text.chars().take(most / 2).collect();
+    let tail: String = text.chars().skip(count - most / 2).collect();
+    format!("{head}…{tail}").into()
 }
 
 #[cfg(all(test, unix))]
@@ -263,7 +278,10 @@ mod tests {
             assert_eq!(error(read_regular(&at(name), 9)), "it is not a regular file; name a file");
         }
         assert_eq!(read_regular(&at("to_file"), 9).unwrap(), b"content");
-        assert_eq!(error(read(&at("device"), 9)), "it is a device; name a file");
+        assert_eq!(
+            error(read(&at("device"), 9)),
+            "it is neither a regular file nor a pipe; name a file"
+        );
         assert_eq!(read(&at("pipe"), 9).unwrap(), b"", "nobody writes to it");
         assert_eq!(error(read(folder.path(), 9)), "it is a folder; name a file");
     }

@@ -9,6 +9,8 @@ use anyhow::{Result, anyhow};
 
 /// Bytes in a line; no system has longer paths.
 const MAX_PATH: u64 = 1 << 16;
+/// What some editors put before the first line.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Bytes of a longer line after which its end is no longer looked for.
 const MAX_SKIPPED: u64 = 1 << 30;
 
@@ -54,6 +56,9 @@ fn read_line(input: &mut impl BufRead, first: bool, line: &mut Vec<u8>) -> Resul
         return Err(binary());
     }
     input.by_ref().take(MAX_PATH + 1).read_until(b'\n', line)?;
+    if first && line.starts_with(BYTE_ORDER_MARK) {
+        line.drain(..BYTE_ORDER_MARK.len());
+    }
     if line.contains(&0) {
         return Err(binary());
     }
@@ -96,6 +101,7 @@ mod tests {
     fn each_line_is_a_path() {
         assert_eq!(listed(b"a.png\r\n\n b c\nlast"), ["a.png", " b c", "last"]);
         assert!(listed(b"").is_empty());
+        assert_eq!(listed(b"\xef\xbb\xbfa.png\n\xef\xbb\xbfb"), ["a.png", "\u{feff}b"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use super::archive::Archive;
 use super::contents::Contents;
@@ -64,6 +64,7 @@ pub(super) fn open(bytes: Vec<u8>) -> Result<Contents> {
     if safetensors::is(&bytes) {
         return safetensors::read(bytes);
     }
+    ensure!(!bytes.is_empty(), "it is empty; name a file of weights");
     bail!(
         "its format is unknown: expected .safetensors, .ot, Keras's .h5 or .keras, or PyTorch's .pt as written by \
          torch.save(model.state_dict(), …) of PyTorch 1.6 or later"

@@ -83,6 +83,21 @@ impl Source for Bounded {
     }
 }
 
+/// The length that a file was closed with, as its superblock has it
+/// (<https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html>, "Disk Format: Level 0A"); 0
+/// where the superblock is one that the reader refuses.
+fn claimed_length(bytes: &[u8]) -> u64 {
+    let (at, size) = match bytes.get(8) {
+        Some(0) => (24 + 2 * 8, 13),
+        Some(1) => (28 + 2 * 8, 13),
+        Some(2 | 3) => (12 + 2 * 8, 9),
+        _ => return 0,
+    };
+    // Addresses of 8 bytes are all that the reader takes in files of this size.
+    let end = bytes.get(at..).and_then(|rest| rest.first_chunk()).filter(|_| bytes[size] == 8);
+    end.map_or(0, |end| u64::from_le_bytes(*end))
+}
+
 /// An HDF5 file.
 pub struct Reader {
     file: File,
@@ -94,6 +109,11 @@ impl Reader {
     /// Opens what a file holds.
     pub fn open(bytes: Vec<u8>) -> Result<Reader> {
         let length = bytes.len() as u64;
+        let claimed = claimed_length(&bytes);
+        ensure!(
+            length >= claimed,
+            "it has {length} of its {claimed} bytes; download or copy it again"
+        );
         let left = Arc::new(AtomicU64::new(MAX_STRUCTURE));
         let source = Bounded { bytes, left: left.clone() };
         Ok(Reader { file: File::from_source(source).context(DAMAGED)?, length, left })
@@ -256,6 +276,26 @@ mod tests {
                 .with_deflate(9);
         });
         assert!(error.unwrap_err().to_string().contains("16 times the file's size"));
+    }
+
+    #[test]
+    fn one_that_is_shorter_than_it_says_is_refused() {
+        let mut file = FileBuilder::new();
+        file.create_dataset("a").with_f32_data(&[1.; 100]);
+        let ours = file.finish().unwrap();
+        let fixtures =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/interop");
+        let keras =
+            ["keras2.h5", "keras3.h5"].map(|name| std::fs::read(fixtures.join(name)).unwrap());
+        for whole in [vec![ours], keras.to_vec()].concat() {
+            assert_eq!(claimed_length(&whole), whole.len() as u64);
+            for missing in [1, 100, whole.len() / 2] {
+                let error = Reader::open(whole[..whole.len() - missing].to_vec()).err().unwrap();
+                assert!(error.to_string().ends_with("bytes; download or copy it again"), "{error}");
+            }
+            // What other programs have put after it is not its own.
+            assert!(Reader::open([&whole[..], b"more"].concat()).is_ok());
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Cursor, Write};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use hdf5_pure::{AttrValue, FileBuilder, GroupBuilder};
 use serde_json::json;
 use zip::ZipWriter;
@@ -15,6 +15,7 @@ use super::archive::Archive;
 use super::contents::{Contents, MAX_BYTES, transposed};
 use super::format::MAX_TEXT;
 use super::{hdf5, keras_config};
+use crate::PIXELS;
 use crate::network::arrays::{Arrays, LAYERS};
 
 /// The versions of Keras whose layouts are written.
@@ -27,20 +28,21 @@ const OTHERS: [&str; 3] = ["optimizer_weights/", "optimizer/", "metrics/"];
 /// Reads a `.h5`; one of weights alone says nothing of activations and is believed.
 pub fn read_h5(bytes: Vec<u8>) -> Result<Contents> {
     let file = hdf5::Reader::open(bytes)?;
-    if let Some(config) = file.attribute("model_config")? {
-        keras_config::check(&config)?;
-    }
-    contents(file)
+    let config = file.attribute("model_config")?;
+    let units = config.map(|config| keras_config::check(&config)).transpose()?;
+    contents(file, units.flatten())
 }
 
 /// Reads a `.keras`.
 pub fn read_keras(mut archive: Archive) -> Result<Contents> {
     let config = archive.entry("config.json", MAX_TEXT)?;
-    keras_config::check(std::str::from_utf8(&config).context("its config.json is not UTF-8")?)?;
-    contents(hdf5::Reader::open(archive.entry("model.weights.h5", MAX_BYTES)?)?)
+    let config = std::str::from_utf8(&config).context("its config.json is not UTF-8")?;
+    let units = keras_config::check(config)?;
+    contents(hdf5::Reader::open(archive.entry("model.weights.h5", MAX_BYTES)?)?, units)
 }
 
-fn contents(file: hdf5::Reader) -> Result<Contents> {
+/// The arrays in `file`, of which one is to be the kernel of as many hidden `units`, where those are told.
+fn contents(file: hdf5::Reader, units: Option<u64>) -> Result<Contents> {
     let (mut shapes, mut arrays) = (BTreeMap::new(), HashMap::new());
     for (path, name, array) in file.arrays(&OTHERS)? {
         let name = array_name(&path, &name);
@@ -49,6 +51,13 @@ fn contents(file: hdf5::Reader) -> Result<Contents> {
             if name.ends_with(".weight") { shape.rev().collect() } else { shape.collect() };
         arrays.insert(name.clone(), (array, shape.first().copied().unwrap_or_default()));
         shapes.insert(name, shape);
+    }
+    if let Some(units) = units {
+        let fits = |shape: &Vec<usize>| shape[..] == [units as usize, PIXELS];
+        ensure!(
+            shapes.values().any(fits),
+            "its configuration has {units} hidden units, its arrays have not: one of them is of another model"
+        );
     }
     let read = move |name: &str| {
         let (array, outputs) = &arrays[name];

@@ -7,8 +7,9 @@ use super::format::MAX_TEXT;
 use crate::network::arrays::LAYERS;
 use crate::{CLASSES, PIXELS};
 
-/// Checks that a model's configuration, in JSON, is that of a network of ours.
-pub fn check(config: &str) -> Result<()> {
+/// Checks that a model's configuration, in JSON, is that of a network of ours, and returns its hidden units,
+/// if it tells them.
+pub fn check(config: &str) -> Result<Option<u64>> {
     // In memory, JSON takes up to a hundred times its length.
     ensure!(
         config.len() as u64 <= MAX_TEXT,
@@ -22,6 +23,7 @@ pub fn check(config: &str) -> Result<()> {
     let layers = layers.context("its configuration has no list of layers")?;
     // The activations before, between and after the dense layers.
     let mut stages = vec![Vec::new()];
+    let mut units = Vec::new();
     for layer in layers {
         let (class, config) = (layer["class_name"].as_str().unwrap_or_default(), &layer["config"]);
         let plain = |keys: &[&str]| keys.iter().all(|key| config[key].as_f64().unwrap_or(0.) == 0.);
@@ -33,8 +35,8 @@ pub fn check(config: &str) -> Result<()> {
             },
             "ReLU" if plain(&["max_value", "negative_slope", "threshold"]) => "relu".into(),
             "Softmax" => "softmax".into(),
-            "InputLayer" | "Dropout" => continue,
-            "Flatten" if config["data_format"] != "channels_first" => continue,
+            "InputLayer" | "Dropout" => "linear".into(),
+            "Flatten" if config["data_format"] != "channels_first" => "linear".into(),
             _ => {
                 bail!(
                     "it has a layer {class:?}, {:?}; expected two dense layers and no others",
@@ -42,8 +44,13 @@ pub fn check(config: &str) -> Result<()> {
                 )
             }
         };
+        if units.is_empty() {
+            check_inputs(layer)?;
+        }
         if class == "Dense" {
             stages.push(Vec::new());
+            units.push(config["units"].as_u64());
+            ensure!(config["use_bias"] != false, "its layer {:?} has no bias", config["name"]);
         }
         if activation != "linear" {
             stages.last_mut().expect("there is a first").push(activation);
@@ -63,6 +70,32 @@ pub fn check(config: &str) -> Result<()> {
         "the activation of its last dense layer is {:?}, expected softmax or linear",
         after.join(" and ")
     );
+    ensure!(
+        units[1].is_none_or(|units| units == CLASSES as u64),
+        "its last dense layer has {} units, expected {CLASSES}",
+        units[1].unwrap_or_default()
+    );
+    Ok(units[0])
+}
+
+/// Checks the shape of the images that a layer takes, wherever it tells one: all its sides but the first,
+/// the batch's, make up the pixels.
+fn check_inputs(layer: &Value) -> Result<()> {
+    for (of, key) in [
+        ("config", "batch_input_shape"),
+        ("config", "batch_shape"),
+        ("build_config", "input_shape"),
+    ] {
+        let Some([_, sides @ ..]) = layer[of][key].as_array().map(Vec::as_slice) else { continue };
+        // One that is null may be any.
+        let sides: Option<Vec<u64>> = sides.iter().map(Value::as_u64).collect();
+        let Some(sides) = sides else { continue };
+        let pixels = sides.iter().try_fold(1, |all: u64, side| all.checked_mul(*side));
+        ensure!(
+            pixels == Some(PIXELS as u64),
+            "its configuration takes images of the shape {sides:?}, expected {PIXELS} pixels"
+        );
+    }
     Ok(())
 }
 
@@ -105,10 +138,37 @@ mod tests {
     #[test]
     fn ours_fits_and_another_is_named() {
         let ours = of(5).to_string();
-        check(&ours).unwrap();
+        assert_eq!(check(&ours).unwrap(), Some(5));
         let error = check(&ours.replace("softmax", "sigmoid")).unwrap_err().to_string();
         assert!(error.contains("last dense layer is \"sigmoid\", expected softmax"), "{error}");
         let error = check(&ours.replace("\"relu\"", "null")).unwrap_err().to_string();
         assert!(error.contains("first dense layer is \"linear\", expected relu"), "{error}");
+    }
+
+    #[test]
+    fn sizes_that_contradict_a_network_are_named() {
+        let changed = |change: fn(&mut Value)| {
+            let mut config = of(5);
+            change(&mut config["config"]["layers"]);
+            check(&config.to_string()).map_err(|error| error.to_string())
+        };
+        let error = changed(|layers| layers[2]["config"]["units"] = 11.into());
+        assert_eq!(error.unwrap_err(), "its last dense layer has 11 units, expected 10");
+        let error = changed(|layers| layers[1]["config"]["use_bias"] = false.into());
+        assert!(error.unwrap_err().ends_with("has no bias"));
+        for shape in [json!([null, 785]), json!([null, 28, 27]), json!([null, u64::MAX, 2])] {
+            let mut config = of(5);
+            config["config"]["layers"][0]["config"]["batch_input_shape"] = shape;
+            let error = check(&config.to_string()).unwrap_err().to_string();
+            assert!(error.contains("images of the shape"), "{error}");
+        }
+        let error = changed(|layers| layers[1]["build_config"]["input_shape"][1] = 783.into());
+        assert!(error.unwrap_err().contains("[783]"));
+        // What is not told cannot contradict.
+        let unsaid = changed(|layers| {
+            layers[0]["config"]["batch_input_shape"] = json!([null, null, 28]);
+            layers[1]["config"]["units"].take();
+        });
+        assert_eq!(unsaid, Ok(None));
     }
 }

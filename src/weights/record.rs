@@ -34,13 +34,13 @@ struct Weights {
 
 /// What lies in the place of the record of certain weights.
 pub enum Beside {
-    /// Nothing, or a file that has nothing to do with the weights.
+    /// Nothing, or the record of another file that lies there.
     Nothing,
     /// Their record, if it is not too long to be kept.
     Record(Option<Value>),
     /// A record at that path that names the file, but has the SHA-256 of other weights.
     Mismatch(PathBuf),
-    /// A file at that path that is damaged, or the record of another file.
+    /// A file at that path that is no record, a damaged one, or that of other weights.
     Doubtful(PathBuf, &'static str),
 }
 
@@ -82,8 +82,12 @@ fn beside_exactly(path: &Path, sha256: &str) -> Beside {
     };
     let Weights { file, sha256: recorded, replaced } = match serde_json::from_slice(&text) {
         Ok(Record { weights }) => weights,
-        // Any other JSON file may lie there.
-        Err(error) if error.is_data() => return Beside::Nothing,
+        Err(error) if error.is_data() => {
+            return Beside::Doubtful(
+                place,
+                "it does not say which weights it is of, by `file` and `sha256`",
+            );
+        }
         Err(_) => return Beside::Doubtful(place, "it is damaged, or not a record"),
     };
     if recorded == sha256 || replaced.as_deref() == Some(sha256) {
@@ -174,7 +178,17 @@ mod tests {
         assert_eq!(of("b.ot", "2"), "it is the record of other weights");
         fs::write(folder.path().join("b.ot"), "").unwrap();
         assert_eq!(of("b.ot", "2"), "nothing"); // of the file that lies there
-        assert_eq!(found(r#"{"name": "my package"}"#), "nothing");
+        for unusable in [
+            "{}",
+            "[]",
+            "null",
+            r#"{"name": "my package"}"#,
+            r#"{"weights": {"file": "a.ot"}}"#,
+            r#"{"weights": {"file": "a.ot", "sha256": null}}"#,
+            r#"{"weights": {"file": "a.ot", "sha256": 1}}"#,
+        ] {
+            assert!(found(unusable).contains("does not say which weights"), "{unusable}");
+        }
         assert_eq!(found(r#"{"weights": {"fi"#), "it is damaged, or not a record");
         assert_eq!(
             found(r#"{"weights": {"file": "a.ot", "sha256": "0", "replaced": "1"}}"#),

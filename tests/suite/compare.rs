@@ -206,9 +206,9 @@ fn runs_of_another_configuration_are_refused_with_the_difference() {
     };
     for (edit, fault) in [
         ((|run| run["history"] = serde_json::json!([])) as fn(&mut Value), "it has 0 of 2 epochs"),
-        (|run| run["history"][1]["loss"] = 1e300.into(), "a loss of 1000000"),
-        (|run| run["test"]["accuracy"] = 1e306.into(), "an accuracy of 1000000"),
-        (|run| run["history"][0]["validation_loss"] = (-1.).into(), "a loss of -1 "),
+        (|run| run["history"][1]["loss"] = 1e300.into(), "invalid loss 1e300"),
+        (|run| run["test"]["accuracy"] = 1e306.into(), "invalid accuracy 1e306"),
+        (|run| run["history"][0]["validation_loss"] = (-1.).into(), "invalid loss -1.0"),
         (|run| run["history"][0]["seconds"] = 1e308.into(), "seconds"),
         (|run| run["configuration"]["epochs"] = 0.into(), "0 epochs"),
         (|run| run["configuration"]["hidden"] = i64::MAX.into(), "hidden units"),
@@ -218,8 +218,19 @@ fn runs_of_another_configuration_are_refused_with_the_difference() {
         edited(edit);
         refused(&["--output-dir", "changed", "--resume"], fault);
     }
-    // A file that does not hold runs is left alone; a run whose line has no end, as editors leave it, counts.
+    // The same run with two results.
     let first = kept.split_inclusive(|byte| *byte == b'\n').next().unwrap();
+    let mut again: Value = serde_json::from_slice(first).unwrap();
+    again["test"]["accuracy"] = 0.123.into();
+    fs::write(place.path("changed/runs.jsonl"), [&kept[..], again.to_string().as_bytes()].concat())
+        .unwrap();
+    refused(&["--output-dir", "changed", "--resume"], "is there twice, with different results");
+    // A line of any length is quoted in short.
+    let long = format!("\"{}\"\n", "a".repeat(1_000_000));
+    fs::write(place.path("changed/runs.jsonl"), long).unwrap();
+    let (code, _, err) = run(&place, &["--output-dir", "changed", "--resume"]);
+    assert!(code == 1 && err.contains("line 1 is not a run: ") && err.len() < 1000, "{}", err.len());
+    // A file that does not hold runs is left alone; a run whose line has no end, as editors leave it, counts.
     for notes in ["my notes", "{\"format\":\"geojson\",\"mine\":[1,2]}", "{\"format\":2}"] {
         fs::write(place.path("changed/runs.jsonl"), notes).unwrap();
         refused(&["--output-dir", "changed", "--resume"], "line 1 is not a run");

@@ -209,6 +209,14 @@ fn models_of_another_kind_are_refused_with_what_they_are() {
             "applies [\"relu\"] to the images",
         ),
         ("channels_last", "channels_first", "a layer \"Flatten\""),
+        (r#""units": 4"#, r#""units": 99"#, "its configuration has 99 hidden units"),
+        (r#""units": 10"#, r#""units": 9"#, "its last dense layer has 9 units, expected 10"),
+        (r#""use_bias": true"#, r#""use_bias": false"#, "has no bias"),
+        (
+            r#""batch_shape": [null, 28, 28"#,
+            r#""batch_shape": [null, 28, 27"#,
+            "images of the shape [28, 27",
+        ),
         (r#""layers""#, r#""leyers""#, "no list of layers"),
         ("{", "{{", "in its configuration"),
     ] {

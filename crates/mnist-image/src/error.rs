@@ -23,8 +23,8 @@ pub enum Error {
         "it is damaged, or uses an unusual variant of its format; download or copy it again, or save it in another format"
     )]
     Damaged(#[source] Box<dyn StdError + Send + Sync>),
-    /// Its decoder panicked, with this message.
-    #[error("its decoder failed ({0}): it is damaged, or uses an unusual variant of its format")]
+    /// Its decoder panicked, with this message, which means nothing to whoever has the image.
+    #[error("its decoder failed: it is damaged, or uses an unusual variant of its format; convert it to PNG")]
     Panicked(String),
     /// Its colours lie one after the other, which the JPEG decoder mixes up.
     #[error(

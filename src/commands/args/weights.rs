@@ -27,7 +27,14 @@ impl WeightsArgs {
         match &self.weights {
             Some(path) => Ok((open(path)?, path.display().to_string())),
             None if default.exists() => Ok((open(default)?, DEFAULT_WEIGHTS.into())),
-            None => Ok((weights::released()?.into(), "the released weights".into())),
+            None => {
+                if default.is_symlink() {
+                    note(&format!(
+                        "warning: {DEFAULT_WEIGHTS} is a link to a file that does not exist; it is not used"
+                    ));
+                }
+                Ok((weights::released()?.into(), "the released weights".into()))
+            }
         }
     }
 }

@@ -57,7 +57,9 @@ struct Data {
     name: &'static str,
     train: i64,
     test: i64,
-    folder: Option<String>,
+    /// The folder that it is kept in, unpacked.
+    #[serde(rename = "folder")]
+    kept: Finding<String>,
 }
 
 #[derive(Serialize)]
@@ -73,7 +75,7 @@ impl<T: Serialize> Serialize for Finding<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
             Ok(found) => found.serialize(serializer),
-            Err(error) => serializer.collect_map([("error", format!("{error:#}"))]),
+            Err(error) => serializer.collect_map([("error", text::plain_error(error))]),
         }
     }
 }
@@ -116,12 +118,12 @@ impl Findings {
             format!("{devices} device(s), runtime {runtime}, cuDNN {cudnn}")
         };
         let data = |data: &Data| {
-            let Data { name, train, test, folder } = data;
-            let folder = match folder {
-                Some(folder) => folder,
-                None => "a temporary folder",
+            let Data { name, train, test, kept } = data;
+            let place = match &kept.0 {
+                Ok(folder) => format!("in {folder}"),
+                Err(error) => format!("in a temporary folder each time: {}", text::error(error)),
             };
-            format!("{name}, {train} + {test} images, unpacked in {folder}")
+            format!("{name}, {train} + {test} images, unpacked {place}")
         };
         let weights = |Weights { name, hidden }: &Weights| format!("{name}, {hidden} hidden units");
         [

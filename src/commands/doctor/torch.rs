@@ -3,7 +3,7 @@
 use anyhow::Result;
 use tch::utils;
 
-use super::{Cuda, Data};
+use super::{Cuda, Data, Finding};
 use crate::commands::args::machine::advised;
 use crate::dataset;
 use crate::network::device::{self, Choice};
@@ -31,6 +31,6 @@ pub fn data() -> Result<Data> {
         name: "built-in MNIST",
         train: data.train.count(),
         test: data.test.count(),
-        folder: dataset::builtin::cache().map(|folder| folder.display().to_string()),
+        kept: Finding(dataset::builtin::kept().map(|folder| folder.display().to_string())),
     })
 }

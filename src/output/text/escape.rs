@@ -1,5 +1,7 @@
 //! Text from elsewhere (names of files, what files hold) made safe for a terminal.
 
+use crate::files::input::shortened;
+
 /// Characters of one cause of an error that are kept; a path may be longer than all else.
 const MAX_CAUSE: usize = 1000;
 /// Characters of an error that are kept.
@@ -30,21 +32,20 @@ pub fn escape(text: &str) -> String {
 
 /// An error and its causes as one line of bounded length, without a prefix.
 pub fn error(error: &anyhow::Error) -> String {
-    let causes: Vec<_> =
-        error.chain().map(|cause| shorten(&cause.to_string(), MAX_CAUSE)).collect();
-    escape(&shorten(&causes.join(": "), MAX_ERROR))
+    escape(&plain_error(error))
 }
 
-/// Cuts out of the middle what is more than `most` characters: a message says what it is about at
-/// its beginning, and the cause at its end.
-fn shorten(text: &str, most: usize) -> String {
-    let count = text.chars().count();
-    if count <= most {
-        return text.into();
+/// Does as [`error`] for a format with an escape of its own.
+pub fn plain_error(error: &anyhow::Error) -> String {
+    let mut causes: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let cause = shortened(&cause.to_string(), MAX_CAUSE).into_owned();
+        // Some errors say what their cause says.
+        if causes.last().is_none_or(|last| !last.ends_with(&cause)) {
+            causes.push(cause);
+        }
     }
-    let head: String = text.chars().take(most / 2).collect();
-    let tail: String = text.chars().skip(count - most / 2).collect();
-    format!("{head}…{tail}")
+    shortened(&causes.join(": "), MAX_ERROR).into_owned()
 }
 
 #[cfg(test)]

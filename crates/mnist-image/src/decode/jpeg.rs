@@ -82,6 +82,7 @@ impl Frame {
 pub(super) fn frame(reader: &mut (impl BufRead + Seek)) -> Result<Frame> {
     reader.seek(SeekFrom::Start(2))?;
     let (mut before, mut found) = (0, None);
+    let (mut is_jfif, mut is_rgb) = (false, false);
     loop {
         let mut byte = [0];
         reader.read_exact(&mut byte)?;
@@ -105,6 +106,24 @@ pub(super) fn frame(reader: &mut (impl BufRead + Seek)) -> Result<Frame> {
                 if found.replace(Frame { width, height, components, progressive }).is_some() {
                     return Err(Error::of_decoder("it has several frames"));
                 }
+                if components == 3 && rest >= 9 {
+                    let mut components = [0; 9];
+                    reader.read_exact(&mut components)?;
+                    rest -= components.len() as i64;
+                    is_rgb = [0, 3, 6].map(|at| components[at]) == *b"RGB";
+                }
+            }
+            0xe0 if rest >= 5 => {
+                let mut name = [0; 5];
+                reader.read_exact(&mut name)?;
+                rest -= name.len() as i64;
+                is_jfif |= name == *b"JFIF\0";
+            }
+            // JFIF's colours are YCbCr whatever they are called: so says libjpeg, and not the decoder.
+            0xda if is_jfif && is_rgb => {
+                return Err(Error::NotSupported(
+                    "a JPEG of JFIF's colours that it calls RGB".into(),
+                ));
             }
             0xda => return found.ok_or_else(|| Error::of_decoder("its kind of frame is unknown")),
             0xd9 => return Err(Error::EndsEarly),
@@ -245,6 +264,20 @@ mod tests {
                 assert!(read(&closed).is_err(), "{name} without its last {missing} bytes");
             }
         }
+    }
+
+    #[test]
+    fn colours_that_programs_disagree_on_are_refused() {
+        let mut bytes = seed("rgb_444");
+        assert!(read(&bytes).is_ok() && bytes.windows(5).any(|name| name == b"JFIF\0"));
+        // The frame's components, and those of its scan.
+        let frame = bytes.windows(2).position(|marker| marker == b"\xff\xc0").unwrap();
+        let scan = bytes.windows(2).position(|marker| marker == b"\xff\xda").unwrap();
+        for (at, name) in b"RGB".iter().enumerate() {
+            bytes[frame + 10 + 3 * at] = *name;
+            bytes[scan + 5 + 2 * at] = *name;
+        }
+        assert!(error(&bytes).contains("that it calls RGB is not supported"), "{}", error(&bytes));
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod tests;
 use std::io::{self, BufRead, Cursor, ErrorKind, Read, Seek, SeekFrom};
 
 use image::metadata::Orientation;
-use tiff::decoder::{Decoder, DecodingResult, Limits};
+use tiff::decoder::{ChunkType, Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
 use tiff::{ColorType, TiffError};
 
@@ -35,6 +35,7 @@ const PHOTOMETRIC: u16 = 262;
 const ROWS_PER_STRIP: u16 = 278;
 const JPEG: u64 = 7;
 const BLACK_IS_ZERO: u64 = 1;
+const PLANES: u64 = 2;
 
 /// Decodes the first image of a TIFF of `length` bytes.
 pub(super) fn decode(
@@ -84,6 +85,8 @@ pub(super) fn decode(
 fn refusal(error: TiffError) -> Error {
     match error {
         TiffError::UnsupportedError(kind) => Error::NotSupported(format!("this TIFF ({kind})")),
+        // A piece is longer than the file, which is all that is limited here.
+        TiffError::LimitsExceeded => Error::EndsEarly,
         TiffError::IntSizeError => Error::NotSupported("this TIFF (a number is too large)".into()),
         error => Error::of_decoder(error),
     }
@@ -120,6 +123,10 @@ fn as_grey(bytes: &mut [u8]) -> Result<(u64, Orientation)> {
 
 /// The number of strips or tiles, if they take neither too much time nor memory.
 fn check_chunks(decoder: &mut Decoder<impl Read + Seek>, bytes: &[u8]) -> Result<u64> {
+    let planar = decoder.find_tag_unsigned(Tag::PlanarConfiguration).map_err(refusal)?;
+    if planar == Some(PLANES) && decoder.get_chunk_type() == ChunkType::Tile {
+        return Err(Error::NotSupported("a TIFF in tiles of one colour each".into()));
+    }
     let (chunk_width, chunk_height) = decoder.chunk_dimensions();
     check_size((chunk_width, chunk_height))?;
     let list = |decoder: &mut Decoder<_>, strips, tiles| {

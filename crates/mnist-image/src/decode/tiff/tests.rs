@@ -127,6 +127,18 @@ fn what_is_not_supported_is_named() {
         let error = error(tiff(false, &tags, &[0; 6]));
         assert!(error.contains("is not supported: convert it"), "{error}");
     }
+    // Its three strips become tiles.
+    let tags: [(u16, &[u64]); 6] =
+        [(258, &[8; 3]), (262, &[2]), (277, &[3]), (284, &[2]), (322, &[16]), (323, &[16])];
+    let mut tiles = tiff(false, &tags, &[0; 3 * 256]);
+    for (strip, tile) in [(273u16, 324u16), (279, 325)] {
+        let at = tiles
+            .windows(4)
+            .rposition(|entry| entry == [&strip.to_le_bytes()[..], b"\x03\0"].concat());
+        tiles[at.unwrap()..][..2].copy_from_slice(&tile.to_le_bytes());
+    }
+    let tiles = error(tiles);
+    assert!(tiles.starts_with("a TIFF in tiles of one colour each is not supported"), "{tiles}");
     let missing = error(tiff(false, &[(258, &[8]), (277, &[1])], &[0; 6]));
     assert!(missing.contains("its directory is damaged"), "{missing}");
     let palette = error(tiff(false, &[(258, &[8]), (262, &[3])], &[0; 6]));
@@ -169,6 +181,14 @@ fn strips_that_are_all_the_same_long_one_are_refused_at_once() {
     bytes.extend(blocks.concat());
     let error = error(bytes);
     assert!(error.contains("its strips or tiles overlap"), "{error}");
+}
+
+#[test]
+fn one_that_ends_within_its_pixels_is_said_to() {
+    let mut bytes = tiff(false, &[(258, &[8]), (262, &[1])], &[0; 6]);
+    let count = bytes.windows(4).position(|entry| entry == b"\x17\x01\x03\0").unwrap() + 8;
+    bytes[count..][..2].copy_from_slice(&60_000u16.to_le_bytes());
+    assert_eq!(error(bytes), "it is truncated; download or copy it again");
 }
 
 #[test]
