@@ -64,7 +64,7 @@ interop: libtorch ## Compare with Keras, PyTorch and onnxruntime over MNIST's te
 SECONDS ?= 1200
 fuzz: libtorch ## Fuzz each reader for SECONDS=1200 (needs a nightly Rust)
 	cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz@0.13.2
-	for target in "idx fuzz/seeds/idx" "decode fuzz/seeds/image" "image fuzz/seeds/image" "runs fuzz/seeds/runs" \
+	for target in "idx fuzz/seeds/idx" "decode fuzz/seeds/image" "image fuzz/seeds/image" "runs fuzz/seeds/runs" "records fuzz/seeds/records" \
 			"weights fuzz/seeds/weights tests/fixtures/interop"; do \
 		set -- $$target && target=$$1 && shift && mkdir -p fuzz/corpus/$$target && \
 		(cd .libtorch/workspace && cargo +nightly fuzz run -s none $$target fuzz/corpus/$$target $$@ -- \

@@ -8,6 +8,7 @@ rgb_prog_rst.jpeg are libjpeg's of rgb_444.jpeg (`cjpeg -scans` with a scan for 
 """
 
 import gzip
+import json
 import random
 import struct
 from pathlib import Path
@@ -104,7 +105,19 @@ def safetensors(extra=""):
     return struct.pack("<Q", len(header)) + header + data
 
 
+def records():
+    record = {"format": 1, "history": [{"epoch": 1, "loss": 0.5}], "test": {"loss": 0.1, "accuracy": 0.9}}
+    of = {"file": "a.ot", "sha256": "0" * 64}
+    for name, content in {
+        "beside": {**record, "weights": of},
+        "replaced": {**record, "weights": {**of, "replaced": "1" * 64}},
+        "sealed": {"sha256": "0" * 64, "record": record},
+    }.items():
+        put("records", name + ".json", json.dumps(content).encode())
+
+
 idx()
 images()
+records()
 put("weights", "plain.safetensors", safetensors())
 put("weights", "metadata.safetensors", safetensors('"__metadata__":{"format":"pt"},'))

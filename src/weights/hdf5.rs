@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use hdf5_pure::{
     Dataset, Datatype, DatatypeByteOrder, File, FloatingPointLayout, FormatError, Layout, Source,
 };
@@ -98,6 +98,15 @@ fn claimed_length(bytes: &[u8]) -> u64 {
     end.map_or(0, |end| u64::from_le_bytes(*end))
 }
 
+/// Why what is in a group cannot be listed. Of an address that is none, as a link that leads nowhere has, the
+/// number says nothing.
+fn unlisted(error: hdf5_pure::Error) -> Error {
+    match error.to_string().contains("unexpected EOF") {
+        true => anyhow!("one of its links leads nowhere, or {DAMAGED}"),
+        false => Error::from(error).context(DAMAGED),
+    }
+}
+
 /// An HDF5 file.
 pub struct Reader {
     file: File,
@@ -142,14 +151,14 @@ impl Reader {
             if skipped.contains(&&path[..]) {
                 continue;
             }
-            for (name, dataset) in group.iter_datasets()? {
+            for (name, dataset) in group.iter_datasets().map_err(unlisted)? {
                 // Integers are a dropout's seeds, not weights.
                 if matches!(dataset.datatype()?, Datatype::FloatingPoint { .. }) {
                     arrays.push((path.clone(), name, dataset));
                 }
                 objects += 1;
             }
-            for (name, child) in group.iter_groups()? {
+            for (name, child) in group.iter_groups().map_err(unlisted)? {
                 groups.push((format!("{path}{name}/"), child));
                 objects += 1;
             }

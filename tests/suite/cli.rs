@@ -693,7 +693,7 @@ fn ctrl_c_stays_ignored_where_it_was() {
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let send =
-        |signal| Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        |signal| Command::new("kill").args([signal, &*child.id().to_string()]).status().unwrap();
     for epoch in ["Epoch 1/", "Epoch 3/", "Epoch 5/"] {
         assert!(lines.by_ref().any(|line| line.starts_with(epoch)));
         assert!(send("-INT").success());

@@ -210,9 +210,9 @@ fn runs_of_another_configuration_are_refused_with_the_difference() {
         (|run| run["test"]["accuracy"] = 1e306.into(), "invalid accuracy 1e306"),
         (|run| run["history"][0]["validation_loss"] = (-1.).into(), "invalid loss -1.0"),
         (|run| run["history"][0]["seconds"] = 1e308.into(), "seconds"),
-        (|run| run["configuration"]["epochs"] = 0.into(), "0 epochs"),
+        (|run| run["configuration"]["epochs"] = 0.into(), "the number of epochs"),
         (|run| run["configuration"]["hidden"] = i64::MAX.into(), "hidden units"),
-        (|run| run["configuration"]["batch_size"] = (-1).into(), "a batch size of -1"),
+        (|run| run["configuration"]["batch_size"] = (-1).into(), "the batch size must be"),
         (|run| run["configuration"]["learning_rate"] = 1e40.into(), "the learning rate must be"),
     ] {
         edited(edit);
@@ -229,7 +229,11 @@ fn runs_of_another_configuration_are_refused_with_the_difference() {
     let long = format!("\"{}\"\n", "a".repeat(1_000_000));
     fs::write(place.path("changed/runs.jsonl"), long).unwrap();
     let (code, _, err) = run(&place, &["--output-dir", "changed", "--resume"]);
-    assert!(code == 1 && err.contains("line 1 is not a run: ") && err.len() < 1000, "{}", err.len());
+    assert!(
+        code == 1 && err.contains("line 1 is not a run: ") && err.len() < 1000,
+        "{}",
+        err.len()
+    );
     // A file that does not hold runs is left alone; a run whose line has no end, as editors leave it, counts.
     for notes in ["my notes", "{\"format\":\"geojson\",\"mine\":[1,2]}", "{\"format\":2}"] {
         fs::write(place.path("changed/runs.jsonl"), notes).unwrap();

@@ -24,7 +24,9 @@ pub enum Error {
     )]
     Damaged(#[source] Box<dyn StdError + Send + Sync>),
     /// Its decoder panicked, with this message, which means nothing to whoever has the image.
-    #[error("its decoder failed: it is damaged, or uses an unusual variant of its format; convert it to PNG")]
+    #[error(
+        "its decoder failed: it is damaged, or uses an unusual variant of its format; convert it to PNG"
+    )]
     Panicked(String),
     /// Its colours lie one after the other, which the JPEG decoder mixes up.
     #[error(
