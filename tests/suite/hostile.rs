@@ -160,6 +160,21 @@ fn mutated_weights_are_refused_or_are_sound() {
 }
 
 #[test]
+fn a_link_of_an_hdf5_file_that_leads_nowhere_is_named() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/interop");
+    let mut bytes = fs::read(fixtures.join("keras2.h5")).unwrap();
+    // After the offset of its name, the address that the first link of a group leads to.
+    let groups = bytes.windows(4).enumerate().filter(|(_, bytes)| bytes == b"SNOD");
+    let places: Vec<_> = groups.map(|(at, _)| at + 8 + 8).collect();
+    for at in &places {
+        bytes[*at..][..8].fill(0xff);
+    }
+    assert!(!places.is_empty());
+    let error = format!("{:#}", weights::read(bytes).unwrap_err());
+    assert!(error.contains("one of its links leads nowhere") && !error.contains("1844"), "{error}");
+}
+
+#[test]
 fn weights_and_the_record_beside_them_belong_together_at_every_moment() {
     let place = Place::new();
     let path = place.path("a.ot"); // which has no place for a record within
@@ -383,9 +398,17 @@ fn files_that_claim_or_hold_too_much_do_not_fill_the_memory() {
         h5.create_dataset(&at.to_string()).with_f32_data(&[1.]);
     }
     fs::write(place.path("c.h5"), h5.finish().unwrap()).unwrap();
-    for name in ["a.h5", "b.h5", "c.h5", "a.keras", "a.safetensors", "b.safetensors"] {
+    let too_many = "it holds more groups, arrays or chunks than";
+    for (name, why) in [
+        ("a.h5", too_many),
+        ("b.h5", too_many),
+        ("c.h5", too_many),
+        ("a.keras", "its \"config.json\" claims"),
+        ("a.safetensors", "more than there can be"),
+        ("b.safetensors", "it has more than the"),
+    ] {
         let (code, _, err, mib) = peak(place.command(&["summary", "--weights", name]));
-        assert!(code == 1 && err.contains(name), "{err}");
+        assert!(code == 1 && err.contains(name) && err.contains(why), "{err}");
         assert!(mib < 1000, "{name}: {mib} MiB");
     }
     // What is replaced is of any size.
