@@ -72,7 +72,7 @@ pub fn parse(text: &[u8]) -> Result<(Vec<Run>, usize)> {
     // After a power cut, what was not written yet may read as zeros.
     let text = &text[..text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)];
     for (at, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        match run(line) {
+        match run(line.trim_ascii_end()) {
             _ if line.trim_ascii().is_empty() => {}
             Ok(run) => runs.push(run),
             // It was being written when the program was ended.

@@ -90,7 +90,8 @@ impl Args {
             display.line(&format!("Interrupted: these are the weights of epoch {epochs}"))?;
         }
         display.line(&format!("Test: {}", text::figures(test.loss, test.accuracy)))?;
-        display.line(&format!("Saved: {}", self.output.display()))?;
+        let output = text::escape(&self.output.display().to_string());
+        display.line(&format!("Saved: {output}"))?;
         if self.json {
             print_json(&record)?;
         }
