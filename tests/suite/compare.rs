@@ -205,7 +205,7 @@ fn runs_of_another_configuration_are_refused_with_the_difference() {
         fs::write(place.path("changed/runs.jsonl"), format!("{run}\n")).unwrap();
     };
     for (edit, fault) in [
-        ((|run| run["history"] = serde_json::json!([])) as fn(&mut Value), "it has 0 of 2 epochs"),
+        ((|run| run["history"] = serde_json::json!([])) as fn(&mut Value), "0 epochs, expected 2"),
         (|run| run["history"][1]["loss"] = 1e300.into(), "invalid loss 1e300"),
         (|run| run["test"]["accuracy"] = 1e306.into(), "invalid accuracy 1e306"),
         (|run| run["history"][0]["validation_loss"] = (-1.).into(), "invalid loss -1.0"),
@@ -354,7 +354,7 @@ fn the_best_is_marked_only_where_the_difference_is_more_than_noise() {
     assert_eq!(best(&[(adam, &A[..1]), (sgd, &C[..1])]).0, None);
     assert_eq!(best(&[(adam, &A)]).0, None);
     let (same, text) = best(&[(adam, &A), (sgd, &A)]);
-    assert!(same.is_none() && text.contains("leaves nothing to test"), "{text}");
+    assert!(same.is_none() && text.contains("there is nothing to test"), "{text}");
 }
 
 #[test]

@@ -279,13 +279,13 @@ fn a_pickle_is_not_executed_and_a_bomb_does_not_go_off() {
     .concat();
     for (pickle, fault) in [
         (&named[..], "holds more names, or longer ones"),
-        (COMMAND, "it names \"os.system\", which no state_dict needs; save with torch.save("),
+        (COMMAND, "it refers to \"os.system\", which no state_dict needs; save with torch.save("),
         (b"\x80\x02cbuiltins\neval\n.", "builtins.eval"),
         (b"\x80\x02ctorch\nIntStorage\n.", "torch.IntStorage"),
         (b"\x80\x02}X\x05\x00\x00\x00epochK\x03s.", "\"epoch\" is not a tensor"),
         (b"\x80\x02]q\x00.", "the operation 0x5d"),
-        (b"\x80\x02K\x01.", "no dictionary of tensors"),
-        (b"\x80\x02}.", "two dense layers are needed"),
+        (b"\x80\x02K\x01.", "not hold a dictionary of tensors"),
+        (b"\x80\x02}.", "expected two dense layers"),
         (b"\x80\x02h\x07.", "unknown memo key"),
         (b"\x80\x02X\xff\xff\xff\xffab", "is truncated"),
         (b"", "is truncated"),
@@ -293,7 +293,7 @@ fn a_pickle_is_not_executed_and_a_bomb_does_not_go_off() {
         (b"\x80\x02\x87.", "empty stack"),
         (&nested, "nests tuples"),
         (&doubled, "nests tuples"),
-        (&dimensions, "calls what no state_dict needs"),
+        (&dimensions, "calls a function that no state_dict needs"),
     ] {
         let replace =
             |name: &str, bytes| if name.ends_with("data.pkl") { pickle.to_vec() } else { bytes };

@@ -386,7 +386,7 @@ fn faulty_weights_are_refused_with_the_fault() {
         tensors
     };
     let cases = [
-        (with("dense_1.bias", None), "two dense layers are needed"),
+        (with("dense_1.bias", None), "expected two dense layers"),
         (with("dense_1.weight", None), "found: \"dense_1.bias\" [4], \"dense_2.bias\" [10]"),
         (with("dense_3.bias", Some(shape(&[4]))), "\"dense_3.bias\" [4]"),
         // These two would be broadcast.
