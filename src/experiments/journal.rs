@@ -143,7 +143,9 @@ mod tests {
         assert!(long.chars().count() < 300, "{long}");
         assert!(second(&"[".repeat(1000)).contains("recursion limit exceeded"));
         assert!(second(&line(1).replacen("0.5", "1e300", 1)).contains("invalid loss 1e300"));
-        assert!(second(&line(1).replacen("\"format\":1", "\"format\":9", 1)).contains("format is 9"));
+        assert!(
+            second(&line(1).replacen("\"format\":1", "\"format\":9", 1)).contains("format is 9")
+        );
     }
 
     #[test]

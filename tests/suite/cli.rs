@@ -131,7 +131,7 @@ fn wrong_usage_gives_2_and_failure_1_and_neither_changes_a_file() {
         (&["train", "--data", "data", "--device", "mps"], "cannot use MPS"),
         (&["evaluate", "--weights", "text.safetensors"], "text.safetensors"),
         (&["predict", "--weights", "none.safetensors", "a.png"], "none.safetensors"),
-        (&["summary", "--weights", "file"], "its format is unknown"),
+        (&["summary", "--weights", "file"], "it is empty"),
         (&["summary", "--weights", "nowhere"], "No such file"),
     ] {
         let (code, _, err) = place.run(failing);

@@ -243,7 +243,7 @@ fn runs_of_another_configuration_are_refused_with_the_difference() {
     let torn = [first, &kept[..100], &[0; 50]].concat();
     for there in [first.trim_ascii_end(), &torn[..]] {
         fs::write(place.path("changed/runs.jsonl"), there).unwrap();
-        refused(&["--output-dir", "changed", "--seeds", "1"], "has runs already");
+        refused(&["--output-dir", "changed", "--seeds", "1"], "already has runs");
         assert_eq!(fs::read(place.path("changed/runs.jsonl")).unwrap(), there);
         assert_eq!(run(&place, &["--output-dir", "changed", "--seeds", "1", "--resume"]).0, 0);
         let found = lines(&place, "changed/runs.jsonl");

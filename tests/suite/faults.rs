@@ -75,7 +75,7 @@ const WRITERS: [(&str, &str); 12] = [
     ("show --data data --output out/a.svg", "a.svg"),
     ("predict one.png --explain out/b.png", "b.png"),
     ("read one.png --annotate out/c.png", "c.png"),
-    (COMPARE, "write"),
+    (COMPARE, "out/d"),
 ];
 const COMPARE: &str =
     "compare --data data --hidden 16 --epochs 1 --seeds 1 --optimizers sgd,adam --output-dir out/d";
