@@ -207,7 +207,7 @@ mod tests {
         let dot = filled(75, 84, 6, 6);
         let speck = |at: u32| Component { weight: 80. * 36., ..filled(50 + 9 * at, 95, 6, 6) };
         let specks: Vec<_> = (0..5).map(speck).collect();
-        let found = [&digits[..], &[dot.clone()], &specks].concat();
+        let found = [&digits[..], std::slice::from_ref(&dot), &specks].concat();
         assert_eq!(grain(&found, 40), [&[false; 3][..], &[true; 5]].concat());
         let few = [&digits[..], &[dot], &specks[..2]].concat();
         assert_eq!(grain(&few, 40), [false; 5]);

@@ -83,7 +83,7 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage
 
 /// Of lines between two others, as the walls of cells, those that have about the usual slope: any other is
 /// a stroke of a digit that fills its cell.
-fn parallel<'a>(lines: &[&'a Trace]) -> impl Iterator<Item = &'a Trace> {
+fn parallel<'a>(lines: &'a [&Trace]) -> impl Iterator<Item = &'a Trace> {
     let usual = |down: bool| {
         let own = lines.iter().filter(|line| line.down == down);
         let mut slopes: Vec<f32> = own.map(|line| line.slope()).collect();
@@ -93,7 +93,7 @@ fn parallel<'a>(lines: &[&'a Trace]) -> impl Iterator<Item = &'a Trace> {
     let usual = [usual(false), usual(true)];
     let is_parallel =
         move |line: &&Trace| (line.slope() - usual[usize::from(line.down)]).abs() <= MAX_SKEW;
-    lines.to_vec().into_iter().filter(is_parallel)
+    lines.iter().copied().filter(is_parallel)
 }
 
 fn transposed(mask: &GrayImage) -> GrayImage {
