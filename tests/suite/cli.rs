@@ -349,6 +349,7 @@ fn output_that_cannot_be_written_is_an_error_that_names_it() {
     }
 }
 
+#[cfg(feature = "torch")]
 #[cfg(unix)]
 #[test]
 fn names_of_files_never_reach_a_terminal_as_they_are() {
@@ -559,6 +560,7 @@ fn predict_suggests_read_for_an_image_with_several_digits() {
 
 /// Whatever limit there is on memory, an error says so: no abort, and no wait for ever, to which a backtrace
 /// has led.
+#[cfg(feature = "torch")]
 #[cfg(target_os = "linux")]
 #[test]
 fn too_little_memory_is_an_error() {
@@ -649,6 +651,7 @@ fn a_deleted_current_folder_is_an_error() {
     }
 }
 
+#[cfg(feature = "torch")]
 #[cfg(unix)]
 #[test]
 fn ctrl_c_keeps_the_last_complete_epoch() {
@@ -722,6 +725,7 @@ fn a_second_ctrl_c_ends_at_once_and_in_order() {
     }
 }
 
+#[cfg(feature = "torch")]
 #[test]
 fn training_outlives_the_reader_of_its_output() {
     let place = Place::new();
