@@ -117,6 +117,53 @@ class Sheet:
                 right, bottom = max(a for a, _ in turned), max(b for _, b in turned)
                 box[:] = [int(left), int(top), int(right - left) + 1, int(bottom - top) + 1]
 
+    def on_desk(self, number):
+        """A photograph of the page on a desk, in view on all sides; the boxes move with it."""
+        rng, (high, wide) = self.rng, self.ink.shape
+        page = np.asarray(self.photograph(), float)
+        width, height = 1300, 1000
+        angle = math.radians(rng.uniform(-22, 22))
+        scale = rng.uniform(0.78, 0.95) * (1 - abs(angle) * 0.5)
+        corners = np.array([(0, 0), (wide, 0), (wide, high), (0, high)], float)
+        turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+        seen = (corners - (wide / 2, high / 2)) @ turn * scale + (width / 2, height / 2)
+        seen += rng.uniform(-35, 35, (4, 2))  # perspective
+        to_page = homography(seen, corners)
+        x, y = np.meshgrid(np.arange(width), np.arange(height))
+        u, v = project(to_page, x, y)
+        inside = (u > 0) & (u < wide) & (v > 0) & (v < high)
+        inside = ndimage.gaussian_filter(inside.astype(float), 0.8)[..., None]
+        on_page = np.stack([ndimage.map_coordinates(page[..., c], [v, u], order=1, mode="nearest") for c in range(3)], -1)
+        desk = np.array([(120, 85, 60), (70, 72, 76), (172, 140, 104), (52, 60, 50), (150, 150, 148)][number % 5], float)
+        grain = ndimage.gaussian_filter(rng.normal(0, 1, (height, width)), (2, 60)) * 11  # of wood, along it
+        grain += 8 * np.sin((y + 14 * np.sin(x / 170)) / rng.uniform(5, 14)) * (number % 2)
+        wood = desk * (1 + 0.012 * grain[..., None]) + rng.normal(0, 3, (height, width, 1))
+        # The paper's own shadow on the desk, below and to the right of it.
+        wood *= 1 - 0.45 * ndimage.shift(ndimage.gaussian_filter(inside, (6, 6, 0)), (7, 6, 0))
+        picture = inside * on_page + (1 - inside) * wood
+        across = rng.uniform(-0.5, 0.5) * (x - width / 2) + y - rng.uniform(300, 700)
+        picture *= 1 - (0.3 * (number % 3 > 0) / (1 + np.exp(across / 18)))[..., None]
+        to_image = np.linalg.inv(to_page)
+        for _, boxes in self.lines:
+            for box in boxes:
+                x, y, w, h = box
+                a, b = project(to_image, np.array([x, x + w, x, x + w]), np.array([y, y, y + h, y + h]))
+                box[:] = [int(a.min()), int(b.min()), int(np.ptp(a)) + 1, int(np.ptp(b)) + 1]
+        return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
+
+
+def homography(seen, wanted):
+    """The projection that takes four points to four others."""
+    rows = []
+    for (x, y), (u, v) in zip(seen, wanted):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+    return np.append(np.linalg.solve(np.array(rows), np.ravel(wanted)), 1).reshape(3, 3)
+
+
+def project(matrix, x, y):
+    a, b, c = np.tensordot(matrix, np.stack([x, y, np.ones_like(x)]), 1)
+    return a / c, b / c
+
 
 truth = {}
 

@@ -69,7 +69,7 @@ pub(crate) fn ink(grey: &GrayImage) -> GrayImage {
 }
 
 /// Shrunk to a longest side of `side`, or less, if it is larger.
-fn shrunk(grey: &GrayImage, side: u32) -> GrayImage {
+pub(crate) fn shrunk(grey: &GrayImage, side: u32) -> GrayImage {
     let (width, height) = grey.dimensions();
     match width.max(height).div_ceil(side) {
         0 | 1 => grey.clone(),
@@ -153,7 +153,7 @@ fn darker(grey: &GrayImage, background: &GrayImage) -> GrayImage {
 }
 
 /// A grey closing with a square window.
-fn closing(image: &GrayImage, radius: u32) -> GrayImage {
+pub(crate) fn closing(image: &GrayImage, radius: u32) -> GrayImage {
     let dilated = extreme(&extreme(image, radius, u8::max), radius, u8::max);
     extreme(&extreme(&dilated, radius, u8::min), radius, u8::min)
 }

@@ -9,6 +9,7 @@ mod frames;
 mod groups;
 mod lattice;
 mod lines;
+mod paper;
 mod ruled_lines;
 mod seams;
 mod tilt;
@@ -125,16 +126,30 @@ impl Page {
         if longest == 0 {
             return None;
         }
+        let paper = paper::find(grey);
+        let longest = paper.map_or(longest, |(_, (wide, high))| wide.max(high));
         let scale = (longest as f32 / PAGE_SIDE as f32).max(1.);
         let side = |side: u32| ((side as f32 / scale).round() as u32).max(1);
-        let mut ink = match scale > 1. {
-            true => ink(&imageops::thumbnail(grey, side(grey.width()), side(grey.height()))),
-            false => ink(grey),
+        let shrunk = (scale > 1.)
+            .then(|| imageops::thumbnail(grey, side(grey.width()), side(grey.height())));
+        let seen = shrunk.as_ref().unwrap_or(grey);
+        let mut back = Projection::scale(1., 1.);
+        let mut ink = match paper {
+            None => ink(seen),
+            Some((to_paper, (wide, high))) => {
+                let to_paper = Projection::scale(1. / scale, 1. / scale)
+                    * to_paper
+                    * Projection::scale(scale, scale);
+                back = to_paper.invert();
+                let mut straight = GrayImage::new(side(wide), side(high));
+                let way = Interpolation::Bilinear;
+                warp_into(seen, to_paper, way, Border::Replicate, &mut straight);
+                ink(&straight)
+            }
         };
         see("ink", &ink);
         let levels = Levels::of(&ink)?;
         let tilt = tilt::tilt(&binarise(&ink, levels.threshold), MIN_HEIGHT);
-        let mut back = Projection::scale(1., 1.);
         if tilt != 0. {
             let upright = upright(ink.dimensions(), tilt);
             let (width, height) = turned_size(ink.dimensions(), tilt);
@@ -142,7 +157,7 @@ impl Page {
             let border = Border::Constant(Luma([0]));
             warp_into(&ink, upright, Interpolation::Bilinear, border, &mut turned);
             ink = turned;
-            back = upright.invert();
+            back = back * upright.invert();
         }
         let mut mask = binarise(&ink, levels.threshold);
         see("upright", &mask);
