@@ -38,9 +38,9 @@ class Sheet:
         self.ink = np.zeros((height, width))
         self.lines = []
 
-    def digit(self, size, strength=1.0):
+    def digit(self, size, strength=1.0, label=None):
         """A digit of the test set at about `size` pixels high, cropped to its ink."""
-        index = self.rng.integers(len(LABELS))
+        index = self.rng.integers(len(LABELS)) if label is None else self.rng.choice(np.flatnonzero(LABELS == label))
         picture = ndimage.zoom(IMAGES[index] / 255.0, size / 20, order=3).clip(0, 1)
         picture = ndimage.gaussian_filter(picture, size / 60)
         picture = ((picture - 0.3) / 0.35).clip(0, 1)  # a pen's edge
@@ -48,7 +48,7 @@ class Sheet:
         picture = picture[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
         return int(LABELS[index]), picture * strength
 
-    def line(self, words, y, x=70, size=62, gap=0.55, space=2.4, strength=1.0, drift=0.0, touch=False):
+    def line(self, words, y, x=70, size=62, gap=0.55, space=2.4, strength=1.0, drift=0.0, touch=False, label=None):
         """Writes digits from (x, y) on; `words` are the numbers of digits between spaces."""
         text, boxes = "", []
         for number, count in enumerate(words):
@@ -56,7 +56,7 @@ class Sheet:
                 text += " "
                 x += int(space * size)
             for _ in range(count):
-                label, picture = self.digit(size * self.rng.uniform(0.92, 1.08), strength)
+                written, picture = self.digit(size * self.rng.uniform(0.92, 1.08), strength, label)
                 high, wide = picture.shape
                 top = int(y - high / 2 + self.rng.uniform(-0.06, 0.06) * size + drift * x)
                 if touch and boxes and text[-1] != " ":
@@ -69,7 +69,7 @@ class Sheet:
                 place = self.ink[top : top + high, x : x + wide]
                 np.maximum(place, picture, out=place)
                 boxes.append([x, top, wide, high])
-                text += str(label)
+                text += str(written)
                 x += wide + (0 if touch else int(gap * size * self.rng.uniform(0.7, 1.3)))
         self.lines.append((text, boxes))
 
@@ -117,31 +117,33 @@ class Sheet:
                 right, bottom = max(a for a, _ in turned), max(b for _, b in turned)
                 box[:] = [int(left), int(top), int(right - left) + 1, int(bottom - top) + 1]
 
-    def on_desk(self, number):
+    def on_desk(self, number, width=1300, height=1000):
         """A photograph of the page on a desk, in view on all sides; the boxes move with it."""
         rng, (high, wide) = self.rng, self.ink.shape
         page = np.asarray(self.photograph(), float)
-        width, height = 1300, 1000
         angle = math.radians(rng.uniform(-22, 22))
         scale = rng.uniform(0.78, 0.95) * (1 - abs(angle) * 0.5)
         corners = np.array([(0, 0), (wide, 0), (wide, high), (0, high)], float)
         turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
         seen = (corners - (wide / 2, high / 2)) @ turn * scale + (width / 2, height / 2)
-        seen += rng.uniform(-35, 35, (4, 2))  # perspective
+        seen += rng.uniform(-0.04, 0.04, (4, 2)) * wide  # perspective
         to_page = homography(seen, corners)
         x, y = np.meshgrid(np.arange(width), np.arange(height))
         u, v = project(to_page, x, y)
         inside = (u > 0) & (u < wide) & (v > 0) & (v < high)
         inside = ndimage.gaussian_filter(inside.astype(float), 0.8)[..., None]
-        on_page = np.stack([ndimage.map_coordinates(page[..., c], [v, u], order=1, mode="nearest") for c in range(3)], -1)
-        desk = np.array([(120, 85, 60), (70, 72, 76), (172, 140, 104), (52, 60, 50), (150, 150, 148)][number % 5], float)
-        grain = ndimage.gaussian_filter(rng.normal(0, 1, (height, width)), (2, 60)) * 11  # of wood, along it
+        channel = lambda c: ndimage.map_coordinates(page[..., c], [v, u], order=1, mode="nearest")
+        on_page = np.stack([channel(c) for c in range(3)], -1)
+        color = [(120, 85, 60), (70, 72, 76), (172, 140, 104), (52, 60, 50), (150, 150, 148)][number % 5]
+        # The grain of wood, along it, and stripes on every other desk.
+        grain = ndimage.gaussian_filter(rng.normal(0, 1, (height, width)), (2, 60)) * 11
         grain += 8 * np.sin((y + 14 * np.sin(x / 170)) / rng.uniform(5, 14)) * (number % 2)
-        wood = desk * (1 + 0.012 * grain[..., None]) + rng.normal(0, 3, (height, width, 1))
-        # The paper's own shadow on the desk, below and to the right of it.
-        wood *= 1 - 0.45 * ndimage.shift(ndimage.gaussian_filter(inside, (6, 6, 0)), (7, 6, 0))
-        picture = inside * on_page + (1 - inside) * wood
-        across = rng.uniform(-0.5, 0.5) * (x - width / 2) + y - rng.uniform(300, 700)
+        desk = np.array(color) * (1 + 0.012 * grain[..., None]) + rng.normal(0, 3, (height, width, 1))
+        # The paper's own shadow, below and to the right of it.
+        desk *= 1 - 0.45 * ndimage.shift(ndimage.gaussian_filter(inside, (6, 6, 0)), (7, 6, 0))
+        picture = inside * on_page + (1 - inside) * desk
+        # A shadow across both on two of three.
+        across = rng.uniform(-0.5, 0.5) * (x - width / 2) + y - rng.uniform(0.3, 0.7) * height
         picture *= 1 - (0.3 * (number % 3 > 0) / (1 + np.exp(across / 18)))[..., None]
         to_image = np.linalg.inv(to_page)
         for _, boxes in self.lines:
@@ -240,6 +242,16 @@ def main():
 
         blank = Sheet(1100 + number)
         save(f"blank_{number}", "blank", blank, blank.photograph(light=[None, lamp, shadow][number], ruled=[None, None, ((150, 175, 215), 80, False, 0.8)][number]))
+
+    for number in range(10):
+        page = Sheet(1300 + number, width=900, height=640)
+        for y in (110, 240, 370, 500):
+            page.line([[6], [3, 3], [4, 2], [5]][page.rng.integers(4)], y, x=80, size=56)
+        save(f"desk_{number}", "paper on a desk", page, page.on_desk(number))
+
+        digit = Sheet(1400 + number, width=480, height=360)
+        digit.line([1], 180, x=190, size=130, label=number)
+        save(f"digit_{number}", "paper on a desk, one digit", digit, digit.on_desk(number, 700, 520))
 
     lines = (f"{json.dumps(name)}: {json.dumps(sheet)}" for name, sheet in sorted(truth.items()))
     (HERE / "truth.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")

@@ -113,6 +113,19 @@ fn our_own_sheets_are_read() {
     }
 }
 
+#[test]
+fn a_digit_on_paper_on_a_desk_is_predicted() {
+    let sheets: Vec<String> =
+        (0..10).map(|label| format!("{}/digit_{label}.jpg", folder().display())).collect();
+    let arguments = ["predict", "--json"].into_iter().chain(sheets.iter().map(String::as_str));
+    let (code, out, err) = Place::new().run(&arguments.collect::<Vec<_>>());
+    let label = |line| serde_json::from_str::<Value>(line).unwrap()["label"].as_u64().unwrap();
+    let labels: Vec<u64> = out.lines().map(label).collect();
+    assert_eq!((code, labels.len()), (0, 10), "{err}");
+    let right = labels.iter().zip(0..).filter(|(label, written)| **label == *written).count();
+    assert!(right >= 9, "{labels:?}");
+}
+
 /// How many digits the tutorial's own path gets right, even if a person cuts them out for it: each
 /// resized to 28×28, the first channel taken as it is, from 0 to 255.
 fn as_the_tutorial_does(model: &Plain, sheet: &DynamicImage, written: &[(char, Bounds)]) -> usize {

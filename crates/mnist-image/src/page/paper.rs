@@ -5,6 +5,8 @@
 //! Four that enclose enough of the image and are such edges along their whole length are the sides of the
 //! paper; up to two of them may be edges of the image.
 
+use std::cmp::Reverse;
+
 use image::{GrayImage, imageops};
 use imageproc::edges::canny;
 use imageproc::geometric_transformations::Projection;
@@ -19,19 +21,24 @@ const MIN_SIDE: u32 = 160;
 const STROKE_RADIUS: u32 = 3;
 /// Gradients of edges, as Canny's thresholds.
 const EDGE: (f32, f32) = (15., 35.);
-/// Shares of the longest side that a line may have votes for: as long as there are not too many.
-const VOTES: [f32; 6] = [0.7, 0.5, 0.4, 0.3, 0.22, 0.16];
-const ENOUGH_LINES: usize = 60;
+/// Share of the longest side that a line, and the part of it that is an edge of paper, has at least.
+const MIN_LENGTH: f32 = 0.16;
+/// Lines that are tried as the same side of the paper: those that are an edge along most of their length.
+const TRIED: usize = 12;
 /// Distances, in pixels, from a side at which the paper and the desk are compared, as far as the image
 /// goes: a frame drawn on paper is narrower.
 const BESIDE: [f32; 3] = [3., 7., 14.];
-/// Share of the paper's brightness, and grey, that the desk must be darker by.
-const DARKER: (f32, f32) = (0.07, 6.);
-/// Share of a side's length along which it must be darker; where sides are edges of the image, the
-/// others must make up for them.
-const MIN_SUPPORT: (f32, f32) = (0.8, 0.93);
+/// Grey that the desk must be darker by than the paper.
+const DARKER: f32 = 6.;
+/// Share of the paper's brightness that the desk must be darker by, and of a side's length along which it
+/// must be so: with all four sides in view, and where the image's edge stands for one or two of them. Of
+/// folds and shadows, too, some lie between such edges.
+const WHOLE: (f32, f32) = (0.07, 0.7);
+const CUT: (f32, f32) = (0.18, 0.93);
+/// Share of the difference at some distance that must be there close to the side: shadows are soft.
+const SHARP: f32 = 0.5;
 /// Share of the image that the paper has at least.
-const MIN_AREA: f32 = 0.12;
+const MIN_AREA: f32 = 0.15;
 /// Degrees by which opposite sides may differ, and those that meet, from a right angle.
 const MAX_SKEW: (f32, f32) = (40., 35.);
 /// Share of the paper's sides that is left out all round: its edge, curled or in its own shadow.
@@ -42,8 +49,9 @@ struct Edge {
     /// A point on it; the direction along it; towards the paper is to the right of that, as y goes down.
     origin: (f32, f32),
     along: (f32, f32),
-    /// How many steps of a pixel, up to each along it, are edges of paper; none for an edge of the image.
-    found: Option<Vec<u32>>,
+    /// How many steps of a pixel, up to each along it, are edges of paper, as [`WHOLE`] and as [`CUT`] ask
+    /// for; none for an edge of the image.
+    found: Option<Vec<(u32, u32)>>,
 }
 
 impl Edge {
@@ -65,15 +73,20 @@ impl Edge {
         (self.origin.0 + steps * self.along.0, self.origin.1 + steps * self.along.1)
     }
 
-    /// The share of the way from one place on it to another that is an edge of paper.
-    fn support(&self, from: (f32, f32), to: (f32, f32)) -> f32 {
-        let Some(found) = &self.found else { return 1. };
+    /// The share of the way from one place on it to another that is an edge of paper: as [`WHOLE`] asks
+    /// for, and as [`CUT`] does.
+    fn support(&self, from: (f32, f32), to: (f32, f32)) -> (f32, f32) {
+        let Some(found) = &self.found else { return (1., 1.) };
         let step = |place: (f32, f32)| {
             (place.0 - self.origin.0) * self.along.0 + (place.1 - self.origin.1) * self.along.1
         };
         let (from, to) = (step(from), step(to));
-        let count = |step: f32| found[(step.max(0.) as usize).min(found.len() - 1)] as f32;
-        (count(to) - count(from)) / (to - from).max(1.)
+        if to <= from {
+            return (0., 0.);
+        }
+        let count = |step: f32| found[(step.max(0.) as usize).min(found.len() - 1)];
+        let (before, after, steps) = (count(from), count(to), (to - from).max(1.));
+        ((after.0 - before.0) as f32 / steps, (after.1 - before.1) as f32 / steps)
     }
 }
 
@@ -84,38 +97,28 @@ pub(super) fn find(grey: &GrayImage) -> Option<(Projection, (u32, u32))> {
         return None;
     }
     let small = smooth(&shrunk(grey, SEARCH_SIDE));
-    let edges = edges(&small);
     let (width, height) = (small.width() as f32, small.height() as f32);
-    let apart = |a: f32, b: f32| ((a - b + 540.).rem_euclid(360.) - 180.).abs();
-    // The upper side goes right, the right one down.
-    let pairs = |towards: f32| {
-        let first = edges.iter().filter(move |edge| apart(edge.angle(), towards) <= 45.);
-        let pairs = first.flat_map(|first| edges.iter().map(move |second| (first, second)));
-        let pairs = pairs.filter(|(first, second)| {
-            apart(first.angle(), second.angle() + 180.) <= MAX_SKEW.0
-                && (first.found.is_some() || second.found.is_some())
-        });
-        pairs.collect::<Vec<_>>()
-    };
-    let sideways = pairs(90.);
+    let [tops, rights, bottoms, lefts] = &edges(&small);
+    let sideways = pairs(rights, lefts);
     let mut best: Option<(f32, [(f32, f32); 4])> = None;
-    for (top, bottom) in pairs(0.) {
+    for (top, bottom) in pairs(tops, bottoms) {
         for &(right, left) in &sideways {
             if apart(top.angle() + 90., right.angle()) > MAX_SKEW.1 {
                 continue;
             }
-            let Some(corners) = corners([top, right, bottom, left], (width, height)) else {
-                continue;
-            };
             let sides = [top, right, bottom, left];
-            let ends = |at: usize| (corners[at], corners[(at + 1) % 4]);
-            let support = (0..4).map(|at| sides[at].support(ends(at).0, ends(at).1));
-            let support = support.fold(1., f32::min);
-            let whole = sides.iter().all(|side| side.found.is_some());
-            let least = if whole { MIN_SUPPORT.0 } else { MIN_SUPPORT.1 };
+            let Some(corners) = corners(sides, (width, height)) else { continue };
             let area = area(&corners) / (width * height);
+            if area < MIN_AREA || best.is_some_and(|(score, _)| score >= area) {
+                continue;
+            }
+            let support = (0..4).map(|at| sides[at].support(corners[at], corners[(at + 1) % 4]));
+            let is_whole = sides.iter().all(|side| side.found.is_some());
+            let support = support.map(|(whole, cut)| if is_whole { whole } else { cut });
+            let support = support.fold(1., f32::min);
             let score = area * support.powi(4);
-            if support >= least && area >= MIN_AREA && best.is_none_or(|(other, _)| score > other) {
+            let least = if is_whole { WHOLE.1 } else { CUT.1 };
+            if support >= least && best.is_none_or(|(other, _)| score > other) {
                 best = Some((score, corners));
             }
         }
@@ -133,61 +136,79 @@ fn smooth(small: &GrayImage) -> GrayImage {
     opened
 }
 
-/// All lines that may be sides of paper, and the edges of the image.
-fn edges(small: &GrayImage) -> Vec<Edge> {
+/// The lines that may be the upper side of paper, the right, lower and left one, each with the image's edge.
+/// The upper one goes right, the right one down.
+fn edges(small: &GrayImage) -> [Vec<Edge>; 4] {
     let (width, height) = (small.width() as f32, small.height() as f32);
-    let canny = canny(small, EDGE.0, EDGE.1);
-    let mut lines = Vec::new();
-    for share in VOTES {
-        let votes = (share * width.max(height)) as u32;
-        let options = LineDetectionOptions { vote_threshold: votes, suppression_radius: 3 };
-        let more = detect_lines(&canny, options);
-        if more.len() > ENOUGH_LINES {
-            break;
-        }
-        lines = more;
-    }
-    let border = |origin, along| Edge { origin, along, found: None };
-    let mut edges = vec![
-        border((0., 0.), (1., 0.)),
-        border((width - 1., 0.), (0., 1.)),
-        border((width - 1., height - 1.), (-1., 0.)),
-        border((0., height - 1.), (0., -1.)),
-    ];
-    let (reach, least) = (width.hypot(height), (VOTES[VOTES.len() - 1] * width.max(height)) as u32);
-    for line in lines {
+    let least = (MIN_LENGTH * width.max(height)) as u32;
+    let options = LineDetectionOptions { vote_threshold: least, suppression_radius: 3 };
+    let reach = width.hypot(height);
+    let mut sides = [const { Vec::new() }; 4];
+    for line in detect_lines(&canny(small, EDGE.0, EDGE.1), options) {
         let (sin, cos) = (line.angle_in_degrees as f32).to_radians().sin_cos();
         for sign in [1., -1.] {
             let along = (-sin * sign, cos * sign);
             let foot = (line.r * cos, line.r * sin);
             let origin = (foot.0 - reach * along.0, foot.1 - reach * along.1);
             let mut edge = Edge { origin, along, found: None };
-            let mut count = 0;
+            let (mut whole, mut cut) = (0, 0);
             let step = |step: usize| {
-                count += u32::from(is_edge(small, edge.at(step as f32), along));
-                count
+                let darker = darker(small, edge.at(step as f32), along);
+                whole += u32::from(darker >= WHOLE.0);
+                cut += u32::from(darker >= CUT.0);
+                (whole, cut)
             };
-            let found: Vec<u32> = (0..2 * reach as usize).map(step).collect();
-            if count >= least {
-                edge.found = Some(found);
-                edges.push(edge);
+            edge.found = Some((0..2 * reach as usize).map(step).collect());
+            if whole >= least {
+                let side = (edge.angle() / 90.).round().rem_euclid(4.) as usize;
+                sides[side].push((whole, edge));
             }
         }
     }
-    edges
+    let corners = [(0., 0.), (width - 1., 0.), (width - 1., height - 1.), (0., height - 1.)];
+    let along = [(1., 0.), (0., 1.), (-1., 0.), (0., -1.)];
+    let mut borders = corners.into_iter().zip(along);
+    sides.map(|mut side| {
+        side.sort_by_key(|(count, _)| Reverse(*count));
+        let lines = side.into_iter().take(TRIED).map(|(_, edge)| edge);
+        let border = borders.next().map(|(origin, along)| Edge { origin, along, found: None });
+        lines.chain(border).collect()
+    })
 }
 
-/// Whether it is brighter to the right of a place than to its left, near and farther away.
-fn is_edge(small: &GrayImage, (x, y): (f32, f32), (along, down): (f32, f32)) -> bool {
+/// Those that may be opposite sides of the same paper.
+fn pairs<'a>(ones: &'a [Edge], others: &'a [Edge]) -> Vec<(&'a Edge, &'a Edge)> {
+    let pairs = ones.iter().flat_map(|one| others.iter().map(move |other| (one, other)));
+    let may_be = |(one, other): &(&Edge, &Edge)| {
+        apart(one.angle(), other.angle() + 180.) <= MAX_SKEW.0
+            && (one.found.is_some() || other.found.is_some())
+    };
+    pairs.filter(may_be).collect()
+}
+
+/// Between directions, in degrees.
+fn apart(one: f32, other: f32) -> f32 {
+    ((one - other + 540.).rem_euclid(360.) - 180.).abs()
+}
+
+/// By what share of its brightness it is darker to the left of a place than to its right, near and
+/// farther away; 0 where that is not clear or not sharp.
+fn darker(small: &GrayImage, (x, y): (f32, f32), (along, down): (f32, f32)) -> f32 {
     let grey = |away: f32| {
         let (x, y) = ((x - away * down).round(), (y + away * along).round());
         let inside = x >= 0. && y >= 0. && x < small.width() as f32 && y < small.height() as f32;
         inside.then(|| f32::from(small.get_pixel(x as u32, y as u32).0[0]))
     };
-    BESIDE.into_iter().all(|away| match (grey(away), grey(-away)) {
-        (Some(paper), Some(desk)) => paper - desk >= (DARKER.0 * paper).max(DARKER.1),
-        _ => away > BESIDE[0],
-    })
+    let (mut least, mut close) = (1_f32, None);
+    for away in BESIDE {
+        let (Some(paper), Some(desk)) = (grey(away), grey(-away)) else { break };
+        let by = paper - desk;
+        if by < DARKER || *close.get_or_insert(by) < SHARP * by {
+            return 0.;
+        }
+        least = least.min(by / paper);
+    }
+    if close.is_some() { least } else { 0. }
 }
 
 /// The corners between sides, the upper left one first, where they are within an image of this size.
@@ -324,11 +345,52 @@ mod tests {
             280,
             imageops::FilterType::Triangle,
         );
+        // Folded twice: each quarter is as bright as it lies to the light, with a dark line between.
+        let folded = |x: f32, y: f32| match ((x - 310.).abs() < 2., (y - 225.).abs() < 2.) {
+            (false, false) => {
+                225. * (1. - 0.1 * f32::from(x > 310.)) * (1. - 0.06 * f32::from(y > 225.))
+            }
+            _ => 170.,
+        };
+        let letter = |x: f32, y: f32| match y as u32 {
+            148..152 | 292..296 => 160.,
+            150..294 => 225. + 0. * x,
+            _ => 200.,
+        };
+        let away = |x: f32, y: f32| (x - 300.).abs().max((y - 200.).abs() * 1.3) - 150.;
+        let shaded = move |x: f32, y: f32| if away(x, y) < 0. { 120. } else { 225. };
+        let beside = |x: f32, y: f32| if x > 420. && y > 150. { 120. } else { 225. };
+        let across = |x: f32, _: f32| if x > 420. { 120. } else { 225. };
+        // The shadow of two things far away, with a broad edge.
+        let soft = |at: f32| 1. / (1. + (-at / 14.).exp());
+        let angle = |x: f32, y: f32| 225. * (0.55 + 0.45 * soft(x - 120.) * soft(y - 100.));
+        let table = |x: f32, y: f32| {
+            let inside = (20. ..580.).contains(&x) && (15. ..425.).contains(&y);
+            if inside && ((x - 20.) % 93. < 5. || (y - 15.) % 58. < 5.) { 40. } else { 225. }
+        };
+        let bold = |x: f32, y: f32| {
+            let away = (280. - (x - 300.).abs()).min(205. - (y - 220.).abs());
+            if (0. ..14.).contains(&away) { 30. } else { 225. }
+        };
+        // Filled, but for the digits' cells.
+        let form = |x: f32, y: f32| {
+            let cell = (x % 120. > 20.) && (y % 110. > 20.);
+            if cell { 225. } else { 150. }
+        };
         for (name, grey) in [
             ("a page", plain),
             ("a page in shadow", image(all, dark, true)),
             ("dark corners", drawn(&vignette)),
             ("a frame", drawn(&frame)),
+            ("a bold frame", drawn(&bold)),
+            ("a table", drawn(&table)),
+            ("a form of filled cells", drawn(&form)),
+            ("folds across each other", drawn(&folded)),
+            ("folds as in a letter", drawn(&letter)),
+            ("a shadow in the middle", drawn(&shaded)),
+            ("a shadow in a corner", drawn(&beside)),
+            ("a shadow along a side", drawn(&across)),
+            ("a soft shadow along two sides", drawn(&angle)),
             ("a light 1", digit),
             ("a small image", GrayImage::new(28, 28)),
         ] {
