@@ -144,6 +144,7 @@ impl Page {
                 let mut straight = GrayImage::new(side(wide), side(high));
                 let way = Interpolation::Bilinear;
                 warp_into(seen, to_paper, way, Border::Replicate, &mut straight);
+                see("paper", &straight);
                 ink(&straight)
             }
         };
