@@ -10,6 +10,7 @@ import gzip
 import json
 import math
 import pathlib
+import sys
 
 import numpy as np
 from PIL import Image
@@ -21,10 +22,16 @@ PAPER = (236, 233, 226)
 INK = (38, 40, 60)
 
 
+# Where `make_sheets.py DIR` writes pages to choose by: other ones, of the last 6,000 training digits.
+OUT = pathlib.Path(sys.argv[1]) if sys.argv[1:] else HERE
+OTHER = 50_000 if sys.argv[1:] else 0
+
+
 def mnist():
-    read = lambda name, skip: np.frombuffer(gzip.open(DATA / name).read(), np.uint8)[skip:]
-    images = read("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
-    return images, read("t10k-labels-idx1-ubyte.gz", 8)
+    part = "train" if OTHER else "t10k"
+    read = lambda name, skip: np.frombuffer(gzip.open(DATA / f"{part}-{name}-ubyte.gz").read(), np.uint8)[skip:]
+    images = read("images-idx3", 16).reshape(-1, 28, 28)
+    return images[-6000 if OTHER else 0 :], read("labels-idx1", 8)[-6000 if OTHER else 0 :]
 
 
 IMAGES, LABELS = mnist()
@@ -34,7 +41,7 @@ class Sheet:
     """Ink, 0 to 1, on a page, with the truth of what is written."""
 
     def __init__(self, seed, width=1300, height=900):
-        self.rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng(seed + OTHER)
         self.ink = np.zeros((height, width))
         self.lines = []
 
@@ -48,12 +55,15 @@ class Sheet:
         picture = picture[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
         return int(LABELS[index]), picture * strength
 
-    def line(self, words, y, x=70, size=62, gap=0.55, space=2.4, strength=1.0, drift=0.0, touch=False, label=None):
-        """Writes digits from (x, y) on; `words` are the numbers of digits between spaces."""
+    def line(self, words, y, x=70, size=62, gap=0.55, space=2.4, strength=1.0, drift=0.0, touch=False, label=None, marks=None):
+        """Writes digits from (x, y) on; `words` are the numbers of digits between spaces, and `marks` what
+        stands in these."""
         text, boxes = "", []
         for number, count in enumerate(words):
             if number:
                 text += " "
+                if marks:
+                    self.mark(marks[number - 1], x + (space - gap) * size / 2, y, size)
                 x += int(space * size)
             for _ in range(count):
                 written, picture = self.digit(size * self.rng.uniform(0.92, 1.08), strength, label)
@@ -72,6 +82,45 @@ class Sheet:
                 text += str(written)
                 x += wide + (0 if touch else int(gap * size * self.rng.uniform(0.7, 1.3)))
         self.lines.append((text, boxes))
+
+    def rule(self, start, end, width=2.0, strength=0.9, dash=None):
+        """A line from one place (x, y) to another; `dash` is the length of its dashes and of the gaps."""
+        (x0, y0), (x1, y1) = start, end
+        left, right = int(max(min(x0, x1) - width - 1, 0)), int(max(x0, x1) + width + 2)
+        top, bottom = int(max(min(y0, y1) - width - 1, 0)), int(max(y0, y1) + width + 2)
+        place = self.ink[top:bottom, left:right]
+        y, x = np.mgrid[top : top + place.shape[0], left : left + place.shape[1]]
+        length = math.hypot(x1 - x0, y1 - y0)
+        along = ((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / length
+        away = np.hypot(x - x0 - (x1 - x0) * along.clip(0, length) / length, y - y0 - (y1 - y0) * along.clip(0, length) / length)
+        line = (width / 2 + 0.5 - away).clip(0, 1) * strength
+        if dash:
+            line *= along % (2 * dash) < dash
+        np.maximum(place, line, out=place)
+
+    def grid(self, xs, ys, wobble=0.0, **options):
+        """The lines of a table between all columns and rows; drawn by hand, they wobble by some pixels."""
+        shaken = lambda x, y: (x + self.rng.uniform(-wobble, wobble), y + self.rng.uniform(-wobble, wobble))
+        for y in ys:
+            self.rule(shaken(xs[0], y), shaken(xs[-1], y), **options)
+        for x in xs:
+            self.rule(shaken(x, ys[0]), shaken(x, ys[-1]), **options)
+
+    def mark(self, kind, x, y, size):
+        """What stands between numbers, around (x, y), the middle of the line."""
+        pen = dict(width=size / 9, strength=1.0)
+        if kind in "-+":
+            self.rule((x - size / 4, y + 1), (x + size / 4, y - 1), **pen)
+        if kind == "+":
+            self.rule((x, y - size / 4), (x, y + size / 4), **pen)
+        if kind == "/":
+            self.rule((x - size / 4, y + size * 0.55), (x + size / 4, y - size * 0.55), **pen)
+        if kind in ".:":
+            self.rule((x, y + size * 0.42), (x + 1, y + size * 0.42), width=size / 6)
+        if kind == ":":
+            self.rule((x, y - size * 0.2), (x + 1, y - size * 0.2), width=size / 6)
+        if kind == ",":
+            self.rule((x, y + size * 0.4), (x - size / 10, y + size * 0.62), **pen)
 
     def standard(self, **options):
         for y in (130, 290, 450, 610, 770):
@@ -170,9 +219,9 @@ def project(matrix, x, y):
 truth = {}
 
 
-def save(name, trouble, sheet, picture, exif=None, upright=True):
+def save(name, trouble, sheet, picture, exif=None, quality=72):
     options = {"exif": exif} if exif else {}
-    picture.save(HERE / f"{name}.jpg", quality=72, optimize=True, **options)
+    picture.save(OUT / f"{name}.jpg", quality=quality, optimize=True, **options)
     truth[name] = {
         "trouble": trouble,
         "lines": [text for text, _ in sheet.lines],
@@ -186,6 +235,95 @@ def shadow(x, y):
 
 def lamp(x, y):
     return 1.05 - 0.6 * np.hypot(x - 300, y - 200) / 1300
+
+
+def special(number):
+    """A page of each kind with something beside the digits, or with digits that differ."""
+    by_hand = number % 2 == 0
+    pen = dict(wobble=5.0, width=4.5, strength=0.95) if by_hand else dict(width=2.0, strength=0.75)
+
+    table = Sheet(2000 + number, width=1000, height=700)
+    columns, rows = int(table.rng.integers(4, 7)), int(table.rng.integers(4, 7))
+    xs = [80 + 840 * at / columns for at in range(columns + 1)]
+    ys = [70 + 560 * at / rows for at in range(rows + 1)]
+    for top, bottom in zip(ys, ys[1:]):
+        cells = [int(table.rng.integers(1, 3)) for _ in range(columns)]
+        words, boxes = [], []
+        for x, count in zip(xs, cells):
+            table.line([count], int((top + bottom) / 2), x=int(x) + 22, size=46, gap=0.3)
+            text, own = table.lines.pop()
+            words.append(text)
+            boxes += own
+        table.lines.append((" ".join(words), boxes))
+    table.grid(xs, ys, dash=14 if number % 5 == 3 else None, **pen)
+    table.tilt([0, 0, -3, 0, 5][number % 5])
+    save(f"table_{number}", "table", table, table.photograph())
+
+    form = Sheet(2100 + number, width=1000, height=600)
+    for y in (110, 230, 350, 470):
+        count, left = int(form.rng.integers(4, 9)), int(form.rng.integers(60, 200))
+        boxes = [left + (74 + 16 * (number % 3 == 1)) * at for at in range(count + 1)]
+        text, own = "", []
+        for x in boxes[:-1]:
+            form.line([1], y, x=x + 14 + int(form.rng.integers(0, 12)), size=50)
+            digit, box = form.lines.pop()
+            text, own = text + digit, own + box
+        form.lines.append((text, own))
+        if number % 3 == 1:
+            for x in boxes[:-1]:
+                form.grid([x, x + 74], [y - 44, y + 44], width=2.0, strength=0.7)
+        else:
+            form.grid(boxes, [y - 44, y + 44], width=2.0, strength=0.7)
+    save(f"form_{number}", "form", form, form.photograph())
+
+    frame = Sheet(2200 + number, width=1000, height=700)
+    for y in (170, 290, 410, 530):
+        frame.line([[6], [3, 3], [4, 2], [5]][frame.rng.integers(4)], y, x=130, size=56)
+    thick = 3.0 + number
+    frame.grid([50, 950], [50, 650], wobble=6.0 * by_hand, width=thick)
+    if number % 3 == 2:
+        frame.grid([70, 930], [70, 630], width=thick / 2)
+    save(f"frame_{number}", "frame", frame, frame.photograph())
+
+    dotted = Sheet(2300 + number, width=1000, height=700)
+    for y in (130, 260, 390, 520):
+        dotted.line([[6], [3, 3], [4, 2], [5]][dotted.rng.integers(4)], y, x=80, size=56)
+    pitch = (22, 28, 36)[number % 3]
+    y, x = np.mgrid[0:700, 0:1000]
+    dots = (2.2 - np.hypot(x % pitch - pitch / 2, y % pitch - pitch / 2)).clip(0, 1)
+    dotted.ink = np.maximum(dotted.ink, dots * (0.35 + 0.05 * number))
+    save(f"dotted_{number}", "dotted grid", dotted, dotted.photograph())
+
+    marks = Sheet(2400 + number, width=1000, height=700)
+    for y in (130, 260, 390, 520):
+        between = "".join(marks.rng.choice(list("-+/.:,"), 3))
+        marks.line([2, 1, 2, 2], y, x=80, size=56, space=1.7, marks=between)
+    save(f"marks_{number}", "hyphens, dots, slashes", marks, marks.photograph())
+
+    slopes = Sheet(2500 + number, width=1000, height=900)
+    drift = float(slopes.rng.uniform(0.04, 0.11))
+    for block, sign in ((0, 1), (1, -1)):
+        for at in range(3):
+            y = 110 + 420 * block + 110 * at + (60 if sign < 0 else -20)
+            slopes.line([[6], [3, 3], [4, 2]][at], y, x=80, size=54, drift=sign * drift)
+    save(f"slopes_{number}", "two slopes", slopes, slopes.photograph())
+
+    pale = Sheet(2600 + number, width=1000, height=700)
+    for at, y in enumerate((130, 260, 390, 520)):
+        strength = 1.0 if (at + number) % 2 else 0.3 + 0.02 * number
+        pale.line([[6], [3, 3], [4, 2], [5]][pale.rng.integers(4)], y, x=80, size=56, strength=strength)
+    save(f"pale_{number}", "pale beside dark", pale, pale.photograph(grain=2.0))
+
+    large = Sheet(2700 + number, width=1700, height=1250)
+    left, top = int(large.rng.integers(100, 1000)), int(large.rng.integers(100, 900))
+    for at in range(3):
+        large.line([[5], [2, 2], [4]][at], top + 60 * at, x=left, size=26 + number)
+    save(f"large_{number}", "small on a large page", large, large.photograph(grain=7.0), quality=45)
+
+    crowded = Sheet(2800 + number, width=1000, height=700)
+    for at in range(6):
+        crowded.line([5, 3], 90 + (74 + number) * at, x=80, size=64, space=1.5)
+    save(f"crowded_{number}", "lines that touch", crowded, crowded.photograph())
 
 
 def main():
@@ -253,8 +391,11 @@ def main():
         digit.line([1], 180, x=190, size=130, label=number)
         save(f"digit_{number}", "paper on a desk, one digit", digit, digit.on_desk(number, 700, 520))
 
+    for number in range(10):
+        special(number)
+
     lines = (f"{json.dumps(name)}: {json.dumps(sheet)}" for name, sheet in sorted(truth.items()))
-    (HERE / "truth.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    (OUT / "truth.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 main()

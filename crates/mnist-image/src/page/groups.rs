@@ -29,7 +29,7 @@ const BESIDE: Joint = Joint { overlap: 0., gap: 0.125, width: 1.3, height: 1.3, 
 const HEIGHTS: [f32; 2] = [0.4, 3.];
 const MAX_WIDTH: f32 = 8.;
 /// Share of the usual ink below which a group is a shadow, or shows through from the other side.
-const MIN_STRENGTH: f32 = 0.4;
+const MIN_STRENGTH: f32 = 0.15;
 
 /// How two strokes of one digit lie to each other.
 struct Joint {

@@ -9,9 +9,11 @@ mod frames;
 mod groups;
 mod lattice;
 mod lines;
+mod pale;
 mod paper;
 mod ruled_lines;
 mod seams;
+mod stacked;
 mod tilt;
 mod trace;
 
@@ -162,9 +164,11 @@ impl Page {
         }
         let mut mask = binarise(&ink, levels.threshold);
         see("upright", &mask);
-        let faint = binarise(&ink, levels.floor + (levels.threshold - levels.floor) / FAINT_PART);
-        ruled_lines::erase(&mut ink, &mut mask, &faint);
+        let faint = levels.floor + (levels.threshold - levels.floor) / FAINT_PART;
+        let at_all = binarise(&ink, faint);
+        ruled_lines::erase(&mut ink, &mut mask, &at_all);
         frames::erase(&mut ink, &mut mask);
+        pale::revise(&mut mask, &ink, levels, faint);
         see("without-lines", &mask);
         Some(Page { ink, mask, levels, back, scale, image: grey.dimensions() })
     }
@@ -183,9 +187,12 @@ impl Page {
         }
         // Only for labelling: joins broken strokes.
         let near = (height as f32 * JOINED_GAP).round() as u8;
-        let labels = component::label(&dilate(&mask, Norm::LInf, near));
-        let found = components(&labels, &mask, &self.ink);
+        let mut labels = component::label(&dilate(&mask, Norm::LInf, near));
+        let mut found = components(&labels, &mask, &self.ink);
         let height = digit_height(&found)?;
+        if stacked::split(&mut labels, &found, &self.ink, height) {
+            found = components(&labels, &mask, &self.ink);
+        }
 
         let groups = groups(&found, height);
         Some(Writing { groups, labels, height })
