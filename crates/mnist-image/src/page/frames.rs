@@ -15,7 +15,13 @@ const MAX_DEPTH: (u32, u32) = (1, 4);
 /// Share of its sides within which a box reaches its corners; an oval stays away by 0.2.
 const MAX_CORNER: f32 = 0.15;
 
-/// Erases boxes that are closed round writing which does not touch them.
+/// Boxes from which on others of their size are boxes, too, though the writing in them touches them; the
+/// share of their sides by which these may differ.
+const FORM: usize = 2;
+const MAX_DIFFERENCE: f32 = 0.08;
+
+/// Erases boxes that are closed round writing which does not touch them, and where there are several, the
+/// sides of others like them.
 pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage) {
     let labels = label(mask);
     let found = components(&labels, mask, ink);
@@ -32,8 +38,22 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage) {
     if !is_box.contains(&true) {
         return;
     }
+    let boxes: Vec<&Component> =
+        found.iter().zip(&is_box).filter_map(|(one, is_box)| is_box.then_some(one)).collect();
+    let sides: Vec<Option<u32>> = (1..)
+        .zip(&found)
+        .map(|(label, one)| {
+            let like: Vec<_> = boxes.iter().filter(|other| are_alike(one, other)).collect();
+            let thickness = like.iter().map(|other| thickness(other)).max()?;
+            (like.len() >= FORM && has_corners(&labels, label, one)).then_some(thickness)
+        })
+        .collect();
     for (x, y, &Luma([label])) in labels.enumerate_pixels() {
-        if label > 0 && is_box[label as usize - 1] {
+        if label == 0 {
+            continue;
+        }
+        let index = label as usize - 1;
+        if is_box[index] || sides[index].is_some_and(|side| depth(&found[index], x, y) <= side) {
             ink.put_pixel(x, y, Luma([0]));
             mask.put_pixel(x, y, Luma([0]));
         }
@@ -47,6 +67,24 @@ fn surrounds(frame: &Component, inner: &Component) -> bool {
         && frame.right > inner.right
         && frame.bottom > inner.bottom
         && inner.height() * MIN_CONTENT.1 >= frame.height() * MIN_CONTENT.0
+}
+
+/// Whether two components have about the same width and height.
+fn are_alike(one: &Component, other: &Component) -> bool {
+    let differ = |a: u32, b: u32| a.abs_diff(b) as f32 > MAX_DIFFERENCE * a.max(b) as f32;
+    !differ(one.width(), other.width()) && !differ(one.height(), other.height())
+}
+
+/// How thick the sides of a box are at most, if it is hollow: it may be drawn somewhat askew.
+fn thickness(frame: &Component) -> u32 {
+    let usual = frame.pixels.div_ceil(2 * (frame.width() + frame.height()));
+    usual + 1 + frame.width().max(frame.height()) / 30
+}
+
+/// How far a place in a component's box is from the nearest side.
+fn depth(frame: &Component, x: u32, y: u32) -> u32 {
+    let across = (x - frame.left).min(frame.right - x);
+    across.min((y - frame.top).min(frame.bottom - y))
 }
 
 /// Whether a component comes near all four corners of its box.
@@ -124,6 +162,28 @@ mod tests {
             (35. ..40.).contains(&away) && !(down < 0. && (10. ..14.).contains(&across))
         };
         assert_eq!(left(|x, y| frame(x, y) || one(x, y)), drawing(one));
+    }
+
+    #[test]
+    fn among_boxes_of_a_form_one_that_its_digit_touches_is_erased_too() {
+        let cell = |x: f32| x.rem_euclid(60.) - 30.;
+        let sides = |x: f32, y: f32| (22. ..25.).contains(&cell(x).abs().max((y - 30.).abs()));
+        let digit = |x: f32, y: f32| {
+            let to = if x < 60. { 56. } else { 45. };
+            cell(x).abs() < 2. && (15. ..to).contains(&y)
+        };
+        let draw = |sides: &dyn Fn(f32, f32) -> bool| {
+            GrayImage::from_fn(180, 60, |x, y| {
+                let (x, y) = (x as f32, y as f32);
+                Luma([255 * u8::from(digit(x, y) || sides(x, y))])
+            })
+        };
+        let (mut mask, wanted) = (draw(&sides), draw(&|_, _| false));
+        let mut ink = mask.clone();
+        erase(&mut ink, &mut mask);
+        let differ = mask.iter().zip(wanted.iter()).filter(|(a, b)| a != b).count();
+        // The end of the digit, which lies in the side.
+        assert!(differ <= 20, "{differ}");
     }
 
     #[test]

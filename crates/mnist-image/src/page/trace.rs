@@ -1,5 +1,7 @@
 //! Lines traced along an image: thin runs of ink that go straight on.
 
+use std::cmp::Reverse;
+
 use image::{GrayImage, Luma};
 
 /// Slope, either way, up to which a line is followed: tan 15°.
@@ -216,6 +218,8 @@ pub(super) fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
         }
         let mut taken = vec![false; runs.len()];
         let mut going = Vec::with_capacity(active.len());
+        // The longest takes its run first: a short one that was lost some steps ago strays by now.
+        active.sort_by_key(|trace| Reverse(trace.runs.len()));
         for mut trace in active {
             let expected = trace.expected(along);
             let away = STRAY + STRAY_PER_STEP * (trace.gap + trace.crossing) as f32;
@@ -249,4 +253,24 @@ pub(super) fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
     done.extend(active);
     done.retain(|trace| trace.length() >= MIN_LENGTH && trace.is_line());
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_not_taken_over_by_one_that_was_lost_beside_it() {
+        // The end of a thick line, with a corner that stands out, and a wall from there down.
+        let mask = GrayImage::from_fn(200, 220, |x, y| {
+            let inked = match y {
+                0..4 => (51..53).contains(&x),
+                4..9 => (50..180).contains(&x),
+                _ => (53..56).contains(&x),
+            };
+            Luma([if inked { 255 } else { 0 }])
+        });
+        let longest = follow(&mask, true, 400.).into_iter().max_by_key(Trace::length).unwrap();
+        assert_eq!((longest.runs[0].along, longest.last().along), (9, 219));
+    }
 }
