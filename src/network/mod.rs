@@ -9,3 +9,4 @@ pub mod model;
 pub mod plain;
 #[cfg(feature = "torch")]
 pub mod pruning;
+pub mod verifier;

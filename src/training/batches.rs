@@ -8,10 +8,10 @@ use crate::PIXELS;
 use crate::dataset::Samples;
 use crate::dataset::augment::{Augment, Augmenter};
 use crate::dataset::forms::forms;
-use crate::dataset::non_digits;
+use crate::dataset::non_digits::{self, NonDigits};
 use crate::network::model::{Model, random};
 use crate::network::pruning;
-use crate::training::Config;
+use crate::training::{Config, none};
 
 /// Images to augment at a time, rounded to whole batches: more do not fit into a processor's cache.
 const AUGMENTED_AT_ONCE: i64 = 512;
@@ -37,6 +37,7 @@ pub struct Batches<'a> {
     /// The pixels `[inputs]` that training sees, int64 indices.
     inputs: Tensor,
     augmenter: Option<Augmenter>,
+    non_digits: Option<NonDigits>,
 }
 
 /// What one step sees.
@@ -68,7 +69,11 @@ impl<'a> Batches<'a> {
         }
         let changes = config.augment.iter().any(|way| *way != Augment::Forms);
         let augmenter = changes.then(|| Augmenter::new(&config.augment, device));
-        Ok(Batches { config, samples, inputs, augmenter })
+        let non_digits = match config.non_digits > 0. {
+            true => Some(NonDigits::new(device)?),
+            false => None,
+        };
+        Ok(Batches { config, samples, inputs, augmenter, non_digits })
     }
 
     /// The pixels `[inputs]` that training sees, int64 indices.
@@ -95,13 +100,25 @@ impl<'a> Batches<'a> {
         let added = dealt(&added.images, steps).into_iter().zip(dealt(&added.labels, steps));
         let mut rng = random(seed, NON_DIGITS + epoch);
         let share = self.config.non_digits;
+        let drawn = match &self.non_digits {
+            Some(non_digits) => {
+                dealt(&non_digits.draw((count as f64 * share) as i64, &mut rng), steps)
+            }
+            None => Vec::new(),
+        };
+        let mut drawn = drawn.into_iter();
+
         let batches = self.augmented(order, epoch).zip(labels.split(batch_size, 0)).zip(added);
         let batches = batches.map(move |((images, labels), (more, more_labels))| {
-            let samples = labels.size()[0];
-            let non_digits = (share > 0.).then(|| {
+            let own = Samples { images, labels };
+            let samples = own.count();
+            let non_digits = self.non_digits.as_ref().zip(drawn.next()).map(|(make, drawn)| {
                 let from = (samples as f64 * share).ceil() as i64;
-                non_digits::generate(&images.narrow(0, 0, from), &mut rng)
+                let (made, valid) = make.of_digits(&own.narrow(0, from), &mut rng);
+                let counted = drawn.new_ones([drawn.size()[0]], (Kind::Float, self.device()));
+                (Tensor::cat(&[made, drawn], 0), Tensor::cat(&[valid, counted], 0))
             });
+            let Samples { images, labels } = own;
             if more_labels.size()[0] == 0 {
                 return Batch { images, labels, samples, non_digits };
             }
@@ -158,16 +175,16 @@ fn dealt(all: &Tensor, steps: i64) -> Vec<Tensor> {
 impl Batch {
     /// The logits `[batch, 10]` of the samples, and the loss to minimise.
     pub fn forward(&self, model: &Model) -> (Tensor, Tensor) {
-        let Some((non_digits, valid)) = &self.non_digits else {
+        let Some((non_digits, counted)) = &self.non_digits else {
             let logits = model.forward(&self.images);
             let loss = logits.cross_entropy_for_logits(&self.labels);
             return (logits.narrow(0, 0, self.samples), loss);
         };
         let all = model.forward(&Tensor::cat(&[&self.images, non_digits], 0));
         let digits = all.narrow(0, 0, self.labels.size()[0]); // [batch + forms, 10]
-        let others = all.narrow(0, self.labels.size()[0], valid.size()[0]); // [others, 10]
-        let unsure = non_digits::loss(&others, valid);
-        let loss = digits.cross_entropy_for_logits(&self.labels) + unsure * non_digits::WEIGHT;
+        let others = all.narrow(0, self.labels.size()[0], counted.size()[0]); // [others, 10]
+        let loss = none::with_none(&digits).cross_entropy_for_logits(&self.labels)
+            + none::loss(&others, counted) * non_digits::WEIGHT;
         (digits.narrow(0, 0, self.samples), loss)
     }
 }
@@ -222,7 +239,7 @@ mod tests {
         assert_eq!(sizes(&config), [(40, 0), (40, 0), (20, 0)]);
         let augmented =
             Config { augment: vec![Augment::Affine], non_digits: 0.5, ..config.clone() };
-        assert_eq!(sizes(&augmented), [(40, 20), (40, 20), (20, 10)]);
+        assert_eq!(sizes(&augmented), [(40, 18), (40, 19), (20, 13)]);
         let forms = Config { augment: vec![Augment::Forms], ..config };
         let sizes = sizes(&forms);
         let more: Vec<i64> = sizes.iter().zip([40, 40, 20]).map(|((own, _), n)| own - n).collect();

@@ -33,7 +33,7 @@ pub struct Config {
     /// How each training image is changed, anew in every epoch.
     pub augment: Vec<Augment>,
     /// Non-digits to show as well, as a share of the training set from 0 to 1; the network is
-    /// taught to be unsure of them, see [`crate::dataset::non_digits`].
+    /// taught to tell them from digits, see [`crate::dataset::non_digits`].
     #[serde(rename = "outliers")]
     pub non_digits: f64,
     /// Samples per step; the last step of an epoch takes what is left.

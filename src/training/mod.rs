@@ -9,6 +9,8 @@ pub mod config;
 pub mod evaluation;
 #[cfg(feature = "torch")]
 pub mod fit;
+#[cfg(feature = "torch")]
+mod none;
 pub mod optimizer;
 #[cfg(feature = "torch")]
 pub mod progress;

@@ -12,9 +12,10 @@ use tch::nn::{self, Module};
 use tch::{Device, Kind, Tensor};
 use tch_mnist::dataset::augment::Augment;
 use tch_mnist::dataset::forms::forms;
-use tch_mnist::dataset::non_digits;
+use tch_mnist::dataset::non_digits::NonDigits;
 use tch_mnist::dataset::{self, Data, Samples};
 use tch_mnist::network::model::Model;
+use tch_mnist::network::verifier;
 use tch_mnist::training::evaluation;
 use tch_mnist::training::optimizer::Optimizer;
 use tch_mnist::training::{Config, Event, History, Precision, Schedule, fit};
@@ -459,7 +460,10 @@ fn a_network_trained_with_non_digits_is_unsure_of_them_and_another_is_not() {
     let bytes: Vec<u8> =
         mnist_images(500).iter().flat_map(|digit| digit.as_raw().clone()).collect();
     let digits = Tensor::from_slice(&bytes).view([500, 784]).to_kind(Kind::Float) / 255.;
-    let (images, valid) = non_digits::generate(&digits, &mut ChaCha8Rng::seed_from_u64(1));
+    let labels = dataset::load(None).unwrap().test.labels.narrow(0, 0, 500);
+    let samples = Samples { images: digits.shallow_clone(), labels };
+    let (images, valid) =
+        NonDigits::new(Device::Cpu).unwrap().of_digits(&samples, &mut ChaCha8Rng::seed_from_u64(1));
     let non_digits = images.index_select(0, &valid.nonzero().view([-1]));
     let confidence = |model: &Model, images: &Tensor| {
         let probabilities = model.forward(images).softmax(-1, Kind::Float);
@@ -473,18 +477,20 @@ fn a_network_trained_with_non_digits_is_unsure_of_them_and_another_is_not() {
 }
 
 #[test]
-fn training_with_non_digits_makes_the_network_unsure_of_them() {
+fn training_with_non_digits_teaches_that_they_are_none() {
     let place = Place::new();
     let data = small(&place);
     let with = Config { non_digits: 0.5, epochs: 5, ..config(0) };
     let ((plain, _), (taught, history)) =
         (train(&data, &Config { non_digits: 0., ..with.clone() }), train(&data, &with));
     assert_eq!(history.epochs.len(), 5);
-    let (images, valid) =
-        non_digits::generate(&data.test.images, &mut ChaCha8Rng::seed_from_u64(5));
-    let unsure =
-        |model: &Model| non_digits::loss(&model.forward(&images), &valid).double_value(&[]);
-    assert!(unsure(&taught) < unsure(&plain), "{} {}", unsure(&taught), unsure(&plain));
+    let drawn = NonDigits::new(Device::Cpu).unwrap().draw(500, &mut ChaCha8Rng::seed_from_u64(5));
+    let images = Samples { labels: drawn.select(1, 0), images: drawn }.digits().unwrap();
+    let score = |model: &Model| {
+        let verdicts = verifier::verify(model, &images).unwrap();
+        verdicts.iter().map(|verdict| verdict.score).sum::<f32>() / verdicts.len() as f32
+    };
+    assert!(score(&taught) < score(&plain) - 0.2, "{} {}", score(&taught), score(&plain));
     let (again, _) = train(&data, &with);
     assert_same(&taught, &again);
     let wrong = Config { non_digits: 1.5, ..config(0) };

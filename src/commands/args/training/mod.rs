@@ -31,8 +31,8 @@ pub struct TrainingArgs {
     /// stroke]
     #[arg(long, value_parser = one_of(AUGMENTS), value_name = "WAY", num_args = 0.., value_delimiter = ',', default_missing_values = ["affine", "elastic", "stroke"])]
     augment: Vec<Augment>,
-    /// Show non-digits as well, halves and pairs of digits, as a share of the training set from 0 to
-    /// 1, and teach the network to be unsure of them
+    /// Show non-digits as well, as a share of the training set from 0 to 1, and teach the network to
+    /// tell them from digits: halves and pairs of digits, scribbles, lines, letters
     #[arg(long = "outliers", visible_alias = "non-digits", value_name = "SHARE", default_value_t = 0., value_parser = share::<f64>, allow_negative_numbers = true)]
     non_digits: f64,
     /// Passes over the training set

@@ -1,20 +1,13 @@
-//! Non-digits, made of images of digits: what a wrong cut through touching digits leaves.
-//!
-//! A network that has seen digits only is sure of whatever it is shown. Taught to be unsure of
-//! them (Hendrycks, Mazeika & Dietterich 2019, "Deep anomaly detection with outlier exposure"),
-//! its confidence distinguishes a whole digit from a half one or from two at once, and so which cut is right.
+//! Non-digits made of images of digits: what a wrong cut through touching digits leaves, and digits
+//! that are turned or mirrored.
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 use tch::{Kind, Tensor};
 
 use crate::PIXELS;
 use crate::SIDE;
+use crate::dataset::strokes::{Draw, extent, in_mnist_form};
 
-/// Weight of the non-digits' loss, against 1 for the digits': Hendrycks's λ.
-pub const WEIGHT: f64 = 0.5;
-
-/// Ink, from 0 to 1, above which a pixel counts as inked.
-const INKED: f64 = 0.25;
 // The limits below were chosen for the most digits read right on the project's own sheets.
 /// How far, in pixels, the two digits overlap at most.
 const MAX_OVERLAP: f32 = 5.;
@@ -29,18 +22,15 @@ const MIN_ASPECT: f64 = 0.35;
 /// A part whose height is a smaller share of an image's is too little to be recognised.
 const MIN_HEIGHT: f64 = 1. / 3.;
 
-/// Makes a non-digit of each of `images` `[count, 784]` and its neighbour: `[count, 784]`, and for
-/// each, `[count]`, 1, or 0 where the result may pass for a digit.
+/// Parts and pairs of `images` `[count, 784]`, of each and its neighbour: `[count, 784]`, and for each,
+/// `[count]`, 1, or 0 where the result may pass for a digit.
 ///
 /// The two digits are put side by side so that they touch or overlap a little. Kept is all of both,
 /// or what is left or right of a slanted cut, or between two. The rest is brought into MNIST's form.
-pub fn generate(images: &Tensor, rng: &mut impl Rng) -> (Tensor, Tensor) {
+pub fn parts<R: Rng>(images: &Tensor, draw: &mut Draw<'_, R>) -> (Tensor, Tensor) {
     let (count, side) = (images.size()[0], SIDE as i64);
     let (device, wide) = (images.device(), 2 * side);
-    let mut random = |low: f32, high: f32| {
-        let values: Vec<f32> = (0..count).map(|_| rng.random_range(low..high)).collect();
-        Tensor::from_slice(&values).to_device(device)
-    };
+    let mut random = |low: f32, high: f32| draw.uniform(&[count], low, high);
     let range = |end: i64| Tensor::arange(end, (Kind::Float, device));
 
     let left = images.view([count, side, side]);
@@ -88,47 +78,38 @@ pub fn generate(images: &Tensor, rng: &mut impl Rng) -> (Tensor, Tensor) {
         .logical_and(&(&width / &height).gt(MIN_ASPECT))
         .logical_and(&height.gt(side as f64 * MIN_HEIGHT));
 
-    // As `mnist_image` does: fitted into 20×20, the centre of mass at pixel (14, 14).
-    let stretch = width.maximum(&height) / 20.;
-    let mass = sum(&ink).clamp_min(1e-6);
-    let centre = |axis: i64, places: Tensor| {
-        let sums = ink.sum_dim_intlist(&[3 - axis][..], false, Kind::Float); // [count, places]
-        (sums * places).sum_dim_intlist(&[1i64][..], false, Kind::Float) / &mass
-    };
-    let zero = stretch.zeros_like();
-    let offset = |centre: Tensor, places: i64| (centre * 2. + 1. - &stretch) / places as f64 - 1.;
-    let theta = Tensor::stack(
-        &[
-            &stretch / 2.,
-            zero.shallow_clone(),
-            offset(centre(2, range(wide)), wide),
-            zero,
-            stretch.shallow_clone(),
-            offset(centre(1, range(side)), side),
-        ],
-        1,
-    );
-    let grid =
-        Tensor::affine_grid_generator(&theta.view([count, 2, 3]), [count, 1, side, side], false);
-    let (bilinear, zeros_around) = (0, 0);
-    let images = ink.unsqueeze(1).grid_sampler(&grid, bilinear, zeros_around, false);
-    (images.view([count, PIXELS as i64]), valid.to_kind(Kind::Float))
+    (in_mnist_form(&ink), valid.to_kind(Kind::Float))
 }
 
-/// The mean cross-entropy of `logits` `[count, 10]` with an even distribution, over the `valid` ones.
-pub fn loss(logits: &Tensor, valid: &Tensor) -> Tensor {
-    let each = -logits.log_softmax(-1, Kind::Float).mean_dim(-1, false, Kind::Float);
-    (each * valid).sum(Kind::Float) / valid.sum(Kind::Float).clamp_min(1.)
-}
-
-/// The first and the last column (`across` 1) or row (2) with ink of each image `[count, rows,
-/// columns]`, in float32.
-fn extent(ink: &Tensor, across: i64) -> (Tensor, Tensor) {
-    let inked = ink.amax(across, false).gt(INKED); // [count, places]
-    let end = inked.size()[1];
-    let places = Tensor::arange(end, (Kind::Float, ink.device())).expand_as(&inked);
-    let at = |other: f64| places.where_scalarother(&inked, other);
-    (at(end as f64).amin(1, false), at(-1.).amax(1, false))
+/// `images` `[count, 784]` of the digits `labels` `[count]`, each turned or mirrored, and for each,
+/// `[count]`, 1, or 0 where that may pass for a digit still.
+pub fn turned<R: Rng>(
+    images: &Tensor,
+    labels: &Tensor,
+    draw: &mut Draw<'_, R>,
+) -> (Tensor, Tensor) {
+    /// For each way to turn an image, the digits that are none then: to the left, to the right, upside
+    /// down, mirrored.
+    const NONE: [&[i64]; 4] = [&[2, 3, 4, 5, 7, 9], &[2, 3, 4, 5, 7, 9], &[3, 4, 7], &[3, 4, 7, 9]];
+    let (count, side) = (images.size()[0], SIDE as i64);
+    let upright = images.view([count, side, side]);
+    let axes: &[i64] = &[1, 2];
+    let turns = [
+        upright.rot90(1, axes),
+        upright.rot90(3, axes),
+        upright.rot90(2, axes),
+        upright.flip([2i64]),
+    ];
+    let way = draw.uniform(&[count], 0., NONE.len() as f32).floor();
+    let (mut ink, mut valid) = (upright.zeros_like(), way.zeros_like());
+    for (at, turn) in turns.iter().enumerate() {
+        let chosen = way.eq(at as f64);
+        ink = turn.where_self(&chosen.view([-1, 1, 1]), &ink);
+        for digit in NONE[at] {
+            valid += labels.eq(*digit).logical_and(&chosen).to_kind(Kind::Float);
+        }
+    }
+    (ink.view([count, PIXELS as i64]), valid)
 }
 
 #[cfg(test)]
@@ -141,9 +122,12 @@ mod tests {
     use crate::dataset;
 
     #[test]
-    fn non_digits_have_mnist_s_form_and_follow_the_seed() {
+    fn parts_have_mnist_s_form_and_follow_the_seed() {
         let digits = dataset::load(None).unwrap().test.images.narrow(0, 0, 500);
-        let make = |seed| generate(&digits, &mut ChaCha8Rng::seed_from_u64(seed));
+        let make = |seed| {
+            let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+            parts(&digits, &mut Draw { rng, device: Device::Cpu })
+        };
         let (images, valid) = make(1);
         assert_eq!(images, make(1).0);
         assert_ne!(images, make(2).0);
@@ -159,26 +143,5 @@ mod tests {
         let places = Tensor::arange(28, (Kind::Float, Device::Cpu));
         let off = (sum(&(&rows * places), 1) / sum(&rows, 1) - 14.).abs().mean(Kind::Float);
         assert!(off.double_value(&[]) < 0.5, "{off} pixels off");
-    }
-
-    #[test]
-    fn the_loss_is_least_for_even_logits_and_counts_valid_images_only() {
-        // Of even logits, it is ln 10. Those that are not valid do not count.
-        let logits = Tensor::from_slice(&[0f32; 10]).view([1, 10]);
-        let logits =
-            Tensor::cat(&[&logits, &(&logits + Tensor::arange(10, (Kind::Float, Device::Cpu)))], 0);
-        let loss = loss(&logits, &Tensor::from_slice(&[1f32, 0.])).double_value(&[]);
-        assert!((loss - 10f64.ln()).abs() < 1e-5, "{loss}");
-    }
-
-    #[test]
-    fn the_extent_is_from_the_first_to_the_last_inked_line() {
-        let ink = Tensor::zeros([1, 28, 28], (Kind::Float, Device::Cpu));
-        let _ = ink.narrow(1, 5, 3).narrow(2, 9, 12).fill_(1.);
-        let extent = |across| {
-            let (first, last) = super::extent(&ink, across);
-            (first.double_value(&[0]), last.double_value(&[0]))
-        };
-        assert_eq!((extent(1), extent(2)), ((9., 20.), (5., 7.)));
     }
 }
