@@ -171,7 +171,7 @@ fn crossed_seven<R: Rng>(images: &Tensor, draw: &mut Draw<'_, R>) -> Tensor {
     let height = &shape.bottom - &shape.top;
     let y = &shape.top + &height * draw.uniform(&one, 0.38, 0.68);
     let x = shape.column_at(&y) + draw.uniform(&one, -1., 1.);
-    let reach = [draw.uniform(&one, 2., 6.), draw.uniform(&one, 2., 9.)];
+    let reach = [draw.uniform(&one, 2., 6.), draw.uniform(&one, 2., 6.)];
     let tilt = draw.uniform(&one, -20., 30.);
     let crossing = bar([&x, &y], [&reach[0], &reach[1]], &tilt, &draw.chance(&one, 0.85));
 

@@ -119,7 +119,7 @@ pub(super) const DIGITS: &[Template] = &[
         straight(1., 0.05, &[(0.05, 0.04), (0.7, 0.), (0.32, 0.4)]),
         curved(1., 0.04, &[(0.32, 0.4), (0.62, 0.55), (0.6, 0.88), (0.28, 1.), (0., 0.86)]),
     ]),
-    // 4 open, with a stem apart; with a low bar; wide; with two strokes as high; and closed.
+    // 4 open, with a stem apart; with a low bar; wide; and closed.
     template('4', 2, (-0.1, 0.7), &[
         straight(1., 0.06, &[(0.3, 0.), (0., 0.55), (0.55, 0.5)]),
         straight(1., 0.07, &[(0.75, 0.1), (0.5, 1.)]),
@@ -131,14 +131,6 @@ pub(super) const DIGITS: &[Template] = &[
     template('4', 1, (-0.2, 0.7), &[
         straight(1., 0.06, &[(0.25, 0.), (0., 0.6), (0.85, 0.55)]),
         straight(1., 0.06, &[(0.65, 0.15), (0.5, 1.)]),
-    ]),
-    template('4', 2, (-0.2, 0.4), &[
-        straight(1., 0.05, &[(0.05, 0.02), (0., 0.58), (0.55, 0.56)]),
-        straight(1., 0.05, &[(0.5, 0.02), (0.5, 1.)]),
-    ]),
-    template('4', 2, (-0.1, 0.4), &[
-        straight(1., 0.06, &[(0.35, 0.), (0., 0.6), (0.8, 0.58)]),
-        straight(1., 0.05, &[(0.72, 0.03), (0.5, 1.)]),
     ]),
     template('4', 1, (-0.2, 0.5), &[
         straight(1., 0.05, &[(0.5, 0.), (0., 0.68), (0.8, 0.68)]),
