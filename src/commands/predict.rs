@@ -15,10 +15,12 @@ use super::console::{self, Results, note, warn};
 use crate::CLASSES;
 use crate::files::image as files_image;
 use crate::files::{atomic, input, paths};
-use crate::network::classifier::{Classifier, Prediction};
+use crate::network::classifier::Classifier;
+use crate::network::verifier::Answer;
 use crate::output::plot::{self, Explanation};
 use crate::output::text;
 use crate::reading::stream::{classify, in_order};
+use crate::weights;
 use mnist_image::decode::{self, Budget};
 use mnist_image::{Digit, single};
 
@@ -42,6 +44,9 @@ pub struct Args {
     /// and all ten probabilities; the extension chooses the format: .png or .svg
     #[arg(long, value_name = "OUT.png", value_parser = plot::file_name)]
     explain: Option<PathBuf>,
+    /// Take every image for a digit, whatever it shows
+    #[arg(long)]
+    accept_all: bool,
     /// Print JSON, one object per line
     #[arg(long)]
     json: bool,
@@ -51,7 +56,7 @@ pub struct Args {
 struct Line<'a> {
     path: &'a str,
     #[serde(flatten)]
-    prediction: &'a Prediction,
+    answer: &'a Answer,
 }
 
 /// An image, read.
@@ -74,13 +79,19 @@ impl Args {
             atomic::prepare_from(path, &self.images[0])?;
         }
         // One thread: the cores are for decoding, and libtorch's threads would spin on them.
-        let (model, _) = self.inference.start(Some(1))?;
+        let (model, machine) = self.inference.start(Some(1))?;
+        let verifier = machine.classifier(weights::verifier()?)?;
         let mut failed = false;
-        let done = self.predict(&*model, &mut failed);
+        let done = self.predict(&*model, &*verifier, &mut failed);
         console::ended(done, failed)
     }
 
-    fn predict(&self, model: &dyn Classifier, failed: &mut bool) -> Result<()> {
+    fn predict(
+        &self,
+        model: &dyn Classifier,
+        verifier: &dyn Classifier,
+        failed: &mut bool,
+    ) -> Result<()> {
         let (budget, keep) = (Budget::default(), self.explain.is_some());
         let look = move |path: Result<PathBuf>| see(path?, keep, &budget);
         let mut results = Results::default();
@@ -105,8 +116,9 @@ impl Args {
                     }
                 }
             }
-            for (seen, prediction) in seen.into_iter().zip(classify(model, &digits)?) {
-                self.show(seen, &prediction, &mut results)?;
+            for (seen, mut answer) in seen.into_iter().zip(classify(model, verifier, &digits)?) {
+                answer.is_digit |= self.accept_all;
+                self.show(seen, &answer, &mut results)?;
             }
             results.flush()
         })
@@ -129,15 +141,15 @@ impl Args {
         })
     }
 
-    fn show(&self, seen: Seen, prediction: &Prediction, results: &mut Results) -> Result<()> {
+    fn show(&self, seen: Seen, answer: &Answer, results: &mut Results) -> Result<()> {
         if let Some((output, input)) = self.explain.as_ref().zip(seen.input) {
-            explain(&seen.path, input, seen.digit, prediction, output)?;
+            explain(&seen.path, input, seen.digit, answer, output)?;
         }
         let path = seen.path.to_string_lossy();
         if self.json {
-            return results.json(&Line { path: &path, prediction });
+            return results.json(&Line { path: &path, answer });
         }
-        results.line(&format!("{path}: {}", text::prediction(prediction, self.top.into())));
+        results.line(&format!("{path}: {}", text::answer(answer, self.top.into())));
         Ok(())
     }
 }
@@ -158,11 +170,11 @@ fn explain(
     path: &Path,
     input: RgbImage,
     digit: Digit,
-    prediction: &Prediction,
+    answer: &Answer,
     output: &Path,
 ) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let title = text::escape(&format!("{name}: {}", text::prediction(prediction, 1)));
-    let explanation = Explanation { title, input, digit, prediction: prediction.clone() };
+    let title = text::escape(&format!("{name}: {}", text::answer(answer, 1)));
+    let explanation = Explanation { title, input, digit, prediction: answer.prediction.clone() };
     plot::save(&explanation, output)
 }

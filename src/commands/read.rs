@@ -43,6 +43,9 @@ pub struct Args {
     /// Write what each stage of reading a single image saw to this folder, as PNG files
     #[arg(long, value_name = "DIR")]
     stages: Option<PathBuf>,
+    /// Take everything that is written for digits: letters, hyphens and scribbles, too
+    #[arg(long)]
+    accept_all: bool,
     /// Print JSON, one object per line for each image
     #[arg(long)]
     json: bool,
@@ -72,16 +75,16 @@ impl Args {
             atomic::prepare(&folder.join(DIGITS))?;
         }
         let (model, machine) = self.inference.start(None)?;
-        let cutter = machine.classifier(weights::cutter()?)?;
+        let verifier = machine.classifier(weights::verifier()?)?;
         let mut failed = false;
-        let done = self.read(&*model, &*cutter, &mut failed);
+        let done = self.read(&*model, &*verifier, &mut failed);
         console::ended(done, failed)
     }
 
     fn read(
         &self,
         model: &dyn Classifier,
-        cutter: &dyn Classifier,
+        verifier: &dyn Classifier,
         failed: &mut bool,
     ) -> Result<()> {
         let budget = Budget::default();
@@ -90,13 +93,17 @@ impl Args {
                 let decoded = files::image::open(path, &budget)?;
                 let grey = decode::grey(&decoded.image);
                 let lines = match &self.stages {
-                    Some(folder) => staged(model, cutter, &grey, folder)?,
-                    None => reading::read(model, cutter, &grey)?,
+                    Some(folder) => staged(model, verifier, &grey, folder)?,
+                    None => reading::read(model, verifier, &grey)?,
                 };
                 Ok((decoded, lines))
             });
             match read.with_context(|| format!("cannot read the image {}", path.display())) {
-                Ok((decoded, lines)) => self.show(path, &decoded.image, &lines)?,
+                Ok((decoded, mut lines)) => {
+                    let read = lines.iter_mut().flatten();
+                    read.for_each(|digit| digit.answer.is_digit |= self.accept_all);
+                    self.show(path, &decoded.image, &lines)?;
+                }
                 Err(error) => {
                     *failed = true;
                     warn(&error);
@@ -110,6 +117,8 @@ impl Args {
         let name = path.display();
         if lines.is_empty() {
             note(&format!("{name}: no writing found"));
+        } else if !lines.iter().flatten().any(|digit| digit.answer.is_digit) {
+            note(&format!("{name}: no digits found in what is written (--accept-all reads it)"));
         }
         if let Some(output) = &self.annotate {
             let drawn = plot::annotate(decode::on_white(image), lines, self.min_confidence)?;
@@ -130,7 +139,8 @@ impl Args {
             if self.images.len() > 1 {
                 results.line(&format!("{name}:"));
             }
-            lines.iter().for_each(|line| results.line(&text(line)));
+            let lines = lines.iter().map(text).filter(|text| !text.is_empty());
+            lines.for_each(|text| results.line(&text));
         }
         results.flush()
     }
@@ -139,7 +149,7 @@ impl Args {
 /// Reads a page and writes what each stage saw of it to a folder.
 fn staged(
     model: &dyn Classifier,
-    cutter: &dyn Classifier,
+    verifier: &dyn Classifier,
     grey: &GrayImage,
     folder: &Path,
 ) -> Result<Vec<Vec<ReadDigit>>> {
@@ -152,7 +162,7 @@ fn staged(
         let drawn = plot::stages::candidates(mask, &found);
         plot::save_image(&drawn.into(), &folder.join("candidates.png"))?;
     }
-    let lines = reading::read_lines(model, cutter, &found)?;
+    let lines = reading::read_lines(model, verifier, &found)?;
     plot::save(&plot::stages::digits(&lines), &folder.join(DIGITS))?;
     Ok(lines)
 }

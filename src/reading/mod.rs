@@ -11,7 +11,8 @@ use mnist_image::Digit;
 use mnist_image::page::{self, Bounds, Candidate, Lattice};
 use serde::Serialize;
 
-use crate::network::classifier::{Classifier, Prediction};
+use crate::network::classifier::Classifier;
+use crate::network::verifier::{Answer, Verdict, verify};
 
 /// A digit that was read from a page.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,9 +20,9 @@ pub struct ReadDigit {
     /// Where it is.
     #[serde(rename = "box")]
     pub bounds: Bounds,
-    /// Which it is.
+    /// Which it is, if it is one: a hyphen or a letter is not.
     #[serde(flatten)]
-    pub prediction: Prediction,
+    pub answer: Answer,
     /// Whether the gap to the digit before it is that of a space.
     pub space: bool,
     /// What the network saw.
@@ -32,13 +33,13 @@ pub struct ReadDigit {
 impl ReadDigit {
     /// Whether it is at least this sure.
     pub fn is_sure(&self, least: f32) -> bool {
-        self.prediction.confidence >= least
+        self.answer.prediction.confidence >= least
     }
 
     /// The digit, or `?` where it is less sure than `least`.
     pub fn label(&self, least: f32) -> char {
         match self.is_sure(least) {
-            true => char::from(b'0' + self.prediction.label as u8),
+            true => char::from(b'0' + self.answer.prediction.label as u8),
             false => '?',
         }
     }
@@ -47,45 +48,48 @@ impl ReadDigit {
 /// Reads the digits of an image that is upright: its lines from top to bottom, each from left to
 /// right. Where nothing is written, there are no lines.
 ///
-/// Digits that touch are cut apart where that makes `cutter` surer of them: a network that was
-/// trained with non-digits, as [`crate::weights::cutter`] is. What they
-/// are is for `model` to say.
+/// `verifier`, a network that was trained with non-digits, as [`crate::weights::verifier`] is, says where
+/// digits that touch are cut apart, and what is no digit: that comes as well, and
+/// [`Answer::is_digit`] says so. Which digits they are is for `model` to say.
 pub fn read(
     model: &dyn Classifier,
-    cutter: &dyn Classifier,
+    verifier: &dyn Classifier,
     grey: &GrayImage,
 ) -> Result<Vec<Vec<ReadDigit>>> {
-    read_lines(model, cutter, &page::find(grey))
+    read_lines(model, verifier, &page::find(grey))
 }
 
 /// Like [`read`], from the lines that [`page::find`] has found.
 pub fn read_lines(
     model: &dyn Classifier,
-    cutter: &dyn Classifier,
+    verifier: &dyn Classifier,
     lines: &[Vec<Lattice>],
 ) -> Result<Vec<Vec<ReadDigit>>> {
     let candidates = lines.iter().flatten().flat_map(|lattice| &lattice.candidates);
     let digits: Vec<Digit> = candidates.map(|candidate| candidate.digit).collect();
-    let mut sure = cutter.predict(&digits)?.into_iter();
-    let mut chosen: Vec<Vec<&Candidate>> = Vec::new();
+    let mut sure = verify(verifier, &digits)?.into_iter();
+    let mut chosen: Vec<Vec<(&Candidate, Verdict)>> = Vec::new();
     for line in lines {
         let best = line.iter().flat_map(|lattice| {
             let sure: Vec<_> = sure.by_ref().take(lattice.candidates.len()).collect();
             let best = segmentation::best(lattice, &sure);
-            best.into_iter().map(|index| &lattice.candidates[index])
+            best.into_iter().map(move |index| (&lattice.candidates[index], sure[index]))
         });
         chosen.push(best.collect());
     }
-    let digits: Vec<Digit> = chosen.iter().flatten().map(|candidate| candidate.digit).collect();
+    let digits: Vec<Digit> =
+        chosen.iter().flatten().map(|(candidate, _)| candidate.digit).collect();
     let mut predictions = model.predict(&digits)?.into_iter();
-    let places: Vec<Vec<Bounds>> =
-        chosen.iter().map(|line| line.iter().map(|candidate| candidate.local).collect()).collect();
+    let places: Vec<Vec<Bounds>> = chosen
+        .iter()
+        .map(|line| line.iter().map(|(candidate, _)| candidate.local).collect())
+        .collect();
     let spaced = chosen.iter().zip(spaces::spaces(&places)).map(|(line, spaces)| {
         let digits = line.iter().zip(spaces).zip(predictions.by_ref());
         digits
-            .map(|((candidate, space), prediction)| ReadDigit {
+            .map(|(((candidate, verdict), space), prediction)| ReadDigit {
                 bounds: candidate.bounds,
-                prediction,
+                answer: Answer::new(prediction, *verdict),
                 space,
                 digit: candidate.digit,
             })

@@ -2,7 +2,7 @@
 
 use mnist_image::page::{Candidate, Lattice};
 
-use crate::network::classifier::Prediction;
+use crate::network::verifier::Verdict;
 
 /// Cost of a cut, in nats, by how many strokes it goes through: none, one, more. Digits touch at one
 /// place, but have loops. Chosen on pairs of MNIST's training digits.
@@ -14,8 +14,8 @@ const MIN_CONFIDENCE: f32 = 1e-6;
 
 /// The candidates, from left to right, that together make up the whole and the most likely digits: by
 /// dynamic programming, over how sure the network is of each.
-pub(super) fn best(lattice: &Lattice, sure: &[Prediction]) -> Vec<usize> {
-    let cost = |candidate: &Candidate, sure: &Prediction| {
+pub(super) fn best(lattice: &Lattice, sure: &[Verdict]) -> Vec<usize> {
+    let cost = |candidate: &Candidate, sure: &Verdict| {
         let aspect = candidate.local.width as f32 / candidate.local.height as f32;
         let wide = (aspect - 1.).max(0.);
         let cut = CUT_COST[lattice.strokes[candidate.to].min(2)];
@@ -60,7 +60,7 @@ mod tests {
             Candidate { from, to, digit: [0; PIXELS], bounds: local, local }
         };
         let candidates = vec![candidate(0, 1, 20), candidate(0, 2, 40), candidate(1, 2, 20)];
-        let sure = |confidence| Prediction { label: 0, confidence, probabilities: [0.1; 10] };
+        let sure = |confidence| Verdict { score: 1., confidence };
         for (strokes, whole, expected) in
             [(1, 0.4, vec![0, 2]), (1, 0.95, vec![1]), (2, 0.4, vec![0, 2]), (2, 0.6, vec![1])]
         {

@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail};
 use mnist_image::Digit;
 use mnist_image::PIXELS;
 
-use crate::network::classifier::{Classifier, Prediction};
+use crate::network::classifier::Classifier;
+use crate::network::verifier::{Answer, verify};
 
 /// Items handed on together at most, and samples that the network computes at once.
 pub const BATCH: usize = 256;
@@ -129,20 +130,35 @@ fn next<T>(
     }
 }
 
-/// Predictions for digits, each with its number in the stream, at most [`BATCH`] consecutive ones. They depend on a digit and
-/// its number alone, to the bit, not on which others happened to be ready: in other places and batches,
-/// libtorch may add in another order.
-pub fn classify(model: &dyn Classifier, digits: &[(usize, Digit)]) -> Result<Vec<Prediction>> {
-    if digits.is_empty() || model.is_independent_of_batch() {
+/// Answers for digits, each with its number in the stream, at most [`BATCH`] consecutive ones. They depend on a
+/// digit and its number alone, to the bit, not on which others happened to be ready.
+pub fn classify(
+    model: &dyn Classifier,
+    verifier: &dyn Classifier,
+    digits: &[(usize, Digit)],
+) -> Result<Vec<Answer>> {
+    let predictions = in_place(model, digits, |digits| model.predict(digits))?;
+    let verdicts = in_place(verifier, digits, |digits| verify(verifier, digits))?;
+    Ok(predictions.into_iter().zip(verdicts).map(|(one, other)| Answer::new(one, other)).collect())
+}
+
+/// What `network` makes of digits, each at the place in a batch that its number gives it: in other places and
+/// batches, libtorch may add in another order.
+fn in_place<T: Clone>(
+    network: &dyn Classifier,
+    digits: &[(usize, Digit)],
+    compute: impl Fn(&[Digit]) -> Result<Vec<T>>,
+) -> Result<Vec<T>> {
+    if digits.is_empty() || network.is_independent_of_batch() {
         let digits: Vec<Digit> = digits.iter().map(|(_, digit)| *digit).collect();
-        return model.predict(&digits);
+        return compute(&digits);
     }
     let mut batch = vec![[0; PIXELS]; BATCH];
     for (number, digit) in digits {
         batch[number % BATCH] = *digit;
     }
-    let predictions = model.predict(&batch)?;
-    Ok(digits.iter().map(|(number, _)| predictions[number % BATCH].clone()).collect())
+    let found = compute(&batch)?;
+    Ok(digits.iter().map(|(number, _)| found[number % BATCH].clone()).collect())
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub use varstore::{model, save_model};
 /// The released weights.
 const RELEASED: &[u8] = include_bytes!("../../models/released.safetensors");
 /// Weights trained with non-digits.
-const CUTTER: &[u8] = include_bytes!("../../models/cutter.safetensors");
+const VERIFIER: &[u8] = include_bytes!("../../models/verifier.safetensors");
 
 /// The bytes of stack that reading a file takes at most: of types in HDF5, each nests the next in
 /// 8 bytes or more, up to the 64 KiB of a message, and takes some 2 KiB of stack.
@@ -300,10 +300,10 @@ pub fn released() -> Result<Arrays> {
     built_in(RELEASED)
 }
 
-/// Weights that are built in as well, and unsure of what is not one whole digit; they decide where
-/// digits that touch are cut apart.
-pub fn cutter() -> Result<Arrays> {
-    built_in(CUTTER)
+/// Weights that are built in as well, of a network that was trained with non-digits, for
+/// [`verify`](crate::network::verifier::verify).
+pub fn verifier() -> Result<Arrays> {
+    built_in(VERIFIER)
 }
 
 fn built_in(bytes: &[u8]) -> Result<Arrays> {

@@ -248,7 +248,7 @@ fn a_sealed_record_stays_with_the_weights_under_any_name() {
 
     // The released weights are sealed, too, though the record of both names another file.
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
-    for stem in ["released", "cutter"] {
+    for stem in ["released", "verifier"] {
         let from = |extension: &str| models.join(stem).with_extension(extension);
         let mut bytes = fs::read(from("safetensors")).unwrap();
         *bytes.last_mut().unwrap() ^= 1;

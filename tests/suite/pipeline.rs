@@ -469,10 +469,10 @@ fn a_network_trained_with_non_digits_is_unsure_of_them_and_another_is_not() {
         let probabilities = model.forward(images).softmax(-1, Kind::Float);
         probabilities.amax(-1, false).mean(Kind::Float).double_value(&[])
     };
-    let [model, cutter] = [weights::released(), weights::cutter()]
+    let [model, verifier] = [weights::released(), weights::verifier()]
         .map(|arrays| Model::from_arrays(&arrays.unwrap(), Device::Cpu).unwrap());
-    assert!(confidence(&cutter, &digits) > 0.9);
-    assert!(confidence(&cutter, &non_digits) < 0.5);
+    assert!(confidence(&verifier, &digits) > 0.9);
+    assert!(confidence(&verifier, &non_digits) < 0.5);
     assert!(confidence(&model, &non_digits) > 0.6);
 }
 

@@ -29,7 +29,7 @@ fn both(arrays: &Arrays) -> (Plain, Model) {
 fn files(written: &Path) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files =
-        vec![root.join("models/released.safetensors"), root.join("models/cutter.safetensors")];
+        vec![root.join("models/released.safetensors"), root.join("models/verifier.safetensors")];
     for entry in fs::read_dir(root.join("tests/fixtures/interop")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
@@ -72,7 +72,7 @@ fn logits_are_those_of_libtorch_for_every_weight_file() {
 fn every_sheet_is_read_as_by_libtorch() {
     let sheets = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sheets");
     let (plain, model) = both(&weights::released().unwrap());
-    let (plain_cutter, cutter) = both(&weights::cutter().unwrap());
+    let (plain_verifier, verifier) = both(&weights::verifier().unwrap());
     let mut count = 0;
     for entry in fs::read_dir(sheets).unwrap() {
         let path = entry.unwrap().path();
@@ -82,11 +82,11 @@ fn every_sheet_is_read_as_by_libtorch() {
         let image = tch_mnist::files::image::open(&path, &Budget::default()).unwrap().image;
         let grey = decode::grey(&image);
         let seen = |lines: Vec<Vec<reading::ReadDigit>>| {
-            let digit = |digit: &reading::ReadDigit| (digit.bounds, digit.prediction.label);
+            let digit = |digit: &reading::ReadDigit| (digit.bounds, digit.answer.prediction.label);
             lines.iter().map(|line| line.iter().map(digit).collect()).collect::<Vec<Vec<_>>>()
         };
-        let ours = seen(reading::read(&plain, &plain_cutter, &grey).unwrap());
-        let theirs = seen(reading::read(&model, &cutter, &grey).unwrap());
+        let ours = seen(reading::read(&plain, &plain_verifier, &grey).unwrap());
+        let theirs = seen(reading::read(&model, &verifier, &grey).unwrap());
         assert_eq!(ours, theirs, "{}", path.display());
         count += 1;
     }
@@ -120,8 +120,8 @@ fn predictions_do_not_depend_on_what_else_was_ready() {
     let model = Model::new(64, 0, Device::Cpu).unwrap();
     let digit = |at: usize| std::array::from_fn(|pixel| (pixel * (at + 3) % 251) as u8);
     let digits: Vec<_> = (300..400).map(|at| (at, digit(at))).collect();
-    let together = classify(&model, &digits).unwrap();
+    let together = classify(&model, &model, &digits).unwrap();
     for (digit, expected) in digits.iter().zip(&together) {
-        assert_eq!(&classify(&model, &[*digit]).unwrap()[0], expected);
+        assert_eq!(&classify(&model, &model, &[*digit]).unwrap()[0], expected);
     }
 }

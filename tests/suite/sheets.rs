@@ -36,7 +36,7 @@ fn written(truth: &Value) -> Vec<(char, Bounds)> {
 /// nothing is.
 fn score(written: &[(char, Bounds)], lines: &[Vec<ReadDigit>]) -> (usize, usize) {
     let (mut right, mut stray) = (Vec::new(), 0);
-    for read in lines.iter().flatten() {
+    for read in lines.iter().flatten().filter(|read| read.answer.is_digit) {
         let middle = |b: &Bounds| (b.x + b.width / 2, b.y + b.height / 2);
         let (x, y) = middle(&read.bounds);
         let around =
@@ -69,7 +69,7 @@ fn our_own_sheets_are_read() {
         serde_json::from_slice(&fs::read(folder().join("truth.json")).unwrap()).unwrap();
     assert!(truth.len() >= 30);
     let model = released();
-    let cutter = Plain::new(weights::cutter().unwrap(), NonZero::<usize>::MIN);
+    let verifier = Plain::new(weights::verifier().unwrap(), NonZero::<usize>::MIN);
     // Pixels 255 times as large give the same label as biases 255 times as small.
     let mut scaled = weights::released().unwrap();
     for bias in [1, 3] {
@@ -81,7 +81,7 @@ fn our_own_sheets_are_read() {
     for (name, truth) in &truth {
         let path = folder().join(format!("{name}.jpg"));
         let opened = tch_mnist::files::image::open(&path, &budget).unwrap();
-        let lines = reading::read(&model, &cutter, &decode::grey(&opened.image)).unwrap();
+        let lines = reading::read(&model, &verifier, &decode::grey(&opened.image)).unwrap();
         let written = written(truth);
         let (found, stray) = score(&written, &lines);
         if written.is_empty() {

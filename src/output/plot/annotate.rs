@@ -30,19 +30,20 @@ struct Label {
 
 /// Draws on an image what was read from it: around each digit a box, green, or red where the
 /// confidence is below `least`, and beside it, white on the same colour, the label, or `?`. Labels
-/// are put where neither digits nor other labels are, as far as there is room.
+/// are put where neither digits nor other labels are, as far as there is room. What is no digit gets none.
 pub fn annotate(mut drawn: RgbImage, lines: &[Vec<ReadDigit>], least: f32) -> Result<RgbImage> {
     let font = FontRef::try_from_slice(UBUNTU_LIGHT).context("the font is damaged")?;
-    let mut heights: Vec<u32> = lines.iter().flatten().map(|read| read.bounds.height).collect();
+    let digits = || lines.iter().flatten().filter(|read| read.answer.is_digit);
+    let mut heights: Vec<u32> = digits().map(|read| read.bounds.height).collect();
     heights.sort_unstable();
     let median = heights.get(heights.len() / 2).map_or(0., |height| *height as f32);
     let height = (median * LABEL_SHARE).max(MIN_LABEL);
     let line = (height / LABEL_TO_LINE).round().max(1.) as i32;
 
-    let boxes: Vec<Rect> = lines.iter().flatten().map(|read| around(read, 2 * line)).collect();
+    let boxes: Vec<Rect> = digits().map(|read| around(read, 2 * line)).collect();
     let page = Rect::at(0, 0).of_size(drawn.width().max(1), drawn.height().max(1));
     let mut taken = boxes.clone();
-    for (read, outer) in lines.iter().flatten().zip(&boxes) {
+    for (read, outer) in digits().zip(&boxes) {
         let color = if read.is_sure(least) { SURE } else { UNSURE };
         for grow in line..2 * line {
             draw_hollow_rect_mut(&mut drawn, around(read, grow), color);

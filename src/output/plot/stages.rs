@@ -38,8 +38,13 @@ pub fn candidates(mask: &GrayImage, lines: &[Vec<Lattice>]) -> RgbImage {
 /// The digits as the network saw them, with its answers.
 pub fn digits(lines: &[Vec<ReadDigit>]) -> Digits {
     let tile = |read: &ReadDigit| {
-        let sure = 100. * read.prediction.confidence;
-        Tile::digit(&read.digit, format!("{} ({sure:.0}%)", read.prediction.label))
+        let prediction = &read.answer.prediction;
+        let sure = 100. * prediction.confidence;
+        let said = match read.answer.is_digit {
+            true => format!("{} ({sure:.0}%)", prediction.label),
+            false => format!("no digit ({:.0}%)", 100. * (1. - read.answer.score)),
+        };
+        Tile::digit(&read.digit, said)
     };
     let tiles: Vec<Tile> = lines.iter().flatten().map(tile).collect();
     Digits {

@@ -21,6 +21,7 @@ pub use training::{epoch, evaluation, figures, run};
 use crate::CLASSES;
 use crate::network::arrays::Layer;
 use crate::network::classifier::Prediction;
+use crate::network::verifier::Answer;
 use crate::reading::ReadDigit;
 
 /// The table that Keras 2's `model.summary()` prints, to the character.
@@ -72,14 +73,28 @@ pub fn prediction(prediction: &Prediction, top: usize) -> String {
     shown.join(", ")
 }
 
-/// A line of digits, with spaces where gaps are wide, and `?` for what is less sure than `least`.
+/// The `top` most probable digits of an image, or `-` where it shows none.
+pub fn answer(answer: &Answer, top: usize) -> String {
+    match answer.is_digit {
+        true => prediction(&answer.prediction, top),
+        false => "-".to_string(),
+    }
+}
+
+/// A line of digits, with spaces where gaps are wide or something stands that is no digit, and `?` for what is
+/// less sure than `least`.
 pub fn line(digits: &[ReadDigit], least: f32) -> String {
     let mut text = String::new();
+    let mut space = false;
     for digit in digits {
-        if digit.space {
-            text.push(' ');
+        space |= digit.space || !digit.answer.is_digit;
+        if digit.answer.is_digit {
+            if space && !text.is_empty() {
+                text.push(' ');
+            }
+            text.push(digit.label(least));
+            space = false;
         }
-        text.push(digit.label(least));
     }
     text
 }
