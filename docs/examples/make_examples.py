@@ -4,7 +4,7 @@ import gzip
 import pathlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 HERE = pathlib.Path(__file__).parent
 raw = gzip.open(HERE.parent.parent / "data" / "t10k-images-idx3-ubyte.gz").read()
@@ -47,3 +47,10 @@ for cell in range(12):
         np.maximum(here, enlarged(100 + 2 * cell + place, 48), out=here)
 image = paper * (1 - 0.7 * ink) + rng.normal(0, 1, ink.shape)
 Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(HERE / "table.jpg", quality=85)
+
+# A letter, which is no digit.
+image = Image.new("L", (160, 160), 235)
+pen = ImageDraw.Draw(image)
+for stroke in ([(42, 30), (38, 130)], [(120, 26), (112, 132)], [(40, 84), (116, 76)]):
+    pen.line(stroke, fill=50, width=11)
+image.save(HERE / "letter.png")
