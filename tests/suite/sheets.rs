@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use crate::common::{Place, released};
 use image::imageops::{self, FilterType};
@@ -76,9 +77,8 @@ fn our_own_sheets_are_read() {
         scaled.values[bias].iter_mut().for_each(|value| *value /= 255.);
     }
     let scaled = Plain::new(scaled, NonZero::<usize>::MIN);
-    let mut kinds: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
-    let (mut strays, budget) = (0, Budget::default());
-    for (name, truth) in &truth {
+    let budget = Budget::default();
+    let look = |(name, truth): &(&String, &Value)| {
         let path = folder().join(format!("{name}.jpg"));
         let opened = tch_mnist::files::image::open(&path, &budget).unwrap();
         let lines = reading::read(&model, &verifier, &decode::grey(&opened.image)).unwrap();
@@ -87,12 +87,25 @@ fn our_own_sheets_are_read() {
         if written.is_empty() {
             assert!(lines.is_empty(), "{name}: no writing found");
         }
-        let kind = kinds.entry(truth["trouble"].as_str().unwrap()).or_default();
         let tutorial = as_the_tutorial_does(&scaled, &opened.image, &written);
-        for (sum, count) in kind.iter_mut().zip([found, tutorial, written.len()]) {
+        ([found, tutorial, written.len()], stray)
+    };
+    let sheets: Vec<(&String, &Value)> = truth.iter().collect();
+    let cores = thread::available_parallelism().unwrap().get();
+    let counts: Vec<([usize; 3], usize)> = thread::scope(|scope| {
+        let parts: Vec<_> = sheets
+            .chunks(sheets.len().div_ceil(cores))
+            .map(|part| scope.spawn(move || part.iter().map(look).collect::<Vec<_>>()))
+            .collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
+    });
+    let mut kinds: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    let strays: usize = counts.iter().map(|(_, stray)| stray).sum();
+    for ((_, truth), (found, _)) in sheets.iter().zip(&counts) {
+        let kind = kinds.entry(truth["trouble"].as_str().unwrap()).or_default();
+        for (sum, count) in kind.iter_mut().zip(found) {
             *sum += count;
         }
-        strays += stray;
     }
     for (kind, [right, tutorial, all]) in &kinds {
         println!("| {kind} | {right} of {all} | {tutorial} of {all} |");
@@ -124,6 +137,35 @@ fn a_digit_on_paper_on_a_desk_is_predicted() {
     assert_eq!((code, labels.len()), (0, 10), "{err}");
     let right = labels.iter().zip(0..).filter(|(label, written)| **label == *written).count();
     assert!(right >= 9, "{labels:?}");
+}
+
+#[test]
+fn what_is_no_digit_is_left_out() {
+    let letter = format!("{}/docs/examples/letter.png", env!("CARGO_MANIFEST_DIR"));
+    let page = folder().join("marks_1.jpg").display().to_string();
+    let place = Place::new();
+    let run = |arguments: &[&str]| {
+        let (code, out, err) = place.run(arguments);
+        assert_eq!(code, 0, "{err}");
+        out
+    };
+    let json = |arguments: &[&str]| -> Value { serde_json::from_str(&run(arguments)).unwrap() };
+    assert_eq!(run(&["predict", &letter]), format!("{letter}: -\n"));
+    let answer = json(&["predict", "--json", &letter]);
+    assert_eq!((&answer["digit"], &answer["label"]), (&Value::Bool(false), &Value::Null));
+    let accepted = json(&["predict", "--json", "--accept-all", &letter]);
+    assert!(accepted["label"].is_u64() && accepted["score"] == answer["score"], "{accepted}");
+    assert_eq!(run(&["read", &letter]), "");
+
+    let none = |page: &Value| {
+        let digits = page["lines"].as_array().unwrap().iter();
+        let digits = digits.flat_map(|line| line["digits"].as_array().unwrap());
+        digits.filter(|digit| digit["label"].is_null() && digit["box"]["width"].is_u64()).count()
+    };
+    assert!(none(&json(&["read", "--json", &page])) >= 3);
+    assert_eq!(none(&json(&["read", "--json", "--accept-all", &page])), 0);
+    // In the place of what is left out there is a space.
+    assert!(run(&["read", &page]).lines().all(|line| line.contains(' ')));
 }
 
 /// How many digits the tutorial's own path gets right, even if a person cuts them out for it: each
