@@ -35,7 +35,7 @@ const LIGHT_SKEWNESS: [f64; 2] = [0., 2.];
 const GRAIN_BLUR: f32 = 0.8;
 const GRAIN_SIDE: f32 = 400.;
 /// Side, in pixels, of images that are too small to be blurred.
-const SMALL_SIDE: u32 = 128;
+pub(crate) const SMALL_SIDE: u32 = 128;
 /// Ink, from 0 to 255, that writing must have at least.
 const MIN_INK: u8 = 12;
 /// A threshold of at least this much ink, 0 to 255, separates writing from paper, not grain from grain.

@@ -90,6 +90,20 @@ mod tests {
     }
 
     #[test]
+    fn a_small_digit_may_be_in_pieces() {
+        let piece = |y: u32| [4..11, 14..20].iter().any(|rows| rows.contains(&y));
+        let draw = |side: u32, x: u32, y: u32| {
+            Luma([if (side / 2..side / 2 + 3).contains(&x) && piece(y) { 255 } else { 0 }])
+        };
+        let found = find(&GrayImage::from_fn(28, 28, |x, y| draw(28, x, y))).unwrap();
+        assert_eq!(found.others, 0);
+        let inked = |row: usize| found.digit[row * 28..][..28].iter().any(|&ink| ink > 100);
+        assert!(inked(5) && inked(21) && !inked(14), "{:?}", found.digit);
+        // On a large page, pieces as short are specks.
+        assert!(find(&GrayImage::from_fn(300, 300, |x, y| draw(300, x, y))).is_err());
+    }
+
+    #[test]
     fn an_image_with_nothing_on_it_has_no_digit() {
         assert!(matches!(find(&GrayImage::new(0, 0)), Err(Error::NoPixels)));
         assert!(matches!(find(&strokes(&[])), Err(Error::Blank)));

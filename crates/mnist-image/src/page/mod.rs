@@ -25,8 +25,8 @@ use serde::Serialize;
 
 pub use lattice::{Candidate, Lattice};
 
-use crate::component::{self, Labels, components};
-use crate::ink::{Levels, binarise, ink};
+use crate::component::{self, Component, Labels, components};
+use crate::ink::{Levels, SMALL_SIDE, binarise, ink};
 pub(crate) use groups::Group;
 use groups::{MIN_HEIGHT, digit_height, grain, groups};
 use lines::in_lines;
@@ -177,7 +177,7 @@ impl Page {
     pub fn writing(&self) -> Option<Writing> {
         let labels = component::label(&self.mask);
         let found = components(&labels, &self.mask, &self.ink);
-        let height = digit_height(&found)?;
+        let Some(height) = digit_height(&found) else { return self.in_pieces(labels, &found) };
         let grain = grain(&found, height);
         let mut mask = self.mask.clone();
         for (pixel, &label) in mask.iter_mut().zip(labels.iter()) {
@@ -196,6 +196,15 @@ impl Page {
 
         let groups = groups(&found, height);
         Some(Writing { groups, labels, height })
+    }
+
+    /// All strokes as one digit, of a small image whose strokes are too short for one each.
+    fn in_pieces(&self, labels: Labels, found: &[Component]) -> Option<Writing> {
+        let (width, height) = self.dimensions();
+        let whole = found.iter().cloned().reduce(|a, b| a.union(&b))?;
+        let is_digit = width.max(height) <= SMALL_SIDE && whole.height() >= MIN_HEIGHT;
+        let (all, height) = ((1..=found.len() as u32).collect(), whole.height());
+        is_digit.then(|| Writing { groups: vec![Group { whole, labels: all }], labels, height })
     }
 
     /// The group, taken as one digit.
