@@ -11,7 +11,7 @@ const MAX_LINE: usize = 400;
 const MAX_NEEDED: usize = 1 << 32;
 
 /// The system's memory. Where it has no more, the program ends with an error. Rust would abort it, and wait
-/// for ever where a backtrace is asked for (`RUST_BACKTRACE=1`), which needs memory itself.
+/// forever where a backtrace is asked for (`RUST_BACKTRACE=1`), which needs memory itself.
 struct OrError;
 
 #[global_allocator]

@@ -75,7 +75,7 @@ impl Sweep {
             let configuration = serde_json::to_string(&run.configuration)?;
             ensure!(
                 *tests.entry(configuration).or_insert(run.test) == run.test,
-                "the run of {} is there twice, with different results; delete the line that is wrong, or \
+                "the run {} appears twice, with different results; delete the line that is wrong, or \
                  name another folder",
                 run.configuration.name()
             );

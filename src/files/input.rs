@@ -162,7 +162,7 @@ impl Seek for Bounded {
     }
 }
 
-/// Waits for what is still to come through a pipe, but not for ever.
+/// Waits for what is still to come through a pipe, but not forever.
 struct Waiting {
     pipe: File,
     silence: Duration,
@@ -201,7 +201,7 @@ pub fn contained<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         drop(panic); // what it says means nothing to whoever has the file
         Err(anyhow!(
-            "its reader failed: it is damaged, or uses an unusual variant of its format; save it again in another"
+            "its reader failed: it is damaged, or uses an unusual variant of its format; save it again in another format"
         ))
     });
     done.map_err(|error| in_one_line(&error))

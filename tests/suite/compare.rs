@@ -224,7 +224,7 @@ fn runs_of_another_configuration_are_refused_with_the_difference() {
     again["test"]["accuracy"] = 0.123.into();
     fs::write(place.path("changed/runs.jsonl"), [&kept[..], again.to_string().as_bytes()].concat())
         .unwrap();
-    refused(&["--output-dir", "changed", "--resume"], "is there twice, with different results");
+    refused(&["--output-dir", "changed", "--resume"], "appears twice, with different results");
     // A line of any length is quoted in short.
     let long = format!("\"{}\"\n", "a".repeat(1_000_000));
     fs::write(place.path("changed/runs.jsonl"), long).unwrap();

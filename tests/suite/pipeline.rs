@@ -466,8 +466,10 @@ fn a_network_trained_with_non_digits_is_unsure_of_them_and_another_is_not() {
         NonDigits::new(Device::Cpu).unwrap().of_digits(&samples, &mut ChaCha8Rng::seed_from_u64(1));
     let non_digits = images.index_select(0, &valid.nonzero().view([-1]));
     let confidence = |model: &Model, images: &Tensor| {
-        let probabilities = model.forward(images).softmax(-1, Kind::Float);
-        probabilities.amax(-1, false).mean(Kind::Float).double_value(&[])
+        let labels = Tensor::zeros([images.size()[0]], (Kind::Int64, Device::Cpu));
+        let digits = Samples { images: images.shallow_clone(), labels }.digits().unwrap();
+        let verdicts = verifier::verify(model, &digits).unwrap();
+        verdicts.iter().map(|verdict| verdict.confidence).sum::<f32>() / verdicts.len() as f32
     };
     let [model, verifier] = [weights::released(), weights::verifier()]
         .map(|arrays| Model::from_arrays(&arrays.unwrap(), Device::Cpu).unwrap());

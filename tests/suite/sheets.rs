@@ -142,7 +142,7 @@ fn a_digit_on_paper_on_a_desk_is_predicted() {
 #[test]
 fn what_is_no_digit_is_left_out() {
     let letter = format!("{}/docs/examples/letter.png", env!("CARGO_MANIFEST_DIR"));
-    let page = folder().join("marks_1.jpg").display().to_string();
+    let page = folder().join("marks_3.jpg").display().to_string();
     let place = Place::new();
     let run = |arguments: &[&str]| {
         let (code, out, err) = place.run(arguments);

@@ -24,7 +24,7 @@ pub(crate) struct Component {
 }
 
 impl Component {
-    /// Free pixels between the boxes of two components, on the axis where they are farther apart.
+    /// Distance in pixels between the nearest edges of two boxes, on the axis where it is larger; 1 where they adjoin.
     pub fn gap(&self, other: &Component) -> u32 {
         let across = self.left.max(other.left).saturating_sub(self.right.min(other.right));
         let down = self.top.max(other.top).saturating_sub(self.bottom.min(other.bottom));

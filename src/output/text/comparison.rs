@@ -56,7 +56,7 @@ fn verdict(comparison: &Comparison) -> String {
         return String::new();
     }
     if comparison.seeds.len() < 2 {
-        return "One seed cannot show which is best; use more --seeds.\n".into();
+        return "One seed cannot show which is best; compare several seeds.\n".into();
     }
     if let Some(best) = comparison.contenders.iter().find(|contender| contender.best) {
         let name = &best.name;

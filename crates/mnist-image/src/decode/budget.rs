@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// does not depend on how many threads there are.
 ///
 /// An image larger than the whole budget is decoded alone. A reservation waits for others to be
-/// dropped, but not for ever.
+/// dropped, but not forever.
 #[derive(Debug)]
 pub struct Budget {
     bytes: u64,

@@ -5,6 +5,7 @@ use image::{GrayImage, Luma};
 use super::groups::MIN_HEIGHT;
 use crate::component::{Component, Labels, components, label};
 
+// Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
 /// Share of a box's height that the writing in it has at least: less is a dot in a 0.
 const MIN_CONTENT: (u32, u32) = (1, 3);
 /// Share of the rows and columns of the writing in which a box must lie on either side of it.

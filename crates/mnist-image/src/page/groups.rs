@@ -2,6 +2,7 @@
 
 use crate::component::Component;
 
+// Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
 /// Height in pixels that a digit must have at least.
 pub(super) const MIN_HEIGHT: u32 = 10;
 /// A component more than this many times as wide as it is high is not a digit, nor a few that touch.

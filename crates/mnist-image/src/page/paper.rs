@@ -14,6 +14,7 @@ use imageproc::hough::{LineDetectionOptions, detect_lines};
 
 use crate::ink::{closing, shrunk};
 
+// Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
 /// Longest side, in pixels, at which the outline is looked for, and that an image must have at least.
 const SEARCH_SIDE: u32 = 320;
 const MIN_SIDE: u32 = 160;
@@ -60,7 +61,6 @@ impl Edge {
         self.along.1.atan2(self.along.0).to_degrees()
     }
 
-    /// Where it meets another.
     fn meets(&self, other: &Edge) -> Option<(f32, f32)> {
         let cross = |a: (f32, f32), b: (f32, f32)| a.0 * b.1 - a.1 * b.0;
         let from = (other.origin.0 - self.origin.0, other.origin.1 - self.origin.1);

@@ -11,6 +11,7 @@ use crate::component::{Component, components, label};
 use crate::page::groups::digit_height;
 use crate::page::trace::{Trace, follow};
 
+// Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
 /// Share of the page's longer side: how far from a line's end more of it is looked for.
 const MAX_RESUMPTION: f32 = 0.25;
 /// Share of the page's longer side: the shortest line, unless it joins two others.

@@ -3,6 +3,7 @@
 
 use image::GrayImage;
 
+// Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
 /// Seams that are tried in a group; joined-up writing would have hundreds.
 const MAX_SEAMS: usize = 48;
 /// Cost, in ink, of a step aside, which makes the seam longer.

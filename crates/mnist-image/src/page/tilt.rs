@@ -6,6 +6,7 @@ use image::GrayImage;
 
 use crate::component::{Component, components, label};
 
+// Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
 /// The largest tilt, in degrees either way, that is corrected.
 const MAX_TILT: f32 = 12.;
 /// Steps in degrees in which tilts are tried, first and then near the best.

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use image::{GrayImage, Luma};
 
+// Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
 /// Slope, either way, up to which a line is followed: tan 15°.
 const MAX_SLOPE: f32 = 0.27;
 /// Shares of the page's longer side: the thickest line, and the thickest one that is this many times as long
@@ -120,9 +121,7 @@ impl Trace {
             && self.runs.len() as f32 >= MIN_INKED * length
             && self.runs.iter().all(|run| bend(run) <= most)
     }
-}
 
-impl Trace {
     /// Where it crosses a place between its ends.
     fn at(&self, along: u32) -> f32 {
         let next = self.runs.partition_point(|run| run.along < along).min(self.runs.len() - 1);
