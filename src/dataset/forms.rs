@@ -23,6 +23,48 @@ const DRAWN: f64 = 0.2;
 /// Widths of strokes that are drawn on a digit, as a share of its own.
 const RELATIVE_WIDTH: (f32, f32) = (0.75, 1.1);
 
+// Ranges, from which a value is drawn evenly for each digit, and chances. Chosen by judgement, looking at the
+// digits that they give beside photographs of handwriting; places and lengths in pixels unless said otherwise.
+/// Width of a pen, where a digit's own is unclear.
+const PEN: (f64, f64) = (1.2, 5.);
+/// Of a 1: degrees from its stem to its flag, and the flag's length as a share of the stem's (a longer one and a
+/// foot make a 4); chances of flag and foot; the foot's reach to the left and the right, as shares of the stem,
+/// and its tilt in degrees; how far it leans, as its shift to the right per row upwards.
+const FLAG_ANGLE: Range = (25., 70.);
+const FLAG_LENGTH: Range = (0.2, 0.5);
+const FLAGGED: f32 = 0.9;
+const FOOTED: f32 = 0.5;
+const FOOT_LEFT: Range = (0.1, 0.55);
+const FOOT_RIGHT: Range = (0.05, 0.4);
+const FOOT_TILT: Range = (-10., 20.);
+const LEAN: Range = (-0.1, 0.6);
+/// Of a 7: how far down its bar is, as a share of the height, and how far it is off the stem; its reach to either
+/// side, its tilt in degrees and its chance.
+const BAR_HEIGHT: Range = (0.38, 0.68);
+const BAR_OFF: Range = (-1., 1.);
+const BAR_REACH: Range = (2., 6.);
+const BAR_TILT: Range = (-20., 30.);
+const CROSSED: f32 = 0.85;
+/// Of a 7: the part of the height in which its upper stroke lies; where the hook at that one's left end leads, and
+/// its chance; the reach of a foot to the right, its tilt in degrees and its chance.
+const UPPER_PART: f64 = 0.45;
+const HOOK_ACROSS: Range = (-2.5, 1.5);
+const HOOK_DOWN: Range = (2., 6.);
+const HOOKED: f32 = 0.35;
+const SEVEN_FOOT: Range = (1.5, 6.);
+const SEVEN_FOOT_TILT: Range = (-5., 25.);
+const SEVEN_FOOTED: f32 = 0.1;
+/// Of a 6: rows at its top in which its stem ends; from there to the hook's two points.
+const STEM_TOP: f64 = 4.;
+const TO_HOOK: (Range, Range) = ((0.5, 2.5), (-0.5, 1.5));
+const DOWN_HOOK: (Range, Range) = ((-1., 0.8), (1., 4.5));
+/// Of a 0: how far from its middle its slash reaches, as a share of its sides, and the part of that in which each
+/// end lies.
+const SLASH_REACH: Range = (0.2, 0.575);
+const SLASH_END: Range = (0.6, 1.);
+
+type Range = (f32, f32);
+
 /// What changes a batch of images of one digit, `[count, 784]`.
 type Change<R> = fn(&Tensor, &mut Draw<'_, R>) -> Tensor;
 
@@ -84,7 +126,7 @@ impl Shape {
         let ink = images.view([count, SIDE as i64, SIDE as i64]);
         let ((left, right), (top, bottom)) = (extent(&ink, 1), extent(&ink, 2));
         let (right, bottom) = (right + 1., bottom + 1.); // edges, not pixels
-        let width = stroke_width(&ink).clamp(1.2, 5.);
+        let width = stroke_width(&ink).clamp(PEN.0, PEN.1);
         Shape { ink, count, width, left, right, top, bottom }
     }
 
@@ -146,18 +188,18 @@ fn flagged_one<R: Rng>(images: &Tensor, draw: &mut Draw<'_, R>) -> Tensor {
     let height = (dx.square() + dy.square()).sqrt().clamp_min(1.);
     // Turned from the stem's own direction, to its left.
     let (sin, cos) = {
-        let angle = draw.uniform(&one, 25., 70.).deg2rad();
+        let angle = draw.between(&one, FLAG_ANGLE).deg2rad();
         (angle.sin(), angle.cos())
     };
-    let length = draw.uniform(&one, 0.2, 0.5); // a longer one and a foot make a 4
+    let length = draw.between(&one, FLAG_LENGTH);
     let end = [&x0 + (&dx * &cos - &dy * &sin) * &length, &y0 + (&dx * sin + &dy * cos) * &length];
-    let flag = Strokes::line([&x0, &y0], [&end[0], &end[1]], &draw.chance(&one, 0.9));
-    let reach = [&height * draw.uniform(&one, 0.1, 0.55), &height * draw.uniform(&one, 0.05, 0.4)];
-    let tilt = draw.uniform(&one, -10., 20.);
-    let foot = bar([&x1, &y1], [&reach[0], &reach[1]], &tilt, &draw.chance(&one, 0.5));
+    let flag = Strokes::line([&x0, &y0], [&end[0], &end[1]], &draw.chance(&one, FLAGGED));
+    let reach = [&height * draw.between(&one, FOOT_LEFT), &height * draw.between(&one, FOOT_RIGHT)];
+    let tilt = draw.between(&one, FOOT_TILT);
+    let foot = bar([&x1, &y1], [&reach[0], &reach[1]], &tilt, &draw.chance(&one, FOOTED));
     let ink = shape.with(&[flag, foot], draw);
     // On a canvas twice as wide, so that nothing is cut off.
-    let slant = draw.uniform(&one, -0.1, 0.6);
+    let slant = draw.between(&one, LEAN);
     let (zero, two) = (slant.zeros_like(), slant.full_like(2.));
     let unit = slant.ones_like();
     let theta = Tensor::stack(&[&two, &slant, &zero, &zero, &unit, &zero], 1);
@@ -169,23 +211,23 @@ fn crossed_seven<R: Rng>(images: &Tensor, draw: &mut Draw<'_, R>) -> Tensor {
     let shape = Shape::of(images);
     let one = [shape.count];
     let height = &shape.bottom - &shape.top;
-    let y = &shape.top + &height * draw.uniform(&one, 0.38, 0.68);
-    let x = shape.column_at(&y) + draw.uniform(&one, -1., 1.);
-    let reach = [draw.uniform(&one, 2., 6.), draw.uniform(&one, 2., 6.)];
-    let tilt = draw.uniform(&one, -20., 30.);
-    let crossing = bar([&x, &y], [&reach[0], &reach[1]], &tilt, &draw.chance(&one, 0.85));
+    let y = &shape.top + &height * draw.between(&one, BAR_HEIGHT);
+    let x = shape.column_at(&y) + draw.between(&one, BAR_OFF);
+    let reach = [draw.between(&one, BAR_REACH), draw.between(&one, BAR_REACH)];
+    let tilt = draw.between(&one, BAR_TILT);
+    let crossing = bar([&x, &y], [&reach[0], &reach[1]], &tilt, &draw.chance(&one, CROSSED));
 
-    let upper = &shape.top + &height * 0.45;
+    let upper = &shape.top + &height * UPPER_PART;
     let x = extent(&shape.above(&upper), 1).0 + &shape.width / 2.;
     let y = shape.row_at(&x, &upper);
-    let end = [&x + draw.uniform(&one, -2.5, 1.5), &y + draw.uniform(&one, 2., 6.)];
-    let hook = Strokes::line([&x, &y], [&end[0], &end[1]], &draw.chance(&one, 0.35));
+    let end = [&x + draw.between(&one, HOOK_ACROSS), &y + draw.between(&one, HOOK_DOWN)];
+    let hook = Strokes::line([&x, &y], [&end[0], &end[1]], &draw.chance(&one, HOOKED));
 
     let y = &shape.bottom - &shape.width / 2.;
     let x = shape.column_at(&y);
-    let reach = draw.uniform(&one, 1.5, 6.);
-    let tilt = draw.uniform(&one, -5., 25.);
-    let foot = bar([&x, &y], [&x.zeros_like(), &reach], &tilt, &draw.chance(&one, 0.1));
+    let reach = draw.between(&one, SEVEN_FOOT);
+    let tilt = draw.between(&one, SEVEN_FOOT_TILT);
+    let foot = bar([&x, &y], [&x.zeros_like(), &reach], &tilt, &draw.chance(&one, SEVEN_FOOTED));
     in_mnist_form(&shape.with(&[crossing, hook, foot], draw))
 }
 
@@ -193,11 +235,11 @@ fn crossed_seven<R: Rng>(images: &Tensor, draw: &mut Draw<'_, R>) -> Tensor {
 fn hooked_six<R: Rng>(images: &Tensor, draw: &mut Draw<'_, R>) -> Tensor {
     let shape = Shape::of(images);
     let one = [shape.count];
-    let upper = &shape.top + 4.;
+    let upper = &shape.top + STEM_TOP;
     let x0 = extent(&shape.above(&upper), 1).1 + 1. - &shape.width / 2.;
     let y0 = shape.row_at(&x0, &upper);
-    let (x1, y1) = (&x0 + draw.uniform(&one, 0.5, 2.5), &y0 + draw.uniform(&one, -0.5, 1.5));
-    let (x2, y2) = (&x1 + draw.uniform(&one, -1., 0.8), &y1 + draw.uniform(&one, 1., 4.5));
+    let (x1, y1) = (&x0 + draw.between(&one, TO_HOOK.0), &y0 + draw.between(&one, TO_HOOK.1));
+    let (x2, y2) = (&x1 + draw.between(&one, DOWN_HOOK.0), &y1 + draw.between(&one, DOWN_HOOK.1));
     let points = Tensor::stack(&[x0, y0, x1, y1, x2, y2], 1).view([-1, 3, 2]);
     let hook = Strokes::polyline(&points, &draw.chance(&one, 1.));
     in_mnist_form(&shape.with(&[hook], draw))
@@ -208,10 +250,10 @@ fn slashed_zero<R: Rng>(images: &Tensor, draw: &mut Draw<'_, R>) -> Tensor {
     let shape = Shape::of(images);
     let one = [shape.count];
     let (x, y) = ((&shape.left + &shape.right) / 2., (&shape.top + &shape.bottom) / 2.);
-    let reach = draw.uniform(&one, 0.2, 0.575); // of the width and the height
+    let reach = draw.between(&one, SLASH_REACH);
     let [wide, high] =
         [&shape.right - &shape.left, &shape.bottom - &shape.top].map(|size| size * &reach);
-    let mut part = || draw.uniform(&one, 0.6, 1.);
+    let mut part = || draw.between(&one, SLASH_END);
     let from = [&x - &wide * part(), &y + &high * part()];
     let to = [&x + &wide * part(), &y - &high * part()];
     let slash = Strokes::line([&from[0], &from[1]], [&to[0], &to[1]], &draw.chance(&one, 1.));

@@ -39,6 +39,11 @@ impl<R: Rng> Draw<'_, R> {
         Tensor::from_slice(&values).view(shape).to_device(self.device)
     }
 
+    /// Uniform in a range.
+    pub fn between(&mut self, shape: &[i64], (low, high): (f32, f32)) -> Tensor {
+        self.uniform(shape, low, high)
+    }
+
     /// Normal, with a mean of 0 and a variance of 1 (Box & Muller 1958).
     pub fn normal(&mut self, shape: &[i64]) -> Tensor {
         let radius = (self.uniform(shape, f32::MIN_POSITIVE, 1.).log() * -2.).sqrt();

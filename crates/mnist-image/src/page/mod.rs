@@ -240,3 +240,39 @@ fn upright(size: (u32, u32), tilt: f32) -> Projection {
         * Projection::rotate(-tilt.to_radians())
         * Projection::translate(size.0 as f32 / -2., size.1 as f32 / -2.)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_where_they_are_on_the_image_though_it_is_tilted_and_large() {
+        for (degrees, scale) in [(0., 1.), (5., 1.), (-8., 1.), (5., 3.)] {
+            let (sin, cos) = f32::to_radians(degrees).sin_cos();
+            let place = |at: usize| {
+                let (x, y) = (80. * (at % 6) as f32 - 200., 90. * (at / 6) as f32 - 90.);
+                (scale * (300. + x * cos - y * sin), scale * (200. + x * sin + y * cos))
+            };
+            let page = GrayImage::from_fn((600. * scale) as u32, (400. * scale) as u32, |x, y| {
+                let ring = |at: usize| {
+                    let (cx, cy) = place(at);
+                    ((x as f32 - cx).hypot(y as f32 - cy) / scale - 18.).abs() < 2.5
+                };
+                Luma([if (0..18).any(ring) { 40 } else { 225 }])
+            });
+            let lines = find(&page);
+            let counts: Vec<usize> = lines.iter().map(Vec::len).collect();
+            assert_eq!(counts, [6; 3], "{degrees} {scale}");
+            for (at, lattice) in lines.iter().flatten().enumerate() {
+                let end = lattice.strokes.len() - 1;
+                let whole = lattice.candidates.iter().find(|one| (one.from, one.to) == (0, end));
+                let bounds = whole.unwrap().bounds;
+                let middle = |from: u32, side: u32| (from as f32 + side as f32 / 2.) / scale;
+                let (x, y) = place(at);
+                let off = (middle(bounds.x, bounds.width) - x / scale)
+                    .hypot(middle(bounds.y, bounds.height) - y / scale);
+                assert!(off < 2., "{degrees} {scale} {at}: {off}");
+            }
+        }
+    }
+}
