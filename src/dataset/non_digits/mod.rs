@@ -50,7 +50,7 @@ impl NonDigits {
     }
 
     /// Non-digits drawn for an epoch of `count` non-digits in all: fewer `[drawn, 784]`, in random
-    /// order. [`NonDigits::among`] says which of them each batch takes.
+    /// order. The others are made of digits, see [`NonDigits::of_digits`].
     pub fn draw(&self, count: i64, rng: &mut impl Rng) -> Tensor {
         let count = count - made(count);
         let weights = [SCRIBBLES, TANGLES, LINES, FRAMES, BLOTS, PRINTED, WRITTEN];
