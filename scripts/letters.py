@@ -10,27 +10,20 @@ O, l and S; CLEAR leaves those out that may be taken for one.
 """
 
 import gzip
-import json
 import pathlib
 import string
-import subprocess
 import sys
-import tempfile
 
 from PIL import Image, ImageDraw, ImageFont
+
+from answers import answers
 
 DATA = pathlib.Path(__file__).parent.parent / "data" / "t10k-images-idx3-ubyte.gz"
 CLEAR = sorted(set(string.ascii_letters) - set("bglosyzqiIlOoSZDBjJrUTuvVtqG"))
 
 
 def scores(program, images):
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [str(pathlib.Path(folder) / f"{index}.png") for index in range(len(images))]
-        for path, image in zip(paths, images):
-            image.save(path)
-        command = [program, "predict", "--json", "-"]
-        run = subprocess.run(command, input="\n".join(paths), stdout=subprocess.PIPE, text=True, check=True)
-    return [json.loads(line)["score"] for line in run.stdout.splitlines()]
+    return [answer["score"] for answer in answers(program, images)]
 
 
 def letter(font, character):

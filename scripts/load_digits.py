@@ -6,24 +6,17 @@ black on white at 64×64. PROGRAM defaults to target/release/mnist; arguments af
     /tmp/digits/bin/python scripts/load_digits.py [PROGRAM [--weights FILE ...]]
 """
 
-import json
-import pathlib
-import subprocess
 import sys
-import tempfile
 
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from answers import answers
+
 program, *options = sys.argv[1:] or ["target/release/mnist"]
 digits = load_digits()
-with tempfile.TemporaryDirectory() as folder:
-    paths = [str(pathlib.Path(folder) / f"{index}.png") for index in range(len(digits.images))]
-    for path, pixels in zip(paths, digits.images):
-        image = Image.fromarray((255 - pixels * 255 / 16).round().astype("uint8"))
-        image.resize((64, 64), Image.Resampling.BICUBIC).save(path)
-    command = [program, "predict", "--json", *options, "-"]
-    run = subprocess.run(command, input="\n".join(paths), stdout=subprocess.PIPE, text=True, check=True)
-answers = [json.loads(line)["label"] for line in run.stdout.splitlines()]
-right = sum(answer == label for answer, label in zip(answers, digits.target, strict=True))
-print(f"{right} of {len(answers)} ({100 * right / len(answers):.1f}%)")
+images = [Image.fromarray((255 - pixels * 255 / 16).round().astype("uint8")) for pixels in digits.images]
+images = [image.resize((64, 64), Image.Resampling.BICUBIC) for image in images]
+found = answers(program, images, options)
+right = sum(answer["label"] == label for answer, label in zip(found, digits.target, strict=True))
+print(f"{right} of {len(found)} ({100 * right / len(found):.1f}%)")

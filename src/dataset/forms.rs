@@ -21,7 +21,7 @@ const STROKED: f64 = 0.1;
 const DRAWN: f64 = 0.2;
 
 /// Widths of strokes that are drawn on a digit, as a share of its own.
-const RELATIVE_WIDTH: (f32, f32) = (0.75, 1.1);
+const RELATIVE_WIDTH: Range = (0.75, 1.1);
 
 // Ranges, from which a value is drawn evenly for each digit, and chances. Chosen by judgement, looking at the
 // digits that they give beside photographs of handwriting; places and lengths in pixels unless said otherwise.
@@ -99,9 +99,7 @@ pub fn forms(samples: &Samples, rng: &mut impl Rng) -> Samples {
         return samples.narrow(0, 0);
     }
     let (images, labels) = (Tensor::cat(&images, 0), Tensor::cat(&labels, 0));
-    let mut order: Vec<i64> = (0..labels.size()[0]).collect();
-    order.shuffle(rng);
-    let order = Tensor::from_slice(&order).to_device(device);
+    let order = Draw { rng, device }.order(labels.size()[0]);
     Samples { images: images.index_select(0, &order), labels: labels.index_select(0, &order) }
 }
 
@@ -148,8 +146,7 @@ impl Shape {
 
     /// The digits with `strokes` drawn on them by about their own pen, `[count, 28, 28]`.
     fn with<R: Rng>(&self, strokes: &[Strokes], draw: &mut Draw<'_, R>) -> Tensor {
-        let (least, most) = RELATIVE_WIDTH;
-        let width = &self.width * draw.uniform(&[self.count], least, most);
+        let width = &self.width * draw.between(&[self.count], RELATIVE_WIDTH);
         Strokes::all(strokes).ink(&width).view_as(&self.ink).maximum(&self.ink)
     }
 }

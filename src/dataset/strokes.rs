@@ -3,6 +3,7 @@
 //! Coordinates are pixels from the upper left corner of the 28×28 image; the centre of pixel 0 is
 //! at 0.5. Each image of a batch has its own strokes.
 
+use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 use tch::{Device, Kind, Tensor};
 
@@ -37,6 +38,13 @@ impl<R: Rng> Draw<'_, R> {
         let count = shape.iter().product::<i64>();
         let values: Vec<f32> = (0..count).map(|_| self.rng.random_range(low..high)).collect();
         Tensor::from_slice(&values).view(shape).to_device(self.device)
+    }
+
+    /// The numbers below `count` in random order, int64.
+    pub fn order(&mut self, count: i64) -> Tensor {
+        let mut order: Vec<i64> = (0..count).collect();
+        order.shuffle(self.rng);
+        Tensor::from_slice(&order).to_device(self.device)
     }
 
     /// Uniform in a range.

@@ -60,7 +60,7 @@ pub trait Classifier: fmt::Debug {
 }
 
 /// The shares of e to the power of each logit, the largest logit taken off first so that none overflows.
-fn softmax(logits: [f32; CLASSES]) -> [f32; CLASSES] {
+pub(super) fn softmax<const N: usize>(logits: [f32; N]) -> [f32; N] {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers = logits.map(|logit| (logit - largest).exp());
     let sum: f32 = powers.iter().sum();

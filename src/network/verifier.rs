@@ -10,7 +10,7 @@
 use mnist_image::Digit;
 use serde::{Serialize, Serializer};
 
-use super::classifier::{CLASSIFIED_AT_ONCE, Classifier, Prediction};
+use super::classifier::{CLASSIFIED_AT_ONCE, Classifier, Prediction, softmax};
 use crate::CLASSES;
 
 /// The least score of a digit. Chosen on pages drawn like our own, of the last 6,000 training digits
@@ -76,12 +76,10 @@ pub fn verify(network: &dyn Classifier, digits: &[Digit]) -> anyhow::Result<Vec<
 
 impl Verdict {
     fn of(logits: &[f32; CLASSES]) -> Verdict {
-        let largest = logits.iter().copied().fold(0., f32::max); // of the ten and none
-        let none = (-largest).exp();
-        let powers = logits.map(|logit| (logit - largest).exp());
-        let sum = none + powers.iter().sum::<f32>();
-        let highest = powers.iter().copied().fold(0., f32::max);
-        Verdict { score: 1. - none / sum, confidence: highest / sum }
+        let mut with_none = [0.; CLASSES + 1];
+        with_none[..CLASSES].copy_from_slice(logits);
+        let [digits @ .., none] = softmax(with_none);
+        Verdict { score: 1. - none, confidence: digits.into_iter().fold(0., f32::max) }
     }
 }
 

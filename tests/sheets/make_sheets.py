@@ -127,6 +127,11 @@ class Sheet:
             words = [[6], [3, 3], [4, 2], [7], [2, 4], [5]][self.rng.integers(6)]
             self.line(words, y, **options)
 
+    def simple(self, *places):
+        """A line at each of these heights."""
+        for y in places:
+            self.line([[6], [3, 3], [4, 2], [5]][self.rng.integers(4)], y, x=80, size=56)
+
     def photograph(self, paper=PAPER, ink=INK, light=None, grain=3.0, ruled=None):
         """The page as a colour image."""
         height, width = self.ink.shape
@@ -286,8 +291,7 @@ def special(number):
     save(f"frame_{number}", "frame", frame, frame.photograph())
 
     dotted = Sheet(2300 + number, width=1000, height=700)
-    for y in (130, 260, 390, 520):
-        dotted.line([[6], [3, 3], [4, 2], [5]][dotted.rng.integers(4)], y, x=80, size=56)
+    dotted.simple(130, 260, 390, 520)
     pitch = (22, 28, 36)[number % 3]
     y, x = np.mgrid[0:700, 0:1000]
     dots = (2.2 - np.hypot(x % pitch - pitch / 2, y % pitch - pitch / 2)).clip(0, 1)
@@ -383,8 +387,7 @@ def main():
 
     for number in range(10):
         page = Sheet(1300 + number, width=900, height=640)
-        for y in (110, 240, 370, 500):
-            page.line([[6], [3, 3], [4, 2], [5]][page.rng.integers(4)], y, x=80, size=56)
+        page.simple(110, 240, 370, 500)
         save(f"desk_{number}", "paper on a desk", page, page.on_desk(number))
 
         digit = Sheet(1400 + number, width=480, height=360)

@@ -11,7 +11,6 @@ mod of_digits;
 
 use anyhow::Result;
 use rand::Rng;
-use rand::seq::SliceRandom;
 use tch::{Device, Kind, Tensor};
 
 use self::drawn::Letters;
@@ -22,19 +21,11 @@ use crate::PIXELS;
 /// Weight of the non-digits' loss, against 1 for the digits': Hendrycks's λ.
 pub const WEIGHT: f64 = 0.5;
 
-// Shares of the kinds among the non-digits.
+// Shares of the kinds among the non-digits; the rest is drawn.
 /// Parts of digits, and pairs.
 const PARTS: f64 = 0.5;
 /// Digits turned or mirrored; of these, half may pass for digits and do not count.
 const TURNED: f64 = 0.1;
-/// The rest is drawn, with these weights.
-const SCRIBBLES: f64 = 5.;
-const TANGLES: f64 = 2.;
-const LINES: f64 = 3.;
-const FRAMES: f64 = 2.;
-const BLOTS: f64 = 1.;
-const PRINTED: f64 = 4.;
-const WRITTEN: f64 = 5.;
 
 /// Makes non-digits on one device.
 #[derive(Debug)]
@@ -51,35 +42,32 @@ impl NonDigits {
 
     /// Non-digits drawn for an epoch of `count` non-digits in all: fewer `[drawn, 784]`, in random
     /// order. The others are made of digits, see [`NonDigits::of_digits`].
-    pub fn draw(&self, count: i64, rng: &mut impl Rng) -> Tensor {
+    pub fn draw<R: Rng>(&self, count: i64, rng: &mut R) -> Tensor {
+        type Way<'a, R> = &'a dyn Fn(i64, &mut Draw<'_, R>) -> Tensor;
+        // Each with its weight among those that are drawn.
+        let kinds: [(f64, Way<'_, R>); 7] = [
+            (5., &drawn::scribbles),
+            (2., &drawn::tangles),
+            (3., &drawn::lines),
+            (2., &drawn::frames),
+            (1., &drawn::blots),
+            (4., &|count, draw| self.letters.printed(count, draw)),
+            (5., &|count, draw| self.letters.written(count, draw)),
+        ];
         let count = count - made(count);
-        let weights = [SCRIBBLES, TANGLES, LINES, FRAMES, BLOTS, PRINTED, WRITTEN];
-        let total: f64 = weights.iter().sum();
-        let empty = Tensor::zeros([0, PIXELS as i64], (Kind::Float, self.device));
-        let mut images = vec![empty];
+        let total: f64 = kinds.iter().map(|(weight, _)| weight).sum();
+        let draw = &mut Draw { rng, device: self.device };
+        let mut images = vec![Tensor::zeros([0, PIXELS as i64], (Kind::Float, self.device))];
         let (mut drawn, mut share) = (0, 0.);
-        for (kind, weight) in weights.into_iter().enumerate() {
+        for (weight, kind) in kinds {
             share += weight / total;
             let own = (count as f64 * share).round() as i64 - drawn;
             drawn += own;
-            if own == 0 {
-                continue;
+            if own > 0 {
+                images.push(kind(own, draw));
             }
-            let draw = &mut Draw { rng: &mut *rng, device: self.device };
-            images.push(match kind {
-                0 => drawn::scribbles(own, draw),
-                1 => drawn::tangles(own, draw),
-                2 => drawn::lines(own, draw),
-                3 => drawn::frames(own, draw),
-                4 => drawn::blots(own, draw),
-                5 => self.letters.printed(own, draw),
-                _ => self.letters.written(own, draw),
-            });
         }
-        let mut order: Vec<i64> = (0..drawn).collect();
-        order.shuffle(rng);
-        let order = Tensor::from_slice(&order).to_device(self.device);
-        Tensor::cat(&images, 0).index_select(0, &order)
+        Tensor::cat(&images, 0).index_select(0, &draw.order(drawn))
     }
 
     /// Non-digits made of `samples`, about as many as an epoch of as many non-digits has beside those

@@ -6,7 +6,7 @@
 use image::{GrayImage, Luma};
 
 use super::groups::MIN_HEIGHT;
-use crate::component::{Labels, label};
+use crate::component::{Component, Labels, components, label};
 use crate::ink::{Levels, binarise};
 
 /// Share of the usual ink below which a component is pale.
@@ -15,16 +15,11 @@ const PALE: f32 = 0.5;
 /// own, of training digits.
 const SHARP: f32 = 0.5;
 
-/// What is known of a component from its pixels and the steps of ink between them.
-#[derive(Clone, Debug, Default)]
+/// A component of what is at all darker than paper, and the steps of ink between its pixels.
 struct Stroke {
-    pixels: u32,
-    left: u32,
-    right: u32,
-    top: u32,
-    bottom: u32,
-    /// Sums of the ink and of its squares.
-    ink: [f32; 2],
+    whole: Component,
+    /// Sum of the squares of its ink.
+    squares: f32,
     /// Sums of the steps to the pixels on the right and below, and of their squares.
     steps: [f32; 2],
 }
@@ -32,7 +27,7 @@ struct Stroke {
 impl Stroke {
     /// Its ink, 0 to 255, without the soft edges: the mean, weighted by the ink itself.
     fn level(&self) -> f32 {
-        self.ink[1] / self.ink[0]
+        self.squares / self.whole.weight
     }
 
     /// How steep its edges are for its ink: about 1 over their width in pixels.
@@ -40,23 +35,24 @@ impl Stroke {
         self.steps[1] / (self.steps[0] * self.level()).max(1.)
     }
 
-    fn size(&self) -> u32 {
-        (self.right - self.left).max(self.bottom - self.top) + 1
+    fn may_be_digit(&self) -> bool {
+        self.whole.size() >= MIN_HEIGHT
     }
 }
 
 /// Takes pale strokes into `mask` as a whole, and what is pale but not sharp out of it. `ink` that is above
 /// `faint` is at all darker than the paper.
 pub(super) fn revise(mask: &mut GrayImage, ink: &GrayImage, levels: Levels, faint: u8) {
-    let labels = label(&binarise(ink, faint));
-    let strokes = strokes(&labels, ink);
+    let at_all = binarise(ink, faint);
+    let labels = label(&at_all);
+    let strokes = strokes(components(&labels, &at_all, ink), &labels, ink);
     let Some((level, sharpness)) = usual(&strokes) else { return };
     // The same part of the way to its own ink as for the page as a whole.
     let floor = f32::from(levels.floor);
     let part = (f32::from(levels.threshold) - floor) / (level - floor).max(1.);
     let thresholds: Vec<Option<f32>> = strokes
         .iter()
-        .map(|stroke| match stroke.level() < PALE * level && stroke.size() >= MIN_HEIGHT {
+        .map(|stroke| match stroke.level() < PALE * level && stroke.may_be_digit() {
             true if stroke.sharpness() < SHARP * sharpness => Some(f32::INFINITY),
             true => Some(floor + part * (stroke.level() - floor)),
             false => None,
@@ -71,20 +67,16 @@ pub(super) fn revise(mask: &mut GrayImage, ink: &GrayImage, levels: Levels, fain
     }
 }
 
-/// The components of what is at all darker than paper, in the order of their labels.
-fn strokes(labels: &Labels, ink: &GrayImage) -> Vec<Stroke> {
-    let mut strokes: Vec<Stroke> = Vec::new();
+/// The components `found`, in the order of their labels, with what is between their pixels.
+fn strokes(found: Vec<Component>, labels: &Labels, ink: &GrayImage) -> Vec<Stroke> {
+    let stroke = |whole: Component| Stroke { whole, squares: 0., steps: [0.; 2] };
+    let mut strokes: Vec<Stroke> = found.into_iter().map(stroke).collect();
     let (width, height) = ink.dimensions();
     for (x, y, &Luma([label])) in labels.enumerate_pixels() {
         if label == 0 {
             continue;
         }
-        let index = label as usize - 1;
-        if strokes.len() <= index {
-            let empty = Stroke { left: x, right: x, top: y, bottom: y, ..Stroke::default() };
-            strokes.resize(index + 1, empty);
-        }
-        let stroke = &mut strokes[index];
+        let stroke = &mut strokes[label as usize - 1];
         let own = f32::from(ink.get_pixel(x, y).0[0]);
         let step = |x: u32, y: u32| match x < width && y < height {
             true => (f32::from(ink.get_pixel(x, y).0[0]) - own).abs(),
@@ -94,11 +86,7 @@ fn strokes(labels: &Labels, ink: &GrayImage) -> Vec<Stroke> {
             stroke.steps[0] += step;
             stroke.steps[1] += step * step;
         }
-        stroke.ink[0] += own;
-        stroke.ink[1] += own * own;
-        stroke.pixels += 1;
-        (stroke.left, stroke.right) = (stroke.left.min(x), stroke.right.max(x));
-        (stroke.top, stroke.bottom) = (stroke.top.min(y), stroke.bottom.max(y));
+        stroke.squares += own * own;
     }
     strokes
 }
@@ -106,13 +94,12 @@ fn strokes(labels: &Labels, ink: &GrayImage) -> Vec<Stroke> {
 /// The usual level and sharpness, of the half of the ink that is darkest; nothing without strokes that are
 /// large enough for a digit.
 fn usual(strokes: &[Stroke]) -> Option<(f32, f32)> {
-    let mut large: Vec<&Stroke> =
-        strokes.iter().filter(|stroke| stroke.size() >= MIN_HEIGHT).collect();
+    let mut large: Vec<&Stroke> = strokes.iter().filter(|stroke| stroke.may_be_digit()).collect();
     large.sort_by(|a, b| b.level().total_cmp(&a.level()));
-    let half = large.iter().map(|stroke| stroke.ink[0]).sum::<f32>() / 2.;
+    let half = large.iter().map(|stroke| stroke.whole.weight).sum::<f32>() / 2.;
     let mut sum = 0.;
     let middle = large.iter().position(|stroke| {
-        sum += stroke.ink[0];
+        sum += stroke.whole.weight;
         sum >= half
     })?;
     let mut sharpness: Vec<f32> =

@@ -97,8 +97,9 @@ fn parallel<'a>(lines: &'a [&Trace]) -> impl Iterator<Item = &'a Trace> {
     lines.iter().copied().filter(is_parallel)
 }
 
-fn transposed(mask: &GrayImage) -> GrayImage {
-    let mut turned = imageops::rotate90(mask);
+/// With columns for rows.
+pub(super) fn transposed(image: &GrayImage) -> GrayImage {
+    let mut turned = imageops::rotate90(image);
     imageops::flip_horizontal_in_place(&mut turned);
     turned
 }

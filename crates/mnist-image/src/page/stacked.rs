@@ -2,8 +2,9 @@
 
 use std::cmp::Reverse;
 
-use image::{GrayImage, Luma, imageops};
+use image::{GrayImage, Luma};
 
+use super::ruled_lines::transposed;
 use super::seams::{seams, strokes};
 use crate::component::{Component, Labels};
 
@@ -35,7 +36,7 @@ pub(super) fn split(
             let (x, y) = (tall.left + x, tall.top + y);
             if labels.get_pixel(x, y).0[0] == label { *ink.get_pixel(x, y) } else { Luma([0]) }
         });
-        let turned = imageops::flip_horizontal(&imageops::rotate90(&own));
+        let turned = transposed(&own);
         let middle = |seam: &[u32]| tall.top + seam[seam.len() / 2];
         let fits = |seam: &Vec<u32>| (top..=bottom).contains(&middle(seam));
         let cut = seams(&turned, height)
