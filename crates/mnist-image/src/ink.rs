@@ -4,8 +4,8 @@
 //! The background is what a grey closing leaves, once its window is wider than the strokes: strokes
 //! are filled with the paper around them, shadows and dark corners stay as they are.
 
+use image::GrayImage;
 use image::imageops::{self, FilterType};
-use image::{GrayImage, Luma};
 use imageproc::contrast::{ThresholdType, threshold};
 use imageproc::filter::gaussian_blur_f32;
 use imageproc::integral_image::{integral_image, sum_image_pixels};
@@ -159,15 +159,34 @@ pub(crate) fn closing(image: &GrayImage, radius: u32) -> GrayImage {
 }
 
 /// The extreme of each row's pixels within `radius`, transposed: called twice, that of a square.
-fn extreme(image: &GrayImage, radius: u32, choose: fn(u8, u8) -> u8) -> GrayImage {
+///
+/// The windows of a row grow all at once, from one pixel to two, four and so on; the last step joins two
+/// that overlap.
+fn extreme(image: &GrayImage, radius: u32, choose: impl Fn(u8, u8) -> u8) -> GrayImage {
     let (width, height) = image.dimensions();
     let mut out = GrayImage::new(height, width);
-    for y in 0..height {
-        for x in 0..width {
-            let window = x.saturating_sub(radius)..=(x + radius).min(width - 1);
-            let best = window.map(|x| image.get_pixel(x, y).0[0]).reduce(choose);
-            out.put_pixel(y, x, Luma([best.unwrap_or(0)]));
+    if out.is_empty() {
+        return out;
+    }
+    let (side, radius) = (width as usize, radius as usize);
+    let window = 2 * radius + 1;
+    let mut extremes = vec![0; side + 2 * radius];
+    let mut larger = extremes.clone();
+    for (y, row) in image.as_raw().chunks_exact(side).enumerate() {
+        // Beyond its ends, the row goes on as its last pixels are: they are in those windows anyway.
+        extremes[..radius].fill(row[0]);
+        extremes[radius..radius + side].copy_from_slice(row);
+        extremes[radius + side..].fill(row[side - 1]);
+        let mut reach = 1;
+        while 2 * reach <= window {
+            let pairs = extremes.iter().zip(&extremes[reach..]);
+            larger.iter_mut().zip(pairs).for_each(|(out, (&a, &b))| *out = choose(a, b));
+            std::mem::swap(&mut extremes, &mut larger);
+            reach *= 2;
         }
+        let pairs = extremes.iter().zip(&extremes[window - reach..]);
+        let column = out.iter_mut().skip(y).step_by(height as usize);
+        column.zip(pairs).for_each(|(out, (&a, &b))| *out = choose(a, b));
     }
     out
 }
@@ -262,6 +281,7 @@ fn otsu(histogram: &[u32; 256]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::Luma;
 
     /// A page of brightness `paper(x, y)` with bars, and gaps twice as wide between them.
     fn page(side: u32, bar: u32, ink: f32, paper: impl Fn(u32, u32) -> f32) -> GrayImage {
@@ -311,6 +331,31 @@ mod tests {
         // A lamp's glow on a dark wall is not light writing.
         let lamp = |x: u32, y: u32| 120. / (1. + (x as f32 - 80.).hypot(y as f32 - 80.) / 100.);
         assert!(!is_light_on_dark(&page(160, 2, 0.4, lamp)));
+    }
+
+    #[test]
+    fn a_closing_takes_the_extremes_of_its_windows() {
+        let mut state = 7u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        let all = |image: &GrayImage, radius: u32, choose: fn(u8, u8) -> u8| {
+            GrayImage::from_fn(image.width(), image.height(), |x, y| {
+                let near = image.enumerate_pixels().filter(|(other_x, other_y, _)| {
+                    other_x.abs_diff(x) <= radius && other_y.abs_diff(y) <= radius
+                });
+                Luma([near.map(|(.., pixel)| pixel.0[0]).reduce(choose).unwrap()])
+            })
+        };
+        for (width, height) in [(1, 1), (3, 17), (40, 9), (33, 32)] {
+            let image = GrayImage::from_fn(width, height, |_, _| Luma([next()]));
+            for radius in [0, 1, 2, 6, 12] {
+                let expected = all(&all(&image, radius, u8::max), radius, u8::min);
+                assert_eq!(closing(&image, radius), expected, "{width}×{height}, {radius}");
+            }
+        }
+        assert!(closing(&GrayImage::new(0, 5), 3).is_empty());
     }
 
     #[test]

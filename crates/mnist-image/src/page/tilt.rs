@@ -1,7 +1,5 @@
 //! The tilt of a page.
 
-use std::collections::BTreeMap;
-
 use image::GrayImage;
 
 use crate::component::{Component, components, label};
@@ -32,21 +30,26 @@ pub(super) fn tilt(mask: &GrayImage, smallest: u32) -> f32 {
     let inked = mask.enumerate_pixels().filter(|(.., ink)| ink.0[0] > 0);
     let points: Vec<(f32, f32)> = inked.map(|(x, y, _)| (x as f32, y as f32)).collect();
     let step = points.len().div_ceil(MAX_POINTS).max(1);
-    let distinctness = |degrees: f32| {
+    // More rows than any tilt has, above and below the page's first one.
+    let reach = ((mask.width() + mask.height()) as f32 / ROW_HEIGHT) as i32 + 1;
+    let mut rows = vec![0u64; 2 * reach as usize];
+    let mut distinctness = |degrees: f32| {
         let (sin, cos) = degrees.to_radians().sin_cos();
-        let mut rows: BTreeMap<i32, u64> = BTreeMap::new();
+        rows.fill(0);
         for (x, y) in points.iter().step_by(step) {
-            *rows.entry(((y * cos - x * sin) / ROW_HEIGHT) as i32).or_default() += 1;
+            let row = ((y * cos - x * sin) / ROW_HEIGHT) as i32;
+            rows[(row + reach) as usize] += 1;
         }
-        rows.values().map(|count| count * count).sum::<u64>() as f64
+        rows.iter().map(|count| count * count).sum::<u64>() as f64
     };
-    let best = |around: f32, step: f32, steps: i32| {
-        let angles = (-steps..=steps).map(|at| around + at as f32 * step);
-        angles.max_by(|a, b| distinctness(*a).total_cmp(&distinctness(*b))).unwrap_or(0.)
+    let mut best = |around: f32, step: f32, steps: i32| {
+        let tried = (-steps..=steps).map(|at| around + at as f32 * step);
+        let tried = tried.map(|degrees| (degrees, distinctness(degrees)));
+        tried.max_by(|(_, a), (_, b)| a.total_cmp(b)).unwrap_or((0., 0.))
     };
-    let coarse = best(0., STEPS[0], (MAX_TILT / STEPS[0]) as i32);
-    let found = best(coarse, STEPS[1], FINE_STEPS);
-    if distinctness(found) > MIN_GAIN * distinctness(0.) { found } else { 0. }
+    let (coarse, _) = best(0., STEPS[0], (MAX_TILT / STEPS[0]) as i32);
+    let (found, found_distinctness) = best(coarse, STEPS[1], FINE_STEPS);
+    if found_distinctness > MIN_GAIN * distinctness(0.) { found } else { 0. }
 }
 
 #[cfg(test)]
