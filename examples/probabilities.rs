@@ -13,7 +13,7 @@ fn main() -> anyhow::Result<()> {
     let mut paths = std::env::args().skip(1);
     let (weights, out) = paths.next().zip(paths.next()).context("give WEIGHTS and OUT")?;
     let model = Model::from_arrays(&weights::load(weights.as_ref())?, Device::Cpu)?;
-    let images = dataset::load(None)?.test.images;
+    let images = dataset::load(None)?.test.ink();
     let probabilities = model.forward(&images).softmax(-1, Kind::Float).view([-1]);
     let values = Vec::<f32>::try_from(probabilities)?;
     Ok(std::fs::write(out, values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())?)

@@ -57,7 +57,10 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let (device, _) = device::select(args.device)?;
-    let data = dataset::load(args.data.as_deref())?.to_device(device);
+    let mut data = dataset::load(args.data.as_deref())?.to_device(device);
+    for samples in [&mut data.train, &mut data.test] {
+        samples.images = samples.ink();
+    }
     match args.what {
         What::Train => train(&args, &data, device),
         _ => no_grad(|| floor(&args, &data, device)),

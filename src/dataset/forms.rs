@@ -9,7 +9,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use tch::{Kind, Tensor};
 
-use super::Samples;
+use super::samples::{Samples, ink};
 use super::strokes::{Draw, Strokes, extent, in_mnist_form, resampled, stroke_width};
 use super::templates::DIGITS;
 use crate::SIDE;
@@ -81,7 +81,7 @@ pub fn forms(samples: &Samples, rng: &mut impl Rng) -> Samples {
         }
         let own = own.index_select(0, &Tensor::from_slice(chosen).to_device(device));
         let mut draw = Draw { rng: &mut *rng, device };
-        let changed = change(&samples.images.index_select(0, &own), &mut draw);
+        let changed = change(&ink(&samples.images.index_select(0, &own)), &mut draw);
         labels.push(Tensor::full([changed.size()[0]], digit, (Kind::Int64, device)));
         images.push(changed);
     }
@@ -96,7 +96,8 @@ pub fn forms(samples: &Samples, rng: &mut impl Rng) -> Samples {
         }
     }
     if images.is_empty() {
-        return samples.narrow(0, 0);
+        let none = samples.narrow(0, 0);
+        return Samples { images: none.ink(), ..none };
     }
     let (images, labels) = (Tensor::cat(&images, 0), Tensor::cat(&labels, 0));
     let order = Draw { rng, device }.order(labels.size()[0]);

@@ -2,7 +2,9 @@
 //!
 //! Format: <http://yann.lecun.com/exdb/mnist/> (bottom of the page). A file may be gzipped.
 
+use std::fs::File;
 use std::io::{BufRead, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,6 +14,8 @@ use crate::CLASSES;
 use crate::SIDE;
 use crate::files::input;
 
+/// Where the header has the number of images or labels.
+const COUNT: Range<usize> = 4..8;
 /// More samples than this are refused: all of them are held in memory, at 4 bytes a pixel.
 pub const MAX_COUNT: usize = 1_000_000;
 /// The largest file of this many images, and a little more.
@@ -38,6 +42,50 @@ pub struct Idx {
     pub count: usize,
     /// The whole file, header included, decompressed.
     pub bytes: Vec<u8>,
+}
+
+impl Content {
+    /// The magic number, and the bytes of the header and of each image or label.
+    fn layout(self) -> (u32, usize, usize) {
+        match self {
+            Content::Images => (2051, 16, SIDE * SIDE),
+            Content::Labels => (2049, 8, 1),
+        }
+    }
+}
+
+/// A file that has been checked, unpacked, to be read in parts.
+#[derive(Debug)]
+pub struct IdxParts {
+    file: File,
+    header: Vec<u8>,
+    item: usize,
+    /// Number of images or labels.
+    pub count: usize,
+}
+
+impl IdxParts {
+    /// Reads the header of the file `path`.
+    pub fn open(path: &Path, content: Content) -> Result<IdxParts> {
+        let mut file = File::open(path)?;
+        let (_, header_length, item) = content.layout();
+        let mut header = vec![0; header_length];
+        file.read_exact(&mut header)?;
+        let count = u32::from_be_bytes(header[COUNT].try_into()?) as usize;
+        Ok(IdxParts { file, header, item, count })
+    }
+
+    /// The next of `parts` parts, of which `part` have been read: a file of its own, as large as the others
+    /// or larger by one.
+    pub fn part(&mut self, part: usize, parts: usize) -> Result<Vec<u8>> {
+        let count = self.count * (part + 1) / parts - self.count * part / parts;
+        let mut bytes = self.header.clone();
+        bytes[COUNT].copy_from_slice(&(count as u32).to_be_bytes());
+        let start = bytes.len();
+        bytes.resize(start + count * self.item, 0);
+        self.file.read_exact(&mut bytes[start..])?;
+        Ok(bytes)
+    }
 }
 
 /// Reads and checks the file `path`: magic number, dimensions, exact length, and the labels' range;
@@ -73,10 +121,7 @@ fn unpacked(
     expected: Option<usize>,
     most: usize,
 ) -> Result<Idx> {
-    let (magic, header_length, item) = match content {
-        Content::Images => (2051, 16, SIDE * SIDE),
-        Content::Labels => (2049, 8, 1),
-    };
+    let (magic, header_length, item) = content.layout();
     let mut bytes = vec![0; header_length];
     reader.read_exact(&mut bytes).context("the file ends within its header")?;
     let header: Vec<u32> =

@@ -16,4 +16,6 @@ mod strokes;
 mod templates;
 
 #[cfg(feature = "torch")]
+pub(crate) use samples::ink;
+#[cfg(feature = "torch")]
 pub use samples::{Data, Samples, load};

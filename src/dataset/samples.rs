@@ -10,7 +10,8 @@ use tch::{Device, Kind, Tensor, vision};
 use tempfile::TempDir;
 
 use super::builtin;
-use super::idx::{self, Content, Idx};
+use super::idx::{self, Content, Idx, IdxParts};
+use crate::PIXELS;
 use crate::files::{atomic, hex};
 use mnist_image::Digit;
 
@@ -23,10 +24,13 @@ const FILES: [(&str, Content); 4] = [
     ("t10k-labels-idx1-ubyte", Content::Labels),
 ];
 
+/// Samples that `tch` loads at a time, at most: 3 MB of float32. Of larger parts, the C library keeps the memory.
+const PART: i64 = 1000;
+
 /// Images and the digits that they show.
 #[derive(Debug)]
 pub struct Samples {
-    /// `[count, 784]`, float32, ink from 0 (none) to 1.
+    /// `[count, 784]`: uint8, ink from 0 (none) to 255, or float32, from 0 to 1.
     pub images: Tensor,
     /// `[count]`, int64, 0 to 9.
     pub labels: Tensor,
@@ -50,6 +54,15 @@ impl Samples {
         self.labels.size()[0]
     }
 
+    /// Room for `count` samples, to be written to.
+    fn unfilled(count: i64) -> Samples {
+        let tensor = |size: &[i64], kind| Tensor::empty(size, (kind, Device::Cpu));
+        Samples {
+            images: tensor(&[count, PIXELS as i64], Kind::Uint8),
+            labels: tensor(&[count], Kind::Int64),
+        }
+    }
+
     /// The same samples on another device.
     pub fn to_device(&self, device: Device) -> Samples {
         Samples { images: self.images.to_device(device), labels: self.labels.to_device(device) }
@@ -69,9 +82,14 @@ impl Samples {
         (self.narrow(0, count), self.narrow(count, self.count() - count))
     }
 
+    /// The images in float32, ink from 0 to 1: four times the size of bytes.
+    pub fn ink(&self) -> Tensor {
+        ink(&self.images)
+    }
+
     /// The images as bytes.
     pub fn digits(&self) -> Result<Vec<Digit>> {
-        let bytes = (&self.images * 255.).round().to_kind(Kind::Uint8).view([-1]);
+        let bytes = bytes(&self.images).view([-1]);
         Ok(Vec::<u8>::try_from(bytes)?.as_chunks().0.to_vec())
     }
 }
@@ -84,6 +102,22 @@ impl Data {
             test: self.test.to_device(device),
             sha256: self.sha256.clone(),
         }
+    }
+}
+
+/// Images of any kind that [`Samples`] have, in float32, ink from 0 to 1.
+pub(crate) fn ink(images: &Tensor) -> Tensor {
+    match images.kind() {
+        Kind::Uint8 => images.to_kind(Kind::Float) / 255.,
+        _ => images.shallow_clone(),
+    }
+}
+
+/// The same in bytes.
+fn bytes(images: &Tensor) -> Tensor {
+    match images.kind() {
+        Kind::Uint8 => images.shallow_clone(),
+        _ => (images * 255.).round().to_kind(Kind::Uint8),
     }
 }
 
@@ -178,13 +212,46 @@ impl PrivateFolder {
     }
 }
 
-/// Reads a folder whose files have been checked.
+/// Reads a folder whose files have been checked: into bytes, part by part, since `tch` makes float32 of
+/// all that it is given.
 fn read(dir: &Path) -> Result<Data> {
-    let set = vision::mnist::load_dir(dir)
-        .with_context(|| format!("cannot load the data in {}", dir.display()))?;
+    match PrivateFolder::new() {
+        Ok(folder) => in_parts(dir, &folder),
+        Err(_) => load_part(dir), // takes more memory
+    }
+    .with_context(|| format!("cannot load the data in {}", dir.display()))
+}
+
+/// Copies the files in `dir` to `folder`, part by part, and reads each.
+fn in_parts(dir: &Path, folder: &PrivateFolder) -> Result<Data> {
+    let files = FILES.map(|(name, content)| Ok((name, IdxParts::open(&dir.join(name), content)?)));
+    let mut files = files.into_iter().collect::<Result<Vec<_>>>()?;
+    let [train, test] = [0, 2].map(|at| Samples::unfilled(files[at].1.count as i64));
+    let all = Data { train, test, sha256: None };
+    let parts = all.train.count().max(all.test.count()).div_euclid(PART) as usize + 1;
+    let mut done = [0, 0];
+    for part in 0..parts {
+        for (name, file) in &mut files {
+            folder.write(name, &file.part(part, parts)?)?;
+        }
+        let loaded = load_part(folder.path())?;
+        let pairs = [(&all.train, loaded.train), (&all.test, loaded.test)];
+        for ((all, part), done) in pairs.into_iter().zip(&mut done) {
+            let mut place = all.narrow(*done, part.count());
+            place.images.copy_(&part.images);
+            place.labels.copy_(&part.labels);
+            *done += part.count();
+        }
+    }
+    Ok(all)
+}
+
+/// Loads the files in `dir` with `tch`.
+fn load_part(dir: &Path) -> Result<Data> {
+    let set = vision::mnist::load_dir(dir)?;
     Ok(Data {
-        train: Samples { images: set.train_images, labels: set.train_labels },
-        test: Samples { images: set.test_images, labels: set.test_labels },
+        train: Samples { images: bytes(&set.train_images), labels: set.train_labels },
+        test: Samples { images: bytes(&set.test_images), labels: set.test_labels },
         sha256: None,
     })
 }

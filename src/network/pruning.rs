@@ -15,7 +15,8 @@ const MULTIPLE: usize = 16;
 /// The pixels with ink in any of `images` `[count, pixels]`, and as many others as make their number
 /// a multiple of 16: int64 indices in ascending order.
 pub fn inputs_with_ink(images: &Tensor) -> Result<Tensor> {
-    let ink = Vec::<f32>::try_from(images.amax([0i64], false).to_device(Device::Cpu))?;
+    let ink = images.amax([0i64], false).to_kind(Kind::Float).to_device(Device::Cpu);
+    let ink = Vec::<f32>::try_from(ink)?;
     let (mut pixels, blank): (Vec<i64>, Vec<i64>) =
         (0..ink.len() as i64).partition(|pixel| ink[*pixel as usize] > 0.);
     let more = pixels.len().max(1).next_multiple_of(MULTIPLE) - pixels.len();

@@ -5,16 +5,18 @@ use rand::seq::SliceRandom;
 use tch::{Device, Kind, Tensor};
 
 use crate::PIXELS;
-use crate::dataset::Samples;
 use crate::dataset::augment::{Augment, Augmenter};
 use crate::dataset::forms::forms;
 use crate::dataset::non_digits::{self, NonDigits};
+use crate::dataset::{Samples, ink};
 use crate::network::model::{Model, random};
 use crate::network::pruning;
 use crate::training::{Config, none};
 
 /// Images to augment at a time, rounded to whole batches: more do not fit into a processor's cache.
 const AUGMENTED_AT_ONCE: i64 = 512;
+/// Images to make ready for training at a time; bounds memory.
+const PREPARED_AT_ONCE: i64 = 512;
 // Streams of random numbers, one for each purpose and epoch; stream 0 is the initial weights'.
 /// The first stream of augmentation.
 const AUGMENTATION: u64 = 1 << 32;
@@ -64,8 +66,18 @@ impl<'a> Batches<'a> {
                 false => Tensor::arange(PIXELS as i64, (Kind::Int64, device)),
             };
         if config.keeps_images() {
-            let images = samples.images.to_kind(kind).index_select(1, &inputs);
-            samples.images = images.clamp_min(LEAST_INK);
+            let ready = |images: &Tensor| {
+                ink(images).to_kind(kind).index_select(1, &inputs).clamp_min(LEAST_INK)
+            };
+            let size = [samples.count(), inputs.size()[0]];
+            let all = Tensor::empty(size, (kind, device));
+            // In parts, so that there is never another copy of all.
+            for (part, mut place) in
+                samples.images.split(PREPARED_AT_ONCE, 0).iter().zip(all.split(PREPARED_AT_ONCE, 0))
+            {
+                place.copy_(&ready(part));
+            }
+            samples.images = all;
         }
         let changes = config.augment.iter().any(|way| *way != Augment::Forms);
         let augmenter = changes.then(|| Augmenter::new(&config.augment, device));
@@ -138,7 +150,7 @@ impl<'a> Batches<'a> {
             Some(_) => batch_size * (AUGMENTED_AT_ONCE / batch_size).max(1),
         };
         order.split(at_once, 0).into_iter().flat_map(move |indices| {
-            let images = self.samples.images.index_select(0, &indices); // [at_once, inputs]
+            let images = ink(&self.samples.images.index_select(0, &indices)); // [at_once, inputs]
             match &self.augmenter {
                 None => images,
                 Some(augmenter) => augmenter.apply(&images, &mut rng),

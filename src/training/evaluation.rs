@@ -74,7 +74,7 @@ pub fn evaluate(model: &Model, samples: &Samples) -> Result<Evaluation> {
             let batch = samples
                 .narrow(start, (CLASSIFIED_AT_ONCE as i64).min(count - start))
                 .to_device(model.device());
-            let logits = model.forward(&batch.images);
+            let logits = model.forward(&batch.ink());
             loss += logits
                 .cross_entropy_loss::<Tensor>(&batch.labels, None, Reduction::Sum, -100, 0.)
                 .double_value(&[]);

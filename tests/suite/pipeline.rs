@@ -55,7 +55,7 @@ fn a_saved_network_gives_the_same_logits_to_the_bit() {
         weights::save(&model.to_arrays().unwrap(), &path).unwrap();
         let loaded = load(&path);
         assert_eq!(loaded.hidden(), 32);
-        assert_eq!(model.forward(&data.test.images), loaded.forward(&data.test.images));
+        assert_eq!(model.forward(&data.test.ink()), loaded.forward(&data.test.ink()));
         let folder = fs::read_dir(path.parent().unwrap()).unwrap();
         assert!(folder.flatten().all(|file| !file.file_name().to_string_lossy().starts_with('.')));
     }
@@ -218,7 +218,7 @@ fn blank_pixels_are_left_out_of_training_without_a_difference() {
         let initial = model.variables()["dense_1.weight"].copy();
         let mut steps = optimizer.build(&model, learning_rate).unwrap();
         for epoch in &history.epochs {
-            let loss = model.forward(&samples.images).cross_entropy_for_logits(&samples.labels);
+            let loss = model.forward(&samples.ink()).cross_entropy_for_logits(&samples.labels);
             assert!((loss.double_value(&[]) - epoch.loss).abs() < 1e-5, "{optimizer:?}");
             steps.backward_step(&loss);
         }
@@ -279,7 +279,7 @@ fn evaluation_matches_a_count_by_hand() {
     let model = Model::new(16, 0, Device::Cpu).unwrap();
     let evaluation = evaluation::evaluate(&model, &data.test).unwrap();
     let predicted =
-        Vec::<i64>::try_from(model.forward(&data.test.images).argmax(-1, false)).unwrap();
+        Vec::<i64>::try_from(model.forward(&data.test.ink()).argmax(-1, false)).unwrap();
     let labels = Vec::<i64>::try_from(&data.test.labels).unwrap();
     let pairs = || labels.iter().zip(&predicted);
     for label in 0..10 {
@@ -320,7 +320,7 @@ fn data_sets_come_raw_or_gzipped_under_both_names() {
     assert_eq!(raw.train.images.size(), [200, 784]);
     let (bytes, _) = idx(200, 1);
     let first = f64::from(bytes[16]) / 255.;
-    assert!((raw.train.images.double_value(&[0, 0]) - first).abs() < 1e-7);
+    assert!((raw.train.ink().double_value(&[0, 0]) - first).abs() < 1e-7);
 }
 
 #[test]

@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn images_change_within_limits_and_by_the_seed() {
-        let images = dataset::load(None).unwrap().test.images.narrow(0, 0, 500);
+        let images = dataset::load(None).unwrap().test.ink().narrow(0, 0, 500);
         let ways = [Augment::Affine, Augment::Elastic, Augment::Stroke];
         let changed = |ways: &[Augment], seed| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_share_is_shown_at_a_low_resolution_in_mnists_form_on_a_clean_ground() {
-        let images = dataset::load(None).unwrap().test.images.narrow(0, 0, 1000);
+        let images = dataset::load(None).unwrap().test.ink().narrow(0, 0, 1000);
         let changed = |seed| {
             let rng = &mut ChaCha8Rng::seed_from_u64(seed);
             Augmenter::new(&[Augment::LowResolution], Device::Cpu).apply(&images, rng)

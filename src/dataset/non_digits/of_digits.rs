@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn parts_have_mnist_s_form_and_follow_the_seed() {
-        let digits = dataset::load(None).unwrap().test.images.narrow(0, 0, 500);
+        let digits = dataset::load(None).unwrap().test.ink().narrow(0, 0, 500);
         let make = |seed| {
             let rng = &mut ChaCha8Rng::seed_from_u64(seed);
             parts(&digits, &mut Draw { rng, device: Device::Cpu })
