@@ -56,14 +56,23 @@ pub const AUGMENTS: &[Choice<Augment>] = &[
     ),
 ];
 
+/// The precision that is asked for: none is whichever is faster here.
+pub type AskedPrecision = Option<Precision>;
+
 /// Names of the precisions.
-pub const PRECISIONS: &[Choice<Precision>] = &[
-    ("float32", "32 bits, as the weights", Precision::Float32),
+pub const PRECISIONS: &[Choice<AskedPrecision>] = &[
+    ("float32", "32 bits, as the weights", Some(Precision::Float32)),
     (
         "bf16",
         "Bfloat16 for the first layer's products and their gradients (mixed precision, \
          Micikevicius et al. 2017); weights, optimizer and all else stay float32",
-        Precision::Bf16,
+        Some(Precision::Bf16),
+    ),
+    (
+        "auto",
+        "bf16 where the device has it and, tried at the start, it is faster; else float32. The record \
+         says which was used",
+        None,
     ),
 ];
 
@@ -114,6 +123,10 @@ mod tests {
         assert_eq!(OPTIMIZERS.iter().map(|choice| choice.2).collect::<Vec<_>>(), Optimizer::ALL);
         check(SCHEDULES);
         check(AUGMENTS);
-        check(PRECISIONS);
+        for &(name_of, _, of) in PRECISIONS {
+            let recorded = of.map_or("auto".into(), |of| serde_json::to_value(of).unwrap());
+            assert_eq!(recorded, name_of);
+            assert!(value(PRECISIONS, name_of) == Some(of) && name(PRECISIONS, of) == name_of);
+        }
     }
 }

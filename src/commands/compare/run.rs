@@ -76,8 +76,8 @@ impl Args {
             .map(|&(optimizer, rate)| (optimizer, self.training.learning_rate(optimizer, rate)))
             .collect();
         let (optimizer, rate) = optimizers[0];
-        let config = self.training.config(optimizer, Some(rate), first);
         let model = self.training.model("compare", first, device)?;
+        let config = self.training.config(&model, optimizer, Some(rate), first);
         let base = self.training.configuration(&model, data, config)?;
         let seeds = (0..self.seeds).map(|seed| first.wrapping_add(seed.into()));
         let mut sweep = Sweep::plan(&base, &optimizers, seeds)

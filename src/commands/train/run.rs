@@ -33,7 +33,7 @@ impl Args {
         let (device, reason) = self.training.machine.start(None)?;
         let mut model = self.training.model("train", self.training.seed, device)?;
         let data = self.training.data()?;
-        let config = self.training.config(self.optimizer, None, self.training.seed);
+        let config = self.training.config(&model, self.optimizer, None, self.training.seed);
         let configuration = self.training.configuration(&model, &data, config.clone())?;
 
         let mut log = match &self.log_dir {

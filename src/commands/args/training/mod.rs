@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::choices::{AUGMENTS, OPTIMIZERS, PRECISIONS, SCHEDULES, name, one_of};
+use super::choices::{AUGMENTS, AskedPrecision, OPTIMIZERS, PRECISIONS, SCHEDULES, name, one_of};
 use super::machine::MachineArgs;
 use super::share;
 use crate::dataset::augment::Augment;
 use crate::network::classifier::MAX_HIDDEN;
 use crate::training::optimizer::Optimizer;
-use crate::training::{Config, Precision, Schedule};
+use crate::training::{Config, Schedule};
 
 #[cfg(feature = "torch")]
 mod run;
@@ -45,8 +45,8 @@ pub struct TrainingArgs {
     #[arg(long, value_name = "SHARE", default_value_t = Config::default().validation_split, value_parser = validation_split, allow_negative_numbers = true)]
     validation_split: f64,
     /// Number format of the large matrix products
-    #[arg(long, value_parser = one_of(PRECISIONS), default_value = name(PRECISIONS, Config::default().precision))]
-    precision: Precision,
+    #[arg(long, value_parser = one_of(PRECISIONS), default_value = name(PRECISIONS, Some(Config::default().precision)))]
+    precision: AskedPrecision,
     /// Determines initial weights and order of samples
     #[arg(long, default_value_t = Config::default().seed, allow_negative_numbers = true)]
     pub seed: u64,

@@ -15,8 +15,8 @@ use crate::files::sha256_hex;
 use crate::network::device;
 use crate::network::kernels;
 use crate::network::model::Model;
-use crate::training::Config;
 use crate::training::optimizer::Optimizer;
+use crate::training::{Config, Precision};
 use crate::weights;
 
 /// The number of hidden units when neither `--hidden` nor `--init` gives it.
@@ -37,7 +37,9 @@ impl TrainingArgs {
         seed: u64,
         device: Device,
     ) -> Result<(Model, Option<String>)> {
-        self.precision.kind(device)?; // before anything is written
+        if let Some(precision) = self.precision {
+            precision.kind(device)?; // before anything is written
+        }
         let (model, doubt) = match &self.init {
             None => (Model::new(self.hidden.unwrap_or(DEFAULT_HIDDEN), seed, device)?, None),
             Some(path) => {
@@ -69,8 +71,15 @@ impl TrainingArgs {
         own.or(self.learning_rate).unwrap_or(optimizer.default_learning_rate())
     }
 
-    /// How to train with `optimizer`, at the rate `own` if it has one.
-    pub fn config(&self, optimizer: Optimizer, own: Option<f64>, seed: u64) -> Config {
+    /// How to train `model` with `optimizer`, at the rate `own` if it has one.
+    pub fn config(
+        &self,
+        model: &Model,
+        optimizer: Optimizer,
+        own: Option<f64>,
+        seed: u64,
+    ) -> Config {
+        let fastest = || Precision::fastest(model, self.batch_size);
         Config {
             optimizer,
             learning_rate: self.learning_rate(optimizer, own),
@@ -80,7 +89,7 @@ impl TrainingArgs {
             epochs: self.epochs as usize,
             batch_size: self.batch_size,
             validation_split: self.validation_split,
-            precision: self.precision,
+            precision: self.precision.unwrap_or_else(fastest),
             seed,
         }
     }
