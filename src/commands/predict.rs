@@ -19,7 +19,7 @@ use crate::network::classifier::Classifier;
 use crate::network::verifier::Answer;
 use crate::output::plot::{self, Explanation};
 use crate::output::text;
-use crate::reading::stream::{classify, in_order};
+use crate::reading::stream::{AHEAD, classify, in_order};
 use crate::weights;
 use mnist_image::decode::{self, Budget};
 use mnist_image::{Digit, single};
@@ -95,7 +95,7 @@ impl Args {
         let (budget, keep) = (Budget::default(), self.explain.is_some());
         let look = move |path: Result<PathBuf>| see(path?, keep, &budget);
         let mut results = Results::default();
-        in_order(available_parallelism()?.get(), self.paths(), look, |ready| {
+        in_order(available_parallelism()?.get(), AHEAD, self.paths(), look, |ready| {
             let (mut seen, mut digits) = (Vec::new(), Vec::new());
             for (number, result) in ready {
                 match result {

@@ -3,9 +3,10 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 
 use anyhow::{Context, Result};
-use image::{DynamicImage, GrayImage, ImageFormat};
+use image::{GrayImage, ImageFormat, RgbImage};
 use serde_json::json;
 
 use super::args::inference::InferenceArgs;
@@ -17,13 +18,26 @@ use crate::files::{self, input};
 use crate::network::classifier::Classifier;
 use crate::output::plot;
 use crate::output::text;
+use crate::reading::stream::in_order;
 use crate::reading::{self, ReadDigit};
 use crate::weights;
 use mnist_image::decode::{self, Budget};
-use mnist_image::page;
+use mnist_image::page::{self, Lattice};
 
 /// The last of the images that `--stages` writes.
 const DIGITS: &str = "digits.png";
+
+/// Pages that are looked at or ready ahead of the next one, for each thread; bounds memory.
+const PAGES_AHEAD: usize = 2;
+
+/// A page, with the writing found on it.
+struct Seen {
+    found: Vec<Vec<Lattice>>,
+    /// The stages by name, if they are to be shown.
+    stages: Vec<(&'static str, GrayImage)>,
+    /// The page itself, if it is to be annotated.
+    image: Option<RgbImage>,
+}
 
 /// Read the digits of a photograph or scan, line by line
 #[derive(Debug, clap::Args)]
@@ -88,40 +102,49 @@ impl Args {
         failed: &mut bool,
     ) -> Result<()> {
         let budget = Budget::default();
-        for path in &self.images {
-            let read = input::contained(|| {
-                let decoded = files::image::open(path, &budget)?;
-                let grey = decode::grey(&decoded.image);
-                let lines = match &self.stages {
-                    Some(folder) => staged(model, verifier, &grey, folder)?,
-                    None => reading::read(model, verifier, &grey)?,
-                };
-                Ok((decoded, lines))
-            });
-            match read.with_context(|| format!("cannot read the image {}", path.display())) {
-                Ok((decoded, mut lines)) => {
-                    let read = lines.iter_mut().flatten();
-                    read.for_each(|digit| digit.answer.is_digit |= self.accept_all);
-                    self.show(path, &decoded.image, &lines)?;
-                }
-                Err(error) => {
-                    *failed = true;
-                    warn(&error);
+        let (show, keep) = (self.stages.is_some(), self.annotate.is_some());
+        let look = move |path: PathBuf| {
+            let seen = see(&path, show, keep, &budget);
+            (path, seen)
+        };
+        let threads = available_parallelism()?.get();
+        in_order(threads, PAGES_AHEAD * threads, self.images.clone().into_iter(), look, |ready| {
+            for (_, (path, seen)) in ready {
+                let read = seen.and_then(|seen| {
+                    if let Some(folder) = &self.stages {
+                        seen.save_stages(folder)?;
+                    }
+                    let lines = reading::read_lines(model, verifier, &seen.found)?;
+                    if let Some(folder) = &self.stages {
+                        plot::save(&plot::stages::digits(&lines), &folder.join(DIGITS))?;
+                    }
+                    Ok((seen.image, lines))
+                });
+                match read.with_context(|| format!("cannot read the image {}", path.display())) {
+                    Ok((image, mut lines)) => {
+                        let read = lines.iter_mut().flatten();
+                        read.for_each(|digit| digit.answer.is_digit |= self.accept_all);
+                        self.show(&path, image, &lines)?;
+                    }
+                    Err(error) => {
+                        *failed = true;
+                        warn(&error);
+                    }
                 }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
-    fn show(&self, path: &Path, image: &DynamicImage, lines: &[Vec<ReadDigit>]) -> Result<()> {
+    fn show(&self, path: &Path, image: Option<RgbImage>, lines: &[Vec<ReadDigit>]) -> Result<()> {
         let name = path.display();
         if lines.is_empty() {
             note(&format!("{name}: no writing found"));
         } else if !lines.iter().flatten().any(|digit| digit.answer.is_digit) {
             note(&format!("{name}: no digits found in what is written (--accept-all reads it)"));
         }
-        if let Some(output) = &self.annotate {
-            let drawn = plot::annotate(decode::on_white(image), lines, self.min_confidence)?;
+        if let Some((output, image)) = self.annotate.as_ref().zip(image) {
+            let drawn = plot::annotate(image, lines, self.min_confidence)?;
             // By way of memory: on a full disk, `save` leaves half a file and says nothing.
             let mut bytes = Cursor::new(Vec::new());
             drawn
@@ -146,23 +169,31 @@ impl Args {
     }
 }
 
-/// Reads a page and writes what each stage saw of it to a folder.
-fn staged(
-    model: &dyn Classifier,
-    verifier: &dyn Classifier,
-    grey: &GrayImage,
-    folder: &Path,
-) -> Result<Vec<Vec<ReadDigit>>> {
-    let mut stages = Vec::new();
-    let found = page::find_and_show(grey, &mut |name, stage| stages.push((name, stage.clone())));
-    for (name, stage) in &stages {
-        plot::save_image(&stage.clone().into(), &folder.join(format!("{name}.png")))?;
+/// Finds the writing on a page, and keeps what was seen on the way if that is to be shown, and the image if
+/// it is to be annotated.
+fn see(path: &Path, show: bool, keep: bool, budget: &Budget) -> Result<Seen> {
+    input::contained(|| {
+        let decoded = files::image::open(path, budget)?;
+        let mut stages = Vec::new();
+        let found = page::find_and_show(&decode::grey(&decoded.image), &mut |name, stage| {
+            if show {
+                stages.push((name, stage.clone()));
+            }
+        });
+        Ok(Seen { found, stages, image: keep.then(|| decode::on_white(&decoded.image)) })
+    })
+}
+
+impl Seen {
+    /// Writes what each stage saw to a folder.
+    fn save_stages(&self, folder: &Path) -> Result<()> {
+        for (name, stage) in &self.stages {
+            plot::save_image(&stage.clone().into(), &folder.join(format!("{name}.png")))?;
+        }
+        if let Some((_, mask)) = self.stages.last() {
+            let drawn = plot::stages::candidates(mask, &self.found);
+            plot::save_image(&drawn.into(), &folder.join("candidates.png"))?;
+        }
+        Ok(())
     }
-    if let Some((_, mask)) = stages.last() {
-        let drawn = plot::stages::candidates(mask, &found);
-        plot::save_image(&drawn.into(), &folder.join("candidates.png"))?;
-    }
-    let lines = reading::read_lines(model, verifier, &found)?;
-    plot::save(&plot::stages::digits(&lines), &folder.join(DIGITS))?;
-    Ok(lines)
 }

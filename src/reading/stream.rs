@@ -16,28 +16,29 @@ use crate::network::verifier::{Answer, verify};
 
 /// Items handed on together at most, and samples that the network computes at once.
 pub const BATCH: usize = 256;
-/// Items that are worked on or ready ahead of the next one, at most; bounds memory.
-const AHEAD: usize = 2 * BATCH;
+/// Images of one digit that are worked on or ready ahead of the next one, at most; bounds memory.
+pub const AHEAD: usize = 2 * BATCH;
 /// How long what is ready waits for more, so that the network computes batches.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// A piece of work, and where its result goes.
 type Job<I, T> = (I, Sender<T>);
 
-/// Does `work` on each item, on `threads` threads, and hands the results with their numbers, from 0, to
-/// `take`: in order, as they become ready, up to [`BATCH`] at a time. What is ready is not held back by
-/// an item that is not, nor by `items` when those come slowly.
+/// Does `work` on each item, on `threads` threads, at most `ahead` items ahead of the next one, and hands the
+/// results with their numbers, from 0, to `take`: in order, as they become ready, up to [`BATCH`] at a time.
+/// What is ready is not held back by an item that is not, nor by `items` when those come slowly.
 ///
 /// # Errors
 ///
 /// That of `take`, which ends everything, or that no thread can be started.
 pub fn in_order<I: Send + 'static, T: Send + 'static>(
     threads: usize,
+    ahead: usize,
     items: impl Iterator<Item = I> + Send + 'static,
     work: impl Fn(I) -> T + Send + Sync + 'static,
     mut take: impl FnMut(Vec<(usize, T)>) -> Result<()>,
 ) -> Result<()> {
-    let results = start(threads, items, work)
+    let results = start(threads, ahead, items, work)
         .context("cannot start the threads that read images; is the limit on processes too low?")?;
     let (mut pending, mut number) = (None, 0);
     let (mut ready, mut since) = (Vec::new(), Instant::now());
@@ -73,10 +74,11 @@ pub fn in_order<I: Send + 'static, T: Send + 'static>(
 /// Starts the threads. What is received are the results to come, in order.
 fn start<I: Send + 'static, T: Send + 'static>(
     threads: usize,
+    ahead: usize,
     items: impl Iterator<Item = I> + Send + 'static,
     work: impl Fn(I) -> T + Send + Sync + 'static,
 ) -> io::Result<Receiver<Receiver<T>>> {
-    let (order, results) = sync_channel(AHEAD);
+    let (order, results) = sync_channel(ahead);
     let (jobs, todo) = channel::<Job<I, T>>();
     let (todo, work) = (Arc::new(Mutex::new(todo)), Arc::new(work));
     for started in 0..threads.max(1) {
@@ -173,7 +175,7 @@ mod tests {
             thread::sleep(Duration::from_micros((item as u64 * 7919) % 500));
             item * 2
         };
-        in_order(4, 0..2000, work, |results| {
+        in_order(4, AHEAD, 0..2000, work, |results| {
             assert!(results.len() <= BATCH);
             found.extend(results);
             Ok(())
@@ -190,6 +192,7 @@ mod tests {
         let mut found = Vec::new();
         in_order(
             2,
+            AHEAD,
             to_come.into_iter(),
             |item| item,
             |results| {
@@ -209,7 +212,7 @@ mod tests {
     fn an_error_ends_it_though_items_never_end() {
         let (items, to_come) = channel();
         items.send(0).unwrap();
-        let ended = in_order(1, to_come.into_iter(), |item: u8| item, |_| Err(anyhow!("full")));
+        let ended = in_order(1, 1, to_come.into_iter(), |item: u8| item, |_| Err(anyhow!("full")));
         assert_eq!(ended.unwrap_err().to_string(), "full");
     }
 }
