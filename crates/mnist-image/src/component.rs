@@ -1,7 +1,6 @@
 //! Connected components of ink.
 
 use image::{GrayImage, ImageBuffer, Luma};
-use imageproc::region_labelling::{Connectivity, connected_components};
 
 /// The number of each pixel's component, from 1 on; 0 is paper.
 pub(crate) type Labels = ImageBuffer<Luma<u32>, Vec<u32>>;
@@ -66,33 +65,102 @@ impl Component {
     }
 }
 
-/// Numbers the components of `mask`.
+/// Numbers the components of `mask` in the order of their first pixels, row by row.
+///
+/// Two passes (Rosenfeld & Pfaltz 1966): each pixel takes the label of one that it touches, and where two labels
+/// meet, they are noted as one. A table of the labels, in place of one of all pixels, fits into a cache.
 pub(crate) fn label(mask: &GrayImage) -> Labels {
-    connected_components(mask, Connectivity::Eight, Luma([0]))
+    let mut labels = Labels::new(mask.width(), mask.height());
+    if labels.is_empty() {
+        return labels;
+    }
+    let side = mask.width() as usize;
+    // For each label itself, or a smaller one of the same component.
+    let mut same = vec![0];
+    // Rows of labels, with one pixel of paper at either end.
+    let (mut above, mut row) = (vec![0; side + 2], vec![0; side + 2]);
+    for (inked, out) in mask.as_raw().chunks_exact(side).zip(labels.chunks_exact_mut(side)) {
+        for (x, _) in inked.iter().enumerate().filter(|(_, ink)| **ink > 0) {
+            let beside = if row[x] > 0 { row[x] } else { above[x] };
+            row[x + 1] = match (above[x + 1], above[x + 2], beside) {
+                (0, 0, 0) => {
+                    same.push(same.len() as u32);
+                    same.len() as u32 - 1
+                }
+                (0, 0, beside) => beside,
+                (0, right, 0) => right,
+                (0, right, beside) => join(&mut same, right, beside),
+                (over, ..) => over, // it touches the others already
+            };
+        }
+        out.copy_from_slice(&row[1..=side]);
+        std::mem::swap(&mut above, &mut row);
+        row.fill(0);
+    }
+    let mut count = 0;
+    for label in 1..same.len() {
+        same[label] = match same[label] as usize {
+            first if first == label => {
+                count += 1;
+                count
+            }
+            smaller => same[smaller],
+        };
+    }
+    labels.iter_mut().for_each(|label| *label = same[*label as usize]);
+    labels
+}
+
+/// Notes that two labels are of one component, and gives its least.
+fn join(same: &mut [u32], one: u32, other: u32) -> u32 {
+    let mut least = |mut label: u32| {
+        while same[label as usize] != label {
+            same[label as usize] = same[same[label as usize] as usize];
+            label = same[label as usize];
+        }
+        label
+    };
+    let (one, other) = (least(one), least(other));
+    same[one.max(other) as usize] = one.min(other);
+    one.min(other)
 }
 
 /// The components of a labelled image in the order of their labels, 1 first, as far as they are in
 /// `mask`; one that has no pixel there has 0 of them.
 pub(crate) fn components(labels: &Labels, mask: &GrayImage, ink: &GrayImage) -> Vec<Component> {
     let mut components: Vec<Component> = Vec::new();
-    for (x, y, &Luma([label])) in labels.enumerate_pixels() {
+    for ((x, y, &Luma([label])), (&inked, &ink)) in
+        labels.enumerate_pixels().zip(mask.iter().zip(ink.iter()))
+    {
         if label == 0 {
             continue;
         }
-        let empty =
-            Component { pixels: 0, weight: 0., at_edge: 0, left: x, top: y, right: x, bottom: y };
         let index = label as usize - 1;
         if components.len() <= index {
-            components.resize(index + 1, empty.clone());
+            let empty = Component {
+                pixels: 0,
+                weight: 0.,
+                at_edge: 0,
+                left: x,
+                top: y,
+                right: x,
+                bottom: y,
+            };
+            components.resize(index + 1, empty);
         }
-        if mask.get_pixel(x, y).0[0] == 0 {
+        if inked == 0 {
             continue;
         }
+        let one = &mut components[index];
+        if one.pixels == 0 {
+            (one.left, one.top, one.right, one.bottom) = (x, y, x, y);
+        }
+        one.pixels += 1;
+        one.weight += f32::from(ink);
         let at_edge = x == 0 || y == 0 || x + 1 == labels.width() || y + 1 == labels.height();
-        let weight = f32::from(ink.get_pixel(x, y).0[0]);
-        let pixel = Component { pixels: 1, weight, at_edge: at_edge.into(), ..empty };
-        let component = &mut components[index];
-        *component = if component.pixels == 0 { pixel } else { component.union(&pixel) };
+        one.at_edge += u32::from(at_edge);
+        (one.left, one.right) = (one.left.min(x), one.right.max(x));
+        one.bottom = y;
     }
     components
 }
@@ -112,6 +180,22 @@ mod tests {
         assert_eq!((dash.left, dash.top, dash.size()), (6, 4, 2));
         assert_eq!((vee.gap(dash), dash.gap(vee)), (3, 3));
         assert!(!vee.is_cut_off() && !dash.is_cut_off());
+    }
+
+    #[test]
+    fn labels_are_those_of_imageproc() {
+        use imageproc::region_labelling::{Connectivity, connected_components};
+        let mut state = 1u32;
+        for (width, height) in [(0, 3), (1, 40), (40, 1), (61, 47), (64, 64)] {
+            for share in [30, 100, 150, 220] {
+                let mask = GrayImage::from_fn(width, height, |_, _| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    Luma([if state >> 24 < share { 255 } else { 0 }])
+                });
+                let expected = connected_components(&mask, Connectivity::Eight, Luma([0]));
+                assert!(label(&mask) == expected, "{width}×{height}, {share}");
+            }
+        }
     }
 
     #[test]
