@@ -4,11 +4,14 @@
 //! The background is what a grey closing leaves, once its window is wider than the strokes: strokes
 //! are filled with the paper around them, shadows and dark corners stay as they are.
 
-use image::GrayImage;
-use image::imageops::{self, FilterType};
+use image::imageops;
+use image::{GrayImage, Luma};
 use imageproc::contrast::{ThresholdType, threshold};
+use imageproc::definitions::Image;
 use imageproc::filter::gaussian_blur_f32;
-use imageproc::integral_image::{integral_image, sum_image_pixels};
+use imageproc::integral_image::integral_image;
+
+use crate::resize::resized;
 
 /// Longest sides, in pixels, to which the image is shrunk to estimate the background: the smaller, the
 /// wider is the closing's window, which has the same size at each.
@@ -81,10 +84,11 @@ pub(crate) fn shrunk(grey: &GrayImage, side: u32) -> GrayImage {
 /// in surroundings somewhat wider than the strokes.
 fn is_light_on_dark(small: &GrayImage) -> bool {
     let longest = small.width().max(small.height()) as f32;
+    let integral = integral_image::<_, u32>(small);
     let skewness = |share: f32| {
-        let around = box_mean(small, (longest * share).ceil() as u32);
+        let around = box_means(&integral, (longest * share).ceil() as u32);
         let (mut squares, mut cubes) = (0., 0.);
-        for (&grey, &around) in small.iter().zip(&around) {
+        for (&grey, around) in small.iter().zip(around) {
             let deviation = f64::from(grey) - f64::from(around);
             squares += deviation.powi(2);
             cubes += deviation.powi(3);
@@ -109,17 +113,23 @@ fn background(grey: &GrayImage) -> GrayImage {
     let widest = [(CLOSING_SIDES[CLOSING_SIDES.len() - 1], WIDEST_RADIUS)];
     for (number, (side, radius)) in narrower.chain(widest).enumerate() {
         small = shrunk(&small, side);
+        if is_small && number < CLOSING_SIDES.len() {
+            continue; // the widest is taken anyway
+        }
         // At its own size, a small image has windows that are as wide as a large one's.
         let longest = small.width().max(small.height());
         let radius = (radius * longest).div_ceil(side);
         let closed = closing(&small, radius);
         let filled = filled(&small, &closed, radius, FILLED[number.min(1)]);
-        if chosen.is_none() || is_small || filled > WIDER_FILLS * ink {
-            chosen = Some(gaussian_blur_f32(&closed, (radius as f32 / 2.).max(0.5)));
+        if chosen.is_none() || filled > WIDER_FILLS * ink {
+            chosen = Some((closed, radius));
             ink = filled;
         }
     }
-    chosen.unwrap_or(small)
+    let blurred = |(closed, radius): (GrayImage, u32)| {
+        gaussian_blur_f32(&closed, (radius as f32 / 2.).max(0.5))
+    };
+    chosen.map_or(small, blurred)
 }
 
 /// The mean share of its brightness that `small` lacks of `closed`, beyond what is usual and `least`.
@@ -143,7 +153,7 @@ fn filled(small: &GrayImage, closed: &GrayImage, edge: u32, least: f32) -> f64 {
 /// How much darker than `background`, which is stretched to the same size, each pixel is, 0 to 255.
 fn darker(grey: &GrayImage, background: &GrayImage) -> GrayImage {
     let (width, height) = grey.dimensions();
-    let mut ink = imageops::resize(background, width, height, FilterType::Triangle);
+    let mut ink = resized(background, width, height);
     for (ink, &grey) in ink.iter_mut().zip(grey.iter()) {
         // By one more, so that black is not ink on black.
         let share = (f32::from(grey) + 1.) / (f32::from(*ink) + 1.);
@@ -154,8 +164,13 @@ fn darker(grey: &GrayImage, background: &GrayImage) -> GrayImage {
 
 /// A grey closing with a square window.
 pub(crate) fn closing(image: &GrayImage, radius: u32) -> GrayImage {
-    let dilated = extreme(&extreme(image, radius, u8::max), radius, u8::max);
+    let dilated = dilated(image, radius);
     extreme(&extreme(&dilated, radius, u8::min), radius, u8::min)
+}
+
+/// White where there is a white pixel within `radius` on both axes, else black.
+pub(crate) fn dilated(mask: &GrayImage, radius: u32) -> GrayImage {
+    extreme(&extreme(mask, radius, u8::max), radius, u8::max)
 }
 
 /// The extreme of each row's pixels within `radius`, transposed: called twice, that of a square.
@@ -191,17 +206,20 @@ fn extreme(image: &GrayImage, radius: u32, choose: impl Fn(u8, u8) -> u8) -> Gra
     out
 }
 
-/// The mean of the square window of `radius` around each pixel, row by row.
-fn box_mean(image: &GrayImage, radius: u32) -> Vec<f32> {
-    let (width, height) = image.dimensions();
-    let integral = integral_image::<_, u32>(image);
-    let mean = |x: u32, y: u32| {
-        let (left, top) = (x.saturating_sub(radius), y.saturating_sub(radius));
-        let (right, bottom) = ((x + radius).min(width - 1), (y + radius).min(height - 1));
-        let sum = sum_image_pixels(&integral, left, top, right, bottom);
-        sum[0] as f32 / ((right - left + 1) * (bottom - top + 1)) as f32
-    };
-    (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| mean(x, y)).collect()
+/// The mean of the square window of `radius` around each pixel, row by row, of an image with this integral image.
+fn box_means(integral: &Image<Luma<u32>>, radius: u32) -> impl Iterator<Item = f32> {
+    let (width, height) = (integral.width() - 1, integral.height() - 1);
+    let row =
+        move |y: u32| &integral.as_raw()[y as usize * (width + 1) as usize..][..=width as usize];
+    (0..height).flat_map(move |y| {
+        let (top, bottom) = (y.saturating_sub(radius), (y + radius).min(height - 1) + 1);
+        let (upper, lower) = (row(top), row(bottom));
+        (0..width).map(move |x| {
+            let (left, right) = (x.saturating_sub(radius), (x + radius).min(width - 1) + 1);
+            let sum = |row: &[u32]| row[right as usize] - row[left as usize];
+            (sum(lower) - sum(upper)) as f32 / ((right - left) * (bottom - top)) as f32
+        })
+    })
 }
 
 /// What is paper and what is writing, in ink from 0 to 255.
@@ -281,7 +299,6 @@ fn otsu(histogram: &[u32; 256]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::Luma;
 
     /// A page of brightness `paper(x, y)` with bars, and gaps twice as wide between them.
     fn page(side: u32, bar: u32, ink: f32, paper: impl Fn(u32, u32) -> f32) -> GrayImage {

@@ -10,6 +10,7 @@ mod error;
 mod ink;
 mod mnist_form;
 pub mod page;
+mod resize;
 pub mod single;
 
 pub use error::{Error, Result};

@@ -1,11 +1,12 @@
 //! MNIST's form: <http://yann.lecun.com/exdb/mnist/>. The digit is fitted into a box of 20×20 with
 //! its aspect kept, anti-aliased, and its centre of mass is put at the centre of 28×28.
 
-use image::imageops::{self, FilterType};
+use image::imageops;
 use image::{GrayImage, Luma};
 use imageproc::distance_transform::{Norm, distance_transform};
 use imageproc::morphology::{Mask, grayscale_dilate};
 
+use crate::resize::{nearest, resized};
 use crate::{Digit, PIXELS, SIDE};
 
 /// Longest side, in pixels, that MNIST's recipe gives a digit.
@@ -46,9 +47,9 @@ fn fit(digit: &GrayImage) -> Option<GrayImage> {
     }
     let side = |side: u32| ((side * BOX) as f32 / longest as f32).round().max(1.) as u32;
     // The triangle's support grows with the reduction, so that it averages.
-    let mut fitted = imageops::resize(&crop, side(width), side(height), FilterType::Triangle);
+    let mut fitted = resized(&crop, side(width), side(height));
     let darkest = f32::from(fitted.iter().copied().max().unwrap_or(0).max(1));
-    fitted.iter_mut().for_each(|ink| *ink = (f32::from(*ink) * 255. / darkest).round() as u8);
+    fitted.iter_mut().for_each(|ink| *ink = nearest(f32::from(*ink) * 255. / darkest));
     Some(fitted)
 }
 

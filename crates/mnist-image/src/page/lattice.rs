@@ -1,15 +1,17 @@
 //! Digits that touch → a segmentation lattice: every way to cut them apart that may give digits.
 
+use std::ops::Range;
+
 use image::{GrayImage, Luma};
-use imageproc::distance_transform::Norm;
-use imageproc::morphology::dilate;
 
 use super::groups::Group;
 use super::seams::{Seam, seams, strokes};
 use super::{Bounds, Page};
 use crate::Digit;
 use crate::component::Labels;
+use crate::ink::dilated;
 use crate::mnist_form::{MEASURED_SIDE, mnist_form, shrunk};
+use crate::resize::nearest;
 
 /// Share of a group's pixels that have less than full ink: strokes fade at their edges, and where the
 /// pen is lifted. Chosen on scikit-learn's digits, drawn black on white.
@@ -17,7 +19,7 @@ const FADING: (usize, usize) = (9, 10);
 /// Free pixels around the ink.
 const MARGIN: u32 = 3;
 /// Pixels by which soft edges reach beyond the mask.
-const SOFT_EDGE: u8 = 2;
+const SOFT_EDGE: u32 = 2;
 /// Width from which on a group may be several digits: its share of its own height and of a digit's. Narrow
 /// digits touch as well, but then both are narrower than this only if they are 1s.
 const SEVERAL: [f32; 2] = [0.75, 0.6];
@@ -83,8 +85,8 @@ struct Between<'a> {
 }
 
 impl Between<'_> {
-    fn contains(&self, x: u32, y: u32) -> bool {
-        (self.left[y as usize]..self.right[y as usize]).contains(&x)
+    fn columns(&self, y: u32) -> Range<u32> {
+        self.left[y as usize]..self.right[y as usize]
     }
 }
 
@@ -121,11 +123,11 @@ impl Cutout {
         inked.sort_unstable();
         let full = f32::from(inked[(inked.len() - 1) * FADING.0 / FADING.1]);
         let floor = f32::from(page.levels.floor);
-        let around = dilate(&mask, Norm::LInf, SOFT_EDGE);
+        let around = dilated(&mask, SOFT_EDGE);
         let ink = GrayImage::from_fn(mask.width(), mask.height(), |x, y| {
             let ink = f32::from(page.ink.get_pixel(left + x, top + y).0[0]) - floor;
             let inside = around.get_pixel(x, y).0[0] > 0;
-            Luma([if inside { (255. * ink / (full - floor)).round() as u8 } else { 0 }])
+            Luma([if inside { nearest(255. * ink / (full - floor)) } else { 0 }])
         });
         let shrink = height.div_ceil(MEASURED_SIDE).max(1);
         match shrink {
@@ -178,9 +180,16 @@ impl Cutout {
         whole: bool,
     ) -> Option<(Digit, Bounds, Bounds)> {
         let (start, stop) = (between.start, between.stop);
+        // Of each row, the ends alone: no pixel between them is farther out, on the image neither.
+        let ends = |y: u32| {
+            let inked = |x: &u32| self.mask.get_pixel(*x, y).0[0] > 0;
+            let mut columns = between.columns(y);
+            let first = columns.find(inked);
+            let last = columns.rfind(inked).or(first);
+            [first, last].into_iter().flatten().map(move |x| (x, y))
+        };
         let places: Vec<(u32, u32)> = (0..self.mask.height())
-            .flat_map(|y| (start..stop).map(move |x| (x, y)))
-            .filter(|&(x, y)| self.mask.get_pixel(x, y).0[0] > 0 && between.contains(x, y))
+            .flat_map(ends)
             .flat_map(|(x, y)| {
                 let (x, y) = (self.left + x * self.shrink, self.top + y * self.shrink);
                 [(x, y), (x + self.shrink - 1, y + self.shrink - 1)]
@@ -192,10 +201,12 @@ impl Cutout {
             return None;
         }
         let bounds = Bounds::around(places.iter().map(|&at| page.on_image(at)))?;
-        let ink = GrayImage::from_fn(stop - start, self.ink.height(), |x, y| {
-            let own = between.contains(start + x, y);
-            if own { *self.ink.get_pixel(start + x, y) } else { Luma([0]) }
-        });
+        let mut ink = GrayImage::new(stop - start, self.ink.height());
+        for y in 0..self.ink.height() {
+            for x in between.columns(y) {
+                ink.put_pixel(x - start, y, *self.ink.get_pixel(x, y));
+            }
+        }
         Some((mnist_form(&ink)?, bounds, local))
     }
 }

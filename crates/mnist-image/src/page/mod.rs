@@ -18,15 +18,13 @@ mod tilt;
 mod trace;
 
 use image::{GrayImage, Luma, imageops};
-use imageproc::distance_transform::Norm;
 use imageproc::geometric_transformations::{Border, Interpolation, Projection, warp_into};
-use imageproc::morphology::dilate;
 use serde::Serialize;
 
 pub use lattice::{Candidate, Lattice};
 
 use crate::component::{self, Component, Labels, components};
-use crate::ink::{Levels, SMALL_SIDE, binarise, ink};
+use crate::ink::{Levels, SMALL_SIDE, binarise, dilated, ink};
 pub(crate) use groups::Group;
 use groups::{MIN_HEIGHT, digit_height, grain, groups};
 use lines::in_lines;
@@ -187,8 +185,8 @@ impl Page {
             }
         }
         // Only for labelling: joins broken strokes.
-        let near = (height as f32 * JOINED_GAP).round() as u8;
-        let mut labels = component::label(&dilate(&mask, Norm::LInf, near));
+        let near = (height as f32 * JOINED_GAP).round() as u32;
+        let mut labels = component::label(&dilated(&mask, near));
         let mut found = components(&labels, &mask, &self.ink);
         let height = digit_height(&found)?;
         if stacked::split(&mut labels, &found, &self.ink, height) {
