@@ -19,7 +19,7 @@ const COUNT: Range<usize> = 4..8;
 /// More samples than this are refused: all of them are held in memory, at 4 bytes a pixel.
 pub const MAX_COUNT: usize = 1_000_000;
 /// The largest file of this many images, and a little more.
-const MAX_BYTES: u64 = 1_000_000_000;
+const MAX_DATA_BYTES: u64 = 1_000_000_000;
 /// A gzipped file may decompress to this many times its size, and to [`ALWAYS_ALLOWED`] bytes anyway:
 /// MNIST's images decompress to 5 times their size, blank ones, made to fill memory, to 1,000 times.
 const MAX_COMPRESSION: usize = 50;
@@ -91,7 +91,7 @@ impl IdxParts {
 /// Reads and checks the file `path`: magic number, dimensions, exact length, and the labels' range;
 /// and if there is an `expected` one, the number of samples.
 pub fn read(path: &Path, content: Content, expected: Option<usize>) -> Result<Idx> {
-    input::open_regular(path, MAX_BYTES)
+    input::open_regular(path, MAX_DATA_BYTES)
         .and_then(|file| parse(file, content, expected))
         .with_context(|| format!("cannot read {} as MNIST {content}", path.display()))
 }

@@ -1,18 +1,16 @@
 //! Data sets in MNIST's layout, from a folder or from the program itself, as tensors.
 
-use std::env;
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor, vision};
-use tempfile::TempDir;
 
 use super::builtin;
 use super::idx::{self, Content, Idx, IdxParts};
 use crate::PIXELS;
-use crate::files::{atomic, hex};
+use crate::files::hex;
+use crate::files::private::PrivateFolder;
 use mnist_image::Digit;
 
 /// The names of MNIST's four files, and what is in them: images and labels to train on, then to test
@@ -177,39 +175,6 @@ fn find(dir: &Path, name: &str) -> Result<PathBuf> {
     bail!(
         "the data folder {dir} has no file {name} or {name}.gz; it needs all four files of MNIST's layout"
     )
-}
-
-/// A temporary folder that only this user can enter, removed when dropped.
-struct PrivateFolder {
-    folder: TempDir,
-    /// Locked, which says that this process is alive.
-    _lock: Option<File>,
-}
-
-impl PrivateFolder {
-    fn new() -> Result<PrivateFolder> {
-        const PREFIX: &str = ".tch-mnist-data-";
-        atomic::remove_abandoned(&env::temp_dir(), PREFIX);
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-        let folder = builder.prefix(PREFIX).tempdir().map_err(atomic::cause_alone).context(
-            "cannot create a temporary folder for data; set TMPDIR to a folder with 60 MB of space",
-        )?;
-        let lock = File::open(folder.path()).ok().filter(|file| file.try_lock().is_ok());
-        Ok(PrivateFolder { folder, _lock: lock })
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.path().join(name);
-        fs::write(&path, bytes).with_context(|| {
-            format!("cannot write {}; set TMPDIR to a folder with more space", path.display())
-        })
-    }
 }
 
 /// Reads a folder whose files have been checked: into bytes, part by part, since `tch` makes float32 of

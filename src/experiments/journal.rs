@@ -11,7 +11,7 @@ use crate::experiments::run::{FORMAT, Run};
 use crate::files::{atomic, input};
 
 /// The most bytes of a journal, which are tens of thousands of runs.
-const MAX_BYTES: u64 = 1 << 28;
+const MAX_JOURNAL_BYTES: u64 = 1 << 28;
 /// Characters of what is wrong with a line that are told; a line may be as long as the journal.
 const MAX_CAUSE: usize = 200;
 
@@ -37,7 +37,7 @@ impl Journal {
                 !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
                 "another program is writing to it; wait for it to finish, or name another folder"
             );
-            let text = input::read_regular(path, MAX_BYTES)?;
+            let text = input::read_regular(path, MAX_JOURNAL_BYTES)?;
             let (runs, length) = parse(&text)?;
             #[cfg(unix)]
             File::open(path.parent().unwrap_or(path))?.sync_all()?; // its name, should it be new

@@ -5,5 +5,7 @@ mod hash;
 pub mod image;
 pub mod input;
 pub mod paths;
+#[cfg(feature = "torch")]
+pub mod private;
 
 pub use hash::{hex, sha256_hex};

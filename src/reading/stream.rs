@@ -15,9 +15,9 @@ use crate::network::classifier::Classifier;
 use crate::network::verifier::{Answer, verify};
 
 /// Items handed on together at most, and samples that the network computes at once.
-pub const BATCH: usize = 256;
+pub const MAX_BATCH: usize = 256;
 /// Images of one digit that are worked on or ready ahead of the next one, at most; bounds memory.
-pub const AHEAD: usize = 2 * BATCH;
+pub const AHEAD: usize = 2 * MAX_BATCH;
 /// How long what is ready waits for more, so that the network computes batches.
 const GATHER: Duration = Duration::from_millis(50);
 
@@ -25,7 +25,7 @@ const GATHER: Duration = Duration::from_millis(50);
 type Job<I, T> = (I, Sender<T>);
 
 /// Does `work` on each item, on `threads` threads, at most `ahead` items ahead of the next one, and hands the
-/// results with their numbers, from 0, to `take`: in order, as they become ready, up to [`BATCH`] at a time.
+/// results with their numbers, from 0, to `take`: in order, as they become ready, up to [`MAX_BATCH`] at a time.
 /// What is ready is not held back by an item that is not, nor by `items` when those come slowly.
 ///
 /// # Errors
@@ -57,7 +57,7 @@ pub fn in_order<I: Send + 'static, T: Send + 'static>(
                 }
                 ready.push((number, result));
                 number += 1;
-                if ready.len() < BATCH {
+                if ready.len() < MAX_BATCH {
                     continue;
                 }
             }
@@ -132,7 +132,7 @@ fn next<T>(
     }
 }
 
-/// Answers for digits, each with its number in the stream, at most [`BATCH`] consecutive ones. They depend on a
+/// Answers for digits, each with its number in the stream, at most [`MAX_BATCH`] consecutive ones. They depend on a
 /// digit and its number alone, to the bit, not on which others happened to be ready.
 pub fn classify(
     model: &dyn Classifier,
@@ -155,12 +155,12 @@ fn in_place<T: Clone>(
         let digits: Vec<Digit> = digits.iter().map(|(_, digit)| *digit).collect();
         return compute(&digits);
     }
-    let mut batch = vec![[0; PIXELS]; BATCH];
+    let mut batch = vec![[0; PIXELS]; MAX_BATCH];
     for (number, digit) in digits {
-        batch[number % BATCH] = *digit;
+        batch[number % MAX_BATCH] = *digit;
     }
     let found = compute(&batch)?;
-    Ok(digits.iter().map(|(number, _)| found[number % BATCH].clone()).collect())
+    Ok(digits.iter().map(|(number, _)| found[number % MAX_BATCH].clone()).collect())
 }
 
 #[cfg(test)]
@@ -176,7 +176,7 @@ mod tests {
             item * 2
         };
         in_order(4, AHEAD, 0..2000, work, |results| {
-            assert!(results.len() <= BATCH);
+            assert!(results.len() <= MAX_BATCH);
             found.extend(results);
             Ok(())
         })

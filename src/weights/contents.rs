@@ -9,7 +9,7 @@ use crate::network::classifier::MAX_HIDDEN;
 use crate::{CLASSES, PIXELS};
 
 /// The most bytes that are taken into memory at once: the largest network's weights in float64.
-pub(super) const MAX_BYTES: u64 = 8 * (PIXELS + CLASSES + 2) as u64 * MAX_HIDDEN as u64;
+pub(super) const MAX_WEIGHTS_BYTES: u64 = 8 * (PIXELS + CLASSES + 2) as u64 * MAX_HIDDEN as u64;
 
 /// How many times smaller a file may be than what is in it. Weights hardly compress: what decompresses to
 /// far more is made to fill memory.

@@ -12,7 +12,7 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use super::archive::Archive;
-use super::contents::{Contents, MAX_BYTES, transposed};
+use super::contents::{Contents, MAX_WEIGHTS_BYTES, transposed};
 use super::format::MAX_TEXT;
 use super::{hdf5, keras_config};
 use crate::PIXELS;
@@ -38,7 +38,7 @@ pub fn read_keras(mut archive: Archive) -> Result<Contents> {
     let config = archive.entry("config.json", MAX_TEXT)?;
     let config = std::str::from_utf8(&config).context("its config.json is not UTF-8")?;
     let units = keras_config::check(config)?;
-    contents(hdf5::Reader::open(archive.entry("model.weights.h5", MAX_BYTES)?)?, units)
+    contents(hdf5::Reader::open(archive.entry("model.weights.h5", MAX_WEIGHTS_BYTES)?)?, units)
 }
 
 /// The arrays in `file`, of which one is to be the kernel of as many hidden `units`, where those are told.

@@ -41,7 +41,7 @@ use serde_json::{Value, json};
 
 use crate::files::{atomic, input, sha256_hex};
 use crate::network::arrays::{Arrays, LAYERS};
-use contents::MAX_BYTES;
+use contents::MAX_WEIGHTS_BYTES;
 use format::Format;
 use record::Beside;
 
@@ -187,7 +187,7 @@ fn write_with_copy(
     path: &Path,
     write: impl FnOnce(&mut dyn FnMut(&str) -> Result<()>) -> Result<()>,
 ) -> Result<()> {
-    let old = if path.is_file() { input::read(path, MAX_BYTES).ok() } else { None };
+    let old = if path.is_file() { input::read(path, MAX_WEIGHTS_BYTES).ok() } else { None };
     let replaced = old.map(|bytes| sha256_hex(&bytes));
     let mut save = |weights| {
         record["weights"] = weights;
@@ -264,13 +264,13 @@ pub fn open(path: &Path) -> Result<Loaded> {
 /// What the file `path` holds, and what lies beside it. Where the two do not fit, they may have been
 /// replaced between one reading and the next.
 fn read_with_record(path: &Path) -> Result<(Vec<u8>, Beside)> {
-    let mut bytes = input::read(path, MAX_BYTES)?;
+    let mut bytes = input::read(path, MAX_WEIGHTS_BYTES)?;
     for _ in 0..ATTEMPTS {
         let beside = record::beside(path, &sha256_hex(&bytes));
         if !matches!(beside, Beside::Mismatch(_)) {
             return Ok((bytes, beside));
         }
-        let again = input::read(path, MAX_BYTES)?;
+        let again = input::read(path, MAX_WEIGHTS_BYTES)?;
         if again == bytes {
             return Ok((bytes, beside));
         }

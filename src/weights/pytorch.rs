@@ -10,7 +10,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::archive::Archive;
-use super::contents::{Contents, MAX_BYTES, NO_FLOAT, bytes_of};
+use super::contents::{Contents, MAX_WEIGHTS_BYTES, NO_FLOAT, bytes_of};
 use super::format::MAX_TEXT;
 use super::pickle::{Stored, unpickle};
 use crate::network::arrays::Arrays;
@@ -38,7 +38,8 @@ pub fn read(mut archive: Archive) -> Result<Contents> {
         read: Box::new(move |name| {
             let stored = &*tensors[name];
             let number = stored.number.with_context(|| format!("it is of integers, {NO_FLOAT}"))?;
-            let storage = archive.entry(&format!("{prefix}data/{}", stored.key), MAX_BYTES)?;
+            let storage =
+                archive.entry(&format!("{prefix}data/{}", stored.key), MAX_WEIGHTS_BYTES)?;
             view(&number.decode(&storage), stored)
         }),
     })

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::files::input;
 
 /// The most bytes of a record; those of a hundred thousand epochs are smaller.
-const MAX_BYTES: u64 = 1 << 26;
+const MAX_RECORD_BYTES: u64 = 1 << 26;
 /// The most bytes of a record that is kept as it is; in memory it takes up to a hundred times that.
 const MAX_KEPT: usize = 1 << 22;
 
@@ -77,7 +77,7 @@ fn beside_exactly(path: &Path, sha256: &str) -> Beside {
     if place == path || !place.is_file() {
         return Beside::Nothing;
     }
-    let Ok(text) = input::read_regular(&place, MAX_BYTES) else {
+    let Ok(text) = input::read_regular(&place, MAX_RECORD_BYTES) else {
         return Beside::Doubtful(place, "it cannot be read");
     };
     let Weights { file, sha256: recorded, replaced } = match serde_json::from_slice(&text) {
@@ -107,7 +107,8 @@ fn beside_exactly(path: &Path, sha256: &str) -> Beside {
 /// Whether a record at the place of that of the weights at `path` names these.
 fn is_recorded(path: &Path) -> bool {
     let place = path_of(path);
-    let record = if place.is_file() { input::read_regular(&place, MAX_BYTES).ok() } else { None };
+    let record =
+        if place.is_file() { input::read_regular(&place, MAX_RECORD_BYTES).ok() } else { None };
     let record = record.and_then(|text| serde_json::from_slice::<Record>(&text).ok());
     record.zip(name_of(path)).is_some_and(|(record, name)| record.weights.file == name)
 }

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tch::Device;
 
 use super::{LAYERS, Loaded, safetensors, save_file};
+use crate::files::private::PrivateFolder;
 use crate::network::model::Model;
 
 /// The network with weights that were loaded.
@@ -26,10 +27,11 @@ pub fn model(loaded: &Loaded, device: Device) -> Result<Model> {
         return Model::from_arrays(&loaded.arrays, device);
     };
     let copy = || {
-        let folder = tempfile::Builder::new().prefix("tch-mnist-").tempdir()?;
-        let path = folder.path().join("weights.safetensors");
-        fs::write(&path, bytes)?;
-        Ok::<_, std::io::Error>((folder, path))
+        const NAME: &str = "weights.safetensors";
+        let folder = PrivateFolder::new()?;
+        folder.write(NAME, bytes)?;
+        let path = folder.path().join(NAME);
+        Ok::<_, anyhow::Error>((folder, path))
     };
     // A disk that is full or read-only keeps nobody from predicting.
     let Ok((_folder, path)) = copy() else { return Model::from_arrays(arrays, device) };

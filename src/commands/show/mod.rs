@@ -10,9 +10,8 @@ use terminal_size::{Height, Width, terminal_size};
 
 use super::args::weights::WeightsArgs;
 use super::console::{note, print, print_text};
-use crate::SIDE;
 use crate::files::atomic;
-use crate::output::plot::{self, Digits, Figure, Palette, Tile, terminal};
+use crate::output::plot::{self, Digits, Figure, terminal};
 use crate::weights::Loaded;
 
 #[cfg(feature = "torch")]
@@ -77,7 +76,8 @@ impl Args {
             atomic::prepare(path)?;
         }
         if self.what.weights_map {
-            return self.show(&self.weights_map()?);
+            let filters = self.weights()?.arrays.filters().to_vec();
+            return self.show(&plot::weights_map(filters, self.most()));
         }
         #[cfg(not(feature = "torch"))]
         anyhow::bail!(super::args::machine::NO_LIBTORCH);
@@ -93,29 +93,6 @@ impl Args {
 
     fn show(&self, digits: &Digits) -> Result<ExitCode> {
         self.finish(digits, |color, width| terminal::digits(digits, color, width))
-    }
-
-    fn weights_map(&self) -> Result<Digits> {
-        let arrays = self.weights()?.arrays;
-        let mut units = arrays.filters().to_vec();
-        let norm = |unit: &[f32]| unit.iter().map(|weight| weight * weight).sum::<f32>();
-        units.sort_by(|a, b| norm(b).total_cmp(&norm(a)));
-        let all = units.len();
-        units.truncate(self.most());
-        let mut sizes: Vec<f32> = units.as_flattened().iter().map(|weight| weight.abs()).collect();
-        sizes.sort_by(f32::total_cmp);
-        // A few outliers must not make all others pale.
-        let limit = sizes[sizes.len() * 995 / 1000].max(f32::MIN_POSITIVE);
-        Ok(Digits {
-            title: format!("Weights of {} of {all} hidden units", units.len()),
-            note: format!("from the {SIDE}×{SIDE} pixels, the largest first"),
-            columns: units.len().min(10),
-            tiles: units
-                .into_iter()
-                .map(|pixels| Tile { pixels, caption: String::new() })
-                .collect(),
-            palette: Palette::Values(limit),
-        })
     }
 
     fn finish(

@@ -8,6 +8,7 @@ use imageproc::drawing::{draw_filled_rect_mut, draw_hollow_rect_mut, draw_text_m
 use imageproc::rect::Rect;
 
 use crate::reading::ReadDigit;
+use mnist_image::page::Bounds;
 
 const SURE: Rgb<u8> = Rgb([0, 110, 60]);
 const UNSURE: Rgb<u8> = Rgb([200, 30, 0]);
@@ -40,13 +41,13 @@ pub fn annotate(mut drawn: RgbImage, lines: &[Vec<ReadDigit>], least: f32) -> Re
     let height = (median * LABEL_SHARE).max(MIN_LABEL);
     let line = (height / LABEL_TO_LINE).round().max(1.) as i32;
 
-    let boxes: Vec<Rect> = digits().map(|read| around(read, 2 * line)).collect();
+    let boxes: Vec<Rect> = digits().map(|read| around(read.bounds, 2 * line)).collect();
     let page = Rect::at(0, 0).of_size(drawn.width().max(1), drawn.height().max(1));
     let mut taken = boxes.clone();
     for (read, outer) in digits().zip(&boxes) {
         let color = if read.is_sure(least) { SURE } else { UNSURE };
         for grow in line..2 * line {
-            draw_hollow_rect_mut(&mut drawn, around(read, grow), color);
+            draw_hollow_rect_mut(&mut drawn, around(read.bounds, grow), color);
         }
         let text = read.label(least).to_string();
         let label = place(&text, &font, (height, line), *outer, &taken, page);
@@ -58,9 +59,8 @@ pub fn annotate(mut drawn: RgbImage, lines: &[Vec<ReadDigit>], least: f32) -> Re
     Ok(drawn)
 }
 
-/// The bounds of a digit, wider by `grow` pixels on all sides.
-fn around(read: &ReadDigit, grow: i32) -> Rect {
-    let bounds = read.bounds;
+/// The bounds, wider by `grow` pixels on all sides.
+pub(super) fn around(bounds: Bounds, grow: i32) -> Rect {
     let side = |side: u32| (side + 2 * grow as u32).max(1);
     Rect::at(bounds.x as i32 - grow, bounds.y as i32 - grow)
         .of_size(side(bounds.width), side(bounds.height))

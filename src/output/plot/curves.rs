@@ -6,14 +6,14 @@ use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::{Area, BLACK_ON_WHITE, Drawn, Figure, GREY, TEXT, TITLE, anchored, text};
+use super::{Area, BLACK_ON_WHITE, BLUE, Drawn, Figure, GREY, TEXT, TITLE, anchored, text};
 use crate::experiments::comparison::{Comparison, Point};
 use crate::experiments::statistics::Spread;
 use crate::training::Epoch;
 
 /// Colours that the colour-blind can tell apart (Okabe & Ito 2002), each of a different lightness.
 const COLORS: [RGBColor; 6] = [
-    RGBColor(0, 114, 178),
+    BLUE,
     RGBColor(213, 94, 0),
     RGBColor(0, 0, 0),
     RGBColor(204, 121, 167),

@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
 use super::digits::{Palette, Tile, draw_pixels};
-use super::{Area, Drawn, Figure, GREY, TEXT, TITLE, anchored};
+use super::{Area, BLUE, Drawn, Figure, GREY, TEXT, TITLE, anchored};
 use crate::SIDE;
 use crate::network::classifier::Prediction;
 use mnist_image::Digit;
@@ -18,7 +18,6 @@ const PANEL: i32 = SIDE as i32 * PIXEL;
 const MARGIN: i32 = 60;
 const BARS: i32 = 2 * (MARGIN + PANEL) + MARGIN + 50;
 const BAR: i32 = 420;
-const COLOR: RGBColor = RGBColor(0, 114, 178);
 const LIGHT: RGBColor = RGBColor(120, 180, 220);
 
 /// An image, what the network saw of it, and what it made of that.
@@ -70,7 +69,7 @@ impl Figure for Explanation {
         for (digit, probability) in self.prediction.probabilities.iter().enumerate() {
             let y = TOP + digit as i32 * step;
             let end = BARS + (probability * BAR as f32).round() as i32;
-            let color = if digit == self.prediction.label { COLOR } else { LIGHT };
+            let color = if digit == self.prediction.label { BLUE } else { LIGHT };
             area.draw(&Rectangle::new([(BARS, y + 6), (end, y + step - 6)], color.filled()))?;
             let left = anchored(TEXT, HPos::Right, VPos::Center);
             area.draw(&Text::new(digit.to_string(), (BARS - 16, y + step / 2), left))?;

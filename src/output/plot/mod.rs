@@ -12,6 +12,7 @@ mod mistakes;
 mod reliability;
 pub mod stages;
 pub mod terminal;
+mod weights_map;
 
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,7 @@ pub use explanation::Explanation;
 pub use mistakes::mistakes;
 #[cfg(feature = "torch")]
 pub use reliability::Reliability;
+pub use weights_map::weights_map;
 
 use crate::files::atomic;
 
@@ -48,6 +50,8 @@ type Outcome = Result<(), DrawingErrorKind<BitMapBackendError>>;
 /// The font: for pixels the one registered under this name, in an SVG the reader's own.
 const FONT: &str = "sans-serif";
 const BLACK_ON_WHITE: RGBColor = RGBColor(20, 20, 20);
+/// The first of the colours that the colour-blind can tell apart (Okabe & Ito 2002).
+const BLUE: RGBColor = RGBColor(0, 114, 178);
 const GREY: RGBColor = RGBColor(205, 205, 205);
 // Font sizes in pixels; a figure is made to be shown at half its size.
 const TITLE: i32 = 40;

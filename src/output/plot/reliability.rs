@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::{Area, BLACK_ON_WHITE, Drawn, Figure, GREY, TEXT, TITLE, anchored};
+use super::{Area, BLACK_ON_WHITE, BLUE, Drawn, Figure, GREY, TEXT, TITLE, anchored};
 use crate::training::calibration::{BINS, Calibration};
 
 // The diagram's left, top and side, and its whole width and height, in pixels.
@@ -12,7 +12,6 @@ const TOP: i32 = 110;
 const SIZE: i32 = 900;
 const WIDTH: u32 = 1140;
 const HEIGHT: u32 = 1150;
-const BAR: RGBColor = RGBColor(0, 114, 178);
 
 /// How often a network is right where it is how sure.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +38,7 @@ impl Figure for Reliability {
         {
             let [from, to] = [at, at + 1].map(|edge| edge as f64 / BINS as f64);
             let corners = [place(from, bin.accuracy), place(to, 0.)];
-            area.draw(&Rectangle::new(corners, BAR.mix(0.7).filled()))?;
+            area.draw(&Rectangle::new(corners, BLUE.mix(0.7).filled()))?;
             area.draw(&Rectangle::new(corners, ShapeStyle::from(WHITE).stroke_width(2)))?;
             area.draw(&Circle::new(
                 place(bin.confidence, bin.accuracy),

@@ -2,15 +2,16 @@
 
 use image::{DynamicImage, GrayImage, Rgb, RgbImage};
 use imageproc::drawing::draw_hollow_rect_mut;
-use imageproc::rect::Rect;
-use mnist_image::page::{Bounds, Lattice};
+use mnist_image::page::Lattice;
 
+use super::BLUE;
+use super::annotate::around;
 use super::digits::{Digits, Palette, Tile};
 use crate::reading::ReadDigit;
 
 /// The colours of lines of writing, in turn.
 const LINES: [Rgb<u8>; 4] =
-    [Rgb([0, 114, 178]), Rgb([213, 94, 0]), Rgb([0, 158, 115]), Rgb([204, 121, 167])];
+    [Rgb([BLUE.0, BLUE.1, BLUE.2]), Rgb([213, 94, 0]), Rgb([0, 158, 115]), Rgb([204, 121, 167])];
 /// Digits in a row.
 const COLUMNS: usize = 10;
 
@@ -54,11 +55,4 @@ pub fn digits(lines: &[Vec<ReadDigit>]) -> Digits {
         tiles,
         palette: Palette::Ink,
     }
-}
-
-/// The bounds, wider by `grow` pixels on all sides.
-fn around(bounds: Bounds, grow: i32) -> Rect {
-    let side = |side: u32| side + 2 * grow as u32;
-    Rect::at(bounds.x as i32 - grow, bounds.y as i32 - grow)
-        .of_size(side(bounds.width), side(bounds.height))
 }

@@ -2,7 +2,7 @@
 
 use image::{GrayImage, Luma};
 
-use super::groups::MIN_HEIGHT;
+use super::groups::MIN_DIGIT_HEIGHT;
 use crate::component::{Component, Labels, components, label};
 
 // Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
@@ -30,7 +30,7 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage) {
         .zip(&found)
         .map(|(label, frame)| {
             let mut inner = found.iter().filter(|inner| surrounds(frame, inner));
-            frame.width().min(frame.height()) > MIN_HEIGHT
+            frame.width().min(frame.height()) > MIN_DIGIT_HEIGHT
                 && has_corners(&labels, label, frame)
                 && is_hollow(&labels, label, frame)
                 && inner.any(|one| encloses(&labels, label, frame, one))

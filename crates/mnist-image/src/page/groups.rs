@@ -4,7 +4,7 @@ use crate::component::Component;
 
 // Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
 /// Height in pixels that a digit must have at least.
-pub(super) const MIN_HEIGHT: u32 = 10;
+pub(super) const MIN_DIGIT_HEIGHT: u32 = 10;
 /// A component more than this many times as wide as it is high is not a digit, nor a few that touch.
 const MAX_ASPECT: u32 = 6;
 /// Share of the digits' height below which a component is a speck.
@@ -27,8 +27,8 @@ const BESIDE: Joint = Joint { overlap: 0., gap: 0.125, width: 1.3, height: 1.3, 
 
 /// Sizes of a group, in heights of a digit, outside of which it is dropped: least and greatest height, and
 /// greatest width.
-const HEIGHTS: [f32; 2] = [0.4, 3.];
-const MAX_WIDTH: f32 = 8.;
+const GROUP_HEIGHTS: [f32; 2] = [0.4, 3.];
+const MAX_GROUP_WIDTH: f32 = 8.;
 /// Share of the usual ink below which a group is a shadow, or shows through from the other side.
 const MIN_STRENGTH: f32 = 0.15;
 
@@ -55,8 +55,8 @@ impl Group {
     fn has_size(&self, height: u32) -> bool {
         let (wide, high) = (self.whole.width(), self.whole.height());
         let (width, heights) = (wide as f32 / height as f32, high as f32 / height as f32);
-        (HEIGHTS[0]..=HEIGHTS[1]).contains(&heights)
-            && width <= MAX_WIDTH
+        (GROUP_HEIGHTS[0]..=GROUP_HEIGHTS[1]).contains(&heights)
+            && width <= MAX_GROUP_WIDTH
             && wide <= high * MAX_ASPECT
     }
 }
@@ -65,7 +65,7 @@ impl Group {
 pub(super) fn digit_height(found: &[Component]) -> Option<u32> {
     let mut heights: Vec<(u32, u32)> = found
         .iter()
-        .filter(|one| one.height() >= MIN_HEIGHT && one.width() < one.height() * MAX_ASPECT)
+        .filter(|one| one.height() >= MIN_DIGIT_HEIGHT && one.width() < one.height() * MAX_ASPECT)
         .map(|one| (one.height(), one.pixels))
         .collect();
     heights.sort_unstable();

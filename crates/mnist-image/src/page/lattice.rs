@@ -17,15 +17,15 @@ use crate::resize::nearest;
 /// pen is lifted. Chosen on scikit-learn's digits, drawn black on white.
 const FADING: (usize, usize) = (9, 10);
 /// Free pixels around the ink.
-const MARGIN: u32 = 3;
+const PADDING: u32 = 3;
 /// Pixels by which soft edges reach beyond the mask.
 const SOFT_EDGE: u32 = 2;
 /// Width from which on a group may be several digits: its share of its own height and of a digit's. Narrow
 /// digits touch as well, but then both are narrower than this only if they are 1s.
 const SEVERAL: [f32; 2] = [0.75, 0.6];
 /// Least height and greatest width of a digit between two cuts, in heights of a digit.
-const MIN_HEIGHT: f32 = 0.5;
-const MAX_WIDTH: f32 = 1.5;
+const MIN_PART_HEIGHT: f32 = 0.5;
+const MAX_PART_WIDTH: f32 = 1.5;
 
 /// What may be one digit: what lies between two cuts.
 #[derive(Clone, Debug)]
@@ -106,10 +106,10 @@ struct Cutout {
 impl Cutout {
     fn new(page: &Page, group: &Group, labels: &Labels, height: u32) -> Cutout {
         let whole = &group.whole;
-        let left = whole.left.saturating_sub(MARGIN);
-        let top = whole.top.saturating_sub(MARGIN);
-        let right = (whole.right + MARGIN).min(page.ink.width() - 1);
-        let bottom = (whole.bottom + MARGIN).min(page.ink.height() - 1);
+        let left = whole.left.saturating_sub(PADDING);
+        let top = whole.top.saturating_sub(PADDING);
+        let right = (whole.right + PADDING).min(page.ink.width() - 1);
+        let bottom = (whole.bottom + PADDING).min(page.ink.height() - 1);
         let mask = GrayImage::from_fn(right - left + 1, bottom - top + 1, |x, y| {
             let own = group.labels.contains(&labels.get_pixel(left + x, top + y).0[0]);
             let inked = own && page.mask.get_pixel(left + x, top + y).0[0] > 0;
@@ -158,7 +158,8 @@ impl Cutout {
             // The columns that are its own in every row are fewer than those that it reaches over.
             let ((start, inner), (outer, stop)) = (reaches[from], reaches[to]);
             if !whole
-                && outer.saturating_sub(inner) > (MAX_WIDTH * own_height as f32) as u32 + 2 * MARGIN
+                && outer.saturating_sub(inner)
+                    > (MAX_PART_WIDTH * own_height as f32) as u32 + 2 * PADDING
             {
                 continue; // joined-up writing has thousands: not worth a closer look
             }
@@ -197,7 +198,7 @@ impl Cutout {
             .collect();
         let local = Bounds::around(places.iter().copied())?;
         let [wide, high] = [local.width, local.height].map(|side| side as f32 / height as f32);
-        if !whole && (high < MIN_HEIGHT || wide > MAX_WIDTH) {
+        if !whole && (high < MIN_PART_HEIGHT || wide > MAX_PART_WIDTH) {
             return None;
         }
         let bounds = Bounds::around(places.iter().map(|&at| page.on_image(at)))?;

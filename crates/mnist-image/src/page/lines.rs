@@ -12,18 +12,18 @@ const MIN_LEVEL: f32 = 0.35;
 /// the tests.
 const STEP_COST: f32 = 3.;
 /// Widest gap between neighbours, in heights of a digit; wider ones are spaces.
-const MAX_GAP: f32 = 3.;
+const MAX_NEIGHBOUR_GAP: f32 = 3.;
 /// Groups at a line's end that show where it leads.
 const LEADING: usize = 4;
 /// Slope, either way, up to which a line leads on.
-const MAX_SLOPE: f32 = 0.25;
+const MAX_LEADING_SLOPE: f32 = 0.25;
 
 /// Sorts groups of digits of about `height` pixels into lines from top to bottom, and each line from
 /// left to right.
 pub(super) fn in_lines(mut groups: Vec<Group>, height: u32) -> Vec<Vec<Group>> {
     groups.sort_by_key(|group| group.whole.left + group.whole.right);
     let single: Vec<Vec<Group>> = groups.into_iter().map(|group| vec![group]).collect();
-    let linked = link(single, MAX_GAP * height as f32);
+    let linked = link(single, MAX_NEIGHBOUR_GAP * height as f32);
     let mut lines = link(linked, f32::INFINITY);
     let mean =
         |line: &[Group]| line.iter().map(|group| centre(group).1).sum::<f32>() / line.len() as f32;
@@ -92,7 +92,7 @@ fn slope(line: &[Group]) -> f32 {
     slopes.sort_by(f32::total_cmp);
     match slopes.len() {
         0..3 => 0.,
-        some => slopes[some / 2].clamp(-MAX_SLOPE, MAX_SLOPE),
+        some => slopes[some / 2].clamp(-MAX_LEADING_SLOPE, MAX_LEADING_SLOPE),
     }
 }
 

@@ -26,7 +26,7 @@ pub use lattice::{Candidate, Lattice};
 use crate::component::{self, Component, Labels, components};
 use crate::ink::{Levels, SMALL_SIDE, binarise, dilated, ink};
 pub(crate) use groups::Group;
-use groups::{MIN_HEIGHT, digit_height, grain, groups};
+use groups::{MIN_DIGIT_HEIGHT, digit_height, grain, groups};
 use lines::in_lines;
 
 /// Longest side, in pixels, at which writing is looked for; larger images are shrunk to it.
@@ -151,7 +151,7 @@ impl Page {
         };
         see("ink", &ink);
         let levels = Levels::of(&ink)?;
-        let tilt = tilt::tilt(&binarise(&ink, levels.threshold), MIN_HEIGHT);
+        let tilt = tilt::tilt(&binarise(&ink, levels.threshold), MIN_DIGIT_HEIGHT);
         if tilt != 0. {
             let upright = upright(ink.dimensions(), tilt);
             let (width, height) = turned_size(ink.dimensions(), tilt);
@@ -201,7 +201,7 @@ impl Page {
     fn in_pieces(&self, labels: Labels, found: &[Component]) -> Option<Writing> {
         let (width, height) = self.dimensions();
         let whole = found.iter().cloned().reduce(|a, b| a.union(&b))?;
-        let is_digit = width.max(height) <= SMALL_SIDE && whole.height() >= MIN_HEIGHT;
+        let is_digit = width.max(height) <= SMALL_SIDE && whole.height() >= MIN_DIGIT_HEIGHT;
         let (all, height) = ((1..=found.len() as u32).collect(), whole.height());
         is_digit.then(|| Writing { groups: vec![Group { whole, labels: all }], labels, height })
     }

@@ -5,7 +5,7 @@
 
 use image::{GrayImage, Luma};
 
-use super::groups::MIN_HEIGHT;
+use super::groups::MIN_DIGIT_HEIGHT;
 use crate::component::{Component, Labels, components, label};
 use crate::ink::{Levels, binarise};
 
@@ -13,7 +13,7 @@ use crate::ink::{Levels, binarise};
 const PALE: f32 = 0.5;
 /// Share of the usual sharpness from which on a pale component is writing. Chosen on pages drawn like our
 /// own, of training digits.
-const SHARP: f32 = 0.5;
+const MIN_SHARPNESS: f32 = 0.5;
 
 /// A component of what is at all darker than paper, and the steps of ink between its pixels.
 struct Stroke {
@@ -36,7 +36,7 @@ impl Stroke {
     }
 
     fn may_be_digit(&self) -> bool {
-        self.whole.size() >= MIN_HEIGHT
+        self.whole.size() >= MIN_DIGIT_HEIGHT
     }
 }
 
@@ -53,7 +53,7 @@ pub(super) fn revise(mask: &mut GrayImage, ink: &GrayImage, levels: Levels, fain
     let thresholds: Vec<Option<f32>> = strokes
         .iter()
         .map(|stroke| match stroke.level() < PALE * level && stroke.may_be_digit() {
-            true if stroke.sharpness() < SHARP * sharpness => Some(f32::INFINITY),
+            true if stroke.sharpness() < MIN_SHARPNESS * sharpness => Some(f32::INFINITY),
             true => Some(floor + part * (stroke.level() - floor)),
             false => None,
         })

@@ -23,34 +23,34 @@ const STROKE_RADIUS: u32 = 3;
 /// Gradients of edges, as Canny's thresholds.
 const EDGE: (f32, f32) = (15., 35.);
 /// Share of the longest side that a line, and the part of it that is an edge of paper, has at least.
-const MIN_LENGTH: f32 = 0.16;
+const MIN_EDGE: f32 = 0.16;
 /// Lines that are tried as the same side of the paper: those that are an edge along most of their length.
 const TRIED: usize = 12;
 /// Distances, in pixels, from a side at which the paper and the desk are compared, as far as the image
 /// goes: a frame drawn on paper is narrower.
-const BESIDE: [f32; 3] = [3., 7., 14.];
+const COMPARED_AT: [f32; 3] = [3., 7., 14.];
 /// Grey that the desk must be darker by than the paper.
 const DARKER: f32 = 6.;
 /// Share of the paper's brightness that the desk must be darker by, and of a side's length along which it
 /// must be so: with all four sides in view, and where the image's edge stands for one or two of them. Of
 /// folds and shadows, too, some lie between such edges.
 const WHOLE: (f32, f32) = (0.07, 0.7);
-const CUT: (f32, f32) = (0.18, 0.93);
+const CUT_OFF: (f32, f32) = (0.18, 0.93);
 /// Share of the difference at some distance that must be there close to the side: shadows are soft.
-const SHARP: f32 = 0.5;
+const SHARP_SIDE: f32 = 0.5;
 /// Share of the image that the paper has at least.
 const MIN_AREA: f32 = 0.15;
 /// Degrees by which opposite sides may differ, and those that meet, from a right angle.
-const MAX_SKEW: (f32, f32) = (40., 35.);
+const MAX_ANGLES: (f32, f32) = (40., 35.);
 /// Share of the paper's sides that is left out all round: its edge, curled or in its own shadow.
-const MARGIN: f32 = 0.02;
+const INSET: f32 = 0.02;
 
 /// A side of what may be paper.
 struct Edge {
     /// A point on it; the direction along it; towards the paper is to the right of that, as y goes down.
     origin: (f32, f32),
     along: (f32, f32),
-    /// How many steps of a pixel, up to each along it, are edges of paper, as [`WHOLE`] and as [`CUT`] ask
+    /// How many steps of a pixel, up to each along it, are edges of paper, as [`WHOLE`] and as [`CUT_OFF`] ask
     /// for; none for an edge of the image.
     found: Option<Vec<(u32, u32)>>,
 }
@@ -74,7 +74,7 @@ impl Edge {
     }
 
     /// The share of the way from one place on it to another that is an edge of paper: as [`WHOLE`] asks
-    /// for, and as [`CUT`] does.
+    /// for, and as [`CUT_OFF`] does.
     fn support(&self, from: (f32, f32), to: (f32, f32)) -> (f32, f32) {
         let Some(found) = &self.found else { return (1., 1.) };
         let step = |place: (f32, f32)| {
@@ -103,7 +103,7 @@ pub(super) fn find(grey: &GrayImage) -> Option<(Projection, (u32, u32))> {
     let mut best: Option<(f32, [(f32, f32); 4])> = None;
     for (top, bottom) in pairs(tops, bottoms) {
         for &(right, left) in &sideways {
-            if apart(top.angle() + 90., right.angle()) > MAX_SKEW.1 {
+            if apart(top.angle() + 90., right.angle()) > MAX_ANGLES.1 {
                 continue;
             }
             let sides = [top, right, bottom, left];
@@ -117,7 +117,7 @@ pub(super) fn find(grey: &GrayImage) -> Option<(Projection, (u32, u32))> {
             let support = support.map(|(whole, cut)| if is_whole { whole } else { cut });
             let support = support.fold(1., f32::min);
             let score = area * support.powi(4);
-            let least = if is_whole { WHOLE.1 } else { CUT.1 };
+            let least = if is_whole { WHOLE.1 } else { CUT_OFF.1 };
             if support >= least && best.is_none_or(|(other, _)| score > other) {
                 best = Some((score, corners));
             }
@@ -140,7 +140,7 @@ fn smooth(small: &GrayImage) -> GrayImage {
 /// The upper one goes right, the right one down.
 fn edges(small: &GrayImage) -> [Vec<Edge>; 4] {
     let (width, height) = (small.width() as f32, small.height() as f32);
-    let least = (MIN_LENGTH * width.max(height)) as u32;
+    let least = (MIN_EDGE * width.max(height)) as u32;
     let options = LineDetectionOptions { vote_threshold: least, suppression_radius: 3 };
     let reach = width.hypot(height);
     let mut sides = [const { Vec::new() }; 4];
@@ -155,7 +155,7 @@ fn edges(small: &GrayImage) -> [Vec<Edge>; 4] {
             let step = |step: usize| {
                 let darker = darker(small, edge.at(step as f32), along);
                 whole += u32::from(darker >= WHOLE.0);
-                cut += u32::from(darker >= CUT.0);
+                cut += u32::from(darker >= CUT_OFF.0);
                 (whole, cut)
             };
             edge.found = Some((0..2 * reach as usize).map(step).collect());
@@ -180,7 +180,7 @@ fn edges(small: &GrayImage) -> [Vec<Edge>; 4] {
 fn pairs<'a>(ones: &'a [Edge], others: &'a [Edge]) -> Vec<(&'a Edge, &'a Edge)> {
     let pairs = ones.iter().flat_map(|one| others.iter().map(move |other| (one, other)));
     let may_be = |(one, other): &(&Edge, &Edge)| {
-        apart(one.angle(), other.angle() + 180.) <= MAX_SKEW.0
+        apart(one.angle(), other.angle() + 180.) <= MAX_ANGLES.0
             && (one.found.is_some() || other.found.is_some())
     };
     pairs.filter(may_be).collect()
@@ -200,10 +200,10 @@ fn darker(small: &GrayImage, (x, y): (f32, f32), (along, down): (f32, f32)) -> f
         inside.then(|| f32::from(small.get_pixel(x as u32, y as u32).0[0]))
     };
     let (mut least, mut close) = (1_f32, None);
-    for away in BESIDE {
+    for away in COMPARED_AT {
         let (Some(paper), Some(desk)) = (grey(away), grey(-away)) else { break };
         let by = paper - desk;
-        if by < DARKER || *close.get_or_insert(by) < SHARP * by {
+        if by < DARKER || *close.get_or_insert(by) < SHARP_SIDE * by {
             return 0.;
         }
         least = least.min(by / paper);
@@ -234,7 +234,7 @@ fn straightened(corners: [(f32, f32); 4]) -> Option<(Projection, (u32, u32))> {
     let length =
         |a: usize, b: usize| (corners[a].0 - corners[b].0).hypot(corners[a].1 - corners[b].1);
     let (wide, high) = ((length(0, 1) + length(2, 3)) / 2., (length(0, 3) + length(1, 2)) / 2.);
-    let margin = MARGIN * wide.min(high);
+    let margin = INSET * wide.min(high);
     let (left, top) = (-margin, -margin);
     let (right, bottom) = (wide - margin, high - margin);
     let to = [(left, top), (right, top), (right, bottom), (left, bottom)];
@@ -285,7 +285,7 @@ mod tests {
     /// How far the corners of what is found are from the margin within these, at most.
     fn error(grey: &GrayImage, corners: [(f32, f32); 4]) -> Option<f32> {
         let (to_paper, (wide, high)) = find(grey)?;
-        let margin = MARGIN * wide.min(high) as f32;
+        let margin = INSET * wide.min(high) as f32;
         let (right, bottom) = (wide as f32 + margin, high as f32 + margin);
         let expected = [(-margin, -margin), (right, -margin), (right, bottom), (-margin, bottom)];
         let away = corners.iter().zip(expected).map(|(&corner, (x, y))| {

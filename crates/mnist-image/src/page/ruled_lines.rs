@@ -21,7 +21,7 @@ const MIN_LENGTH_PIXELS: f32 = 12.;
 /// Share of the digits' height that a component must exceed to count as a digit.
 const MIN_DIGIT: f32 = 0.5;
 /// How far from a line another may end and still join it: pixels, and this part of the page's longer side.
-const NEAR: (f32, f32) = (2., 400.);
+const JOIN_DISTANCE: (f32, f32) = (2., 400.);
 /// A line is at least this many times as long as a digit is high.
 const LENGTH_IN_DIGITS: f32 = 1.6;
 /// Digits that are enough to measure their height.
@@ -69,7 +69,7 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage
     let (long, short): (Vec<Trace>, Vec<Trace>) = lines.into_iter().partition(|line| {
         is_long(&line) && line.length() as f32 >= LENGTH_IN_DIGITS * height && is_apart(line)
     });
-    let near = NEAR.0 + longest / NEAR.1;
+    let near = JOIN_DISTANCE.0 + longest / JOIN_DISTANCE.1;
     let joins =
         |line: &&Trace| line.length() as f32 >= JOINING_LENGTH * height && line.joins(&long, near);
     let joining: Vec<&Trace> = short.iter().filter(joins).collect();

@@ -11,10 +11,10 @@ const SLANT_COST: u32 = 20;
 /// Cost, in ink, of each pixel away from the seam's middle column.
 const SWAY_COST: u32 = 2;
 /// Ink, from 0 to 255, above which a seam goes through a stroke.
-const STROKE: u8 = 100;
+const STROKE_INK: u8 = 100;
 // Parts of a digit's height, 1/6 and so on, and the pixels that each is at least.
 /// From the ends of a group to the middle column of a seam.
-const MARGIN: (u32, u32) = (6, 3);
+const END_MARGIN: (u32, u32) = (6, 3);
 /// From the middle column of a seam to where it may sway.
 const SWAY: (u32, u32) = (5, 2);
 /// Between the middle columns of two seams.
@@ -25,7 +25,7 @@ pub(super) type Seam = Vec<u32>;
 
 /// How many strokes a seam goes through.
 pub(super) fn strokes(seam: &Seam, ink: &GrayImage) -> usize {
-    let inked = |(y, &x): (usize, &u32)| ink.get_pixel(x, y as u32).0[0] > STROKE;
+    let inked = |(y, &x): (usize, &u32)| ink.get_pixel(x, y as u32).0[0] > STROKE_INK;
     let inked: Vec<bool> = seam.iter().enumerate().map(inked).collect();
     inked.chunk_by(|a, b| a == b).filter(|run| run[0]).count()
 }
@@ -34,7 +34,7 @@ pub(super) fn strokes(seam: &Seam, ink: &GrayImage) -> usize {
 pub(super) fn seams(ink: &GrayImage, height: u32) -> Vec<Seam> {
     let (width, rows) = ink.dimensions();
     let of_height = |(part, least): (u32, u32)| (height / part).max(least);
-    let (margin, sway, spacing) = (of_height(MARGIN), of_height(SWAY), of_height(SPACING));
+    let (margin, sway, spacing) = (of_height(END_MARGIN), of_height(SWAY), of_height(SPACING));
     let through = |middle: u32| {
         let (first, last) = (middle.saturating_sub(sway), (middle + sway).min(width - 1));
         let band = (last - first + 1) as usize;

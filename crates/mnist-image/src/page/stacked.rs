@@ -10,14 +10,14 @@ use crate::component::{Component, Labels};
 
 /// Heights and greatest width, in heights of a digit, of a component that may belong to two lines.
 const TALL: [f32; 2] = [1.5, 4.];
-const MAX_WIDTH: f32 = 4.;
+const MAX_TALL_WIDTH: f32 = 4.;
 /// Heights of a neighbour that shows where a line is, in heights of a digit.
 const NEIGHBOUR: [f32; 2] = [0.6, 1.4];
 /// Distance, in heights of a digit, up to which a component is a neighbour.
-const NEAR: f32 = 4.;
+const NEIGHBOURHOOD: f32 = 4.;
 /// Share of a digit's height by which the ends of a tall component and those of its neighbours may differ,
 /// and up to which two lines overlap.
-const LEVEL: f32 = 0.6;
+const MAX_END_OFFSET: f32 = 0.6;
 const OVERLAP: f32 = 0.2;
 
 /// Cuts components that reach over two lines apart: gives what is below each cut a label of its own.
@@ -61,15 +61,15 @@ pub(super) fn split(
 /// two lines, which its neighbours show.
 fn between_lines(tall: &Component, found: &[Component], height: f32) -> Option<(u32, u32)> {
     let of = |size: u32| size as f32 / height;
-    if !(TALL[0]..TALL[1]).contains(&of(tall.height())) || of(tall.width()) > MAX_WIDTH {
+    if !(TALL[0]..TALL[1]).contains(&of(tall.height())) || of(tall.width()) > MAX_TALL_WIDTH {
         return None;
     }
     let away = |one: &Component| one.left.max(tall.left).saturating_sub(one.right.min(tall.right));
     let is_near = |one: &&Component| {
-        (NEIGHBOUR[0]..NEIGHBOUR[1]).contains(&of(one.height())) && of(away(one)) <= NEAR
+        (NEIGHBOUR[0]..NEIGHBOUR[1]).contains(&of(one.height())) && of(away(one)) <= NEIGHBOURHOOD
     };
     let nearest = |level: &dyn Fn(&Component) -> u32| {
-        let level = found.iter().filter(is_near).filter(|one| of(level(one)) <= LEVEL);
+        let level = found.iter().filter(is_near).filter(|one| of(level(one)) <= MAX_END_OFFSET);
         level.min_by_key(|one| (away(one), Reverse(one.pixels)))
     };
     let upper = nearest(&|one| one.top.abs_diff(tall.top))?;

@@ -13,7 +13,7 @@ const MAX_THICKNESS: f32 = 0.01;
 const MAX_FRAME: f32 = 0.025;
 const FRAME_ASPECT: f32 = 25.;
 /// Share of the page's longer side: the widest gap in a dashed or dotted line.
-const MAX_GAP: f32 = 1. / 160.;
+const MAX_DASH_GAP: f32 = 1. / 160.;
 /// Share of the page's longer side: how far a line is followed under the strokes of a digit.
 const MAX_CROSSING: f32 = 0.1;
 /// Share of a line's length that is inked; of dots with gaps, less than half is.
@@ -30,7 +30,7 @@ const STRAY_PER_STEP: f32 = 0.02;
 /// Pixels by which a line may thicken from one run to the next.
 const MAX_THICKENING: u32 = 2;
 /// Pixels of the shortest line that is kept.
-const MIN_LENGTH: u32 = 6;
+const MIN_TRACE: u32 = 6;
 
 /// The ink of a line at one place along it.
 #[derive(Clone, Copy, Debug)]
@@ -200,7 +200,7 @@ fn thin(longest: f32) -> u32 {
 pub(super) fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
     let thin = thin(longest);
     let thick = (MAX_FRAME * longest).max(4.) as u32;
-    let max_gap = (MAX_GAP * longest).max(4.) as u32;
+    let max_gap = (MAX_DASH_GAP * longest).max(4.) as u32;
     let max_crossing = (MAX_CROSSING * longest) as u32;
     let width = mask.width() as usize;
     let (mut active, mut done): (Vec<Trace>, Vec<Trace>) = (Vec::new(), Vec::new());
@@ -250,7 +250,7 @@ pub(super) fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
         active = going;
     }
     done.extend(active);
-    done.retain(|trace| trace.length() >= MIN_LENGTH && trace.is_line());
+    done.retain(|trace| trace.length() >= MIN_TRACE && trace.is_line());
     done
 }
 
