@@ -124,6 +124,11 @@ fn bytes(images: &Tensor) -> Tensor {
 /// Each file in the folder may be raw or gzipped (`.gz`), and its name may have a dot in place of
 /// the second hyphen, as some mirrors have it. Everything is checked before `tch` sees it, and what
 /// `tch` sees is a private copy of what was checked.
+///
+/// # Errors
+///
+/// If a file is missing, damaged, too large, or of another layout, or the temporary folder cannot be
+/// written to.
 pub fn load(dir: Option<&Path>) -> Result<Data> {
     let Some(dir) = dir else {
         return match builtin::kept() {

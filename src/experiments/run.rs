@@ -112,7 +112,7 @@ impl Run {
         Run { format: FORMAT, program, libtorch: LIBTORCH.into(), configuration, history, test }
     }
 
-    /// Fails, naming the value, where one cannot be of a run that was done to its end.
+    /// Checks that every value can come from a completed run; the error names the one that cannot.
     pub fn check(&self) -> Result<()> {
         let Configuration { config, hidden, threads, .. } = &self.configuration;
         config.check()?;
@@ -142,7 +142,7 @@ impl Run {
                 }
                 (None, None) if config.validation_split == 0. => {}
                 _ => {
-                    bail!("it has validation figures without a validation split, or none with one")
+                    bail!("it has validation figures but no validation split, or the reverse")
                 }
             }
             ensure!(

@@ -39,7 +39,9 @@ impl Sweep {
     /// Plans a run of each optimizer, at its learning rate, with each of `seeds`: seed after seed,
     /// so that there is something of each optimizer early on. All else is as in `base`.
     ///
-    /// Fails if two of the optimizers are the same at the same learning rate.
+    /// # Errors
+    ///
+    /// If two of the optimizers are the same at the same learning rate.
     pub fn plan(
         base: &Configuration,
         optimizers: &[(Optimizer, f64)],
@@ -64,7 +66,9 @@ impl Sweep {
 
     /// Keeps every run that is done in `journal`, and counts those planned that are `kept` there.
     ///
-    /// Fails if any there cannot be compared with those planned.
+    /// # Errors
+    ///
+    /// If any there cannot be compared with those planned.
     pub fn keep(&mut self, journal: Journal, mut kept: Vec<Run>) -> Result<()> {
         let mut tests = HashMap::new();
         for run in &kept {

@@ -167,7 +167,7 @@ pub fn lock(path: &Path, patience: Duration) -> Result<Option<File>> {
     while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
         if since.elapsed() >= patience {
             bail!(
-                "another program holds the folder {} locked; wait for it to finish, or name another folder",
+                "another program has locked the folder {}; wait for it to finish, or name another folder",
                 folder.display()
             );
         }
@@ -285,7 +285,7 @@ mod tests {
         let path = folder.path().join("a.txt");
         let held = lock(&path, Duration::ZERO).unwrap();
         let error = lock(&path, Duration::from_millis(30)).unwrap_err().to_string();
-        assert!(error.contains("locked; wait for it to finish"), "{error}");
+        assert!(error.contains("wait for it to finish"), "{error}");
         drop(held);
         assert!(lock(&path, Duration::ZERO).unwrap().is_some());
     }

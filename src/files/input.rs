@@ -177,7 +177,7 @@ impl Read for Waiting {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     let now = Instant::now();
                     if now > self.until || now - self.heard > self.silence {
-                        let text = "it is a pipe to which nothing more is written";
+                        let text = "nothing more came through the pipe";
                         return Err(io::Error::new(ErrorKind::TimedOut, text));
                     }
                     sleep(POLL);
@@ -304,7 +304,7 @@ mod tests {
         writer.write_all(b"some").unwrap();
         let silence = Duration::from_millis(20);
         let given_up = error(open_within(&path, 9, silence));
-        assert!(given_up.contains("it is a pipe to which nothing more is written"), "{given_up}");
+        assert!(given_up.contains("nothing more came through the pipe"), "{given_up}");
         writer.write_all(b"far too much").unwrap();
         assert!(error(open_within(&path, 9, silence)).contains("it has more than"));
     }

@@ -30,6 +30,10 @@ impl Model {
     /// Glorot-uniform kernels (±√(6 / (inputs + outputs)), Glorot & Bengio 2010) and zero biases.
     ///
     /// The weights depend on `seed` alone, not on the device, nor on what else the process does.
+    ///
+    /// # Errors
+    ///
+    /// If there is no room for them, or `hidden` is out of range.
     pub fn new(hidden: i64, seed: u64, device: Device) -> Result<Model> {
         let model = Model::zeros(hidden, device)?;
         let mut rng = random(seed, 0);

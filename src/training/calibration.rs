@@ -34,6 +34,10 @@ pub struct Bin {
 }
 
 /// Measures how well the confidence of `model` fits on `samples`.
+///
+/// # Errors
+///
+/// If there are no samples.
 pub fn measure(model: &Model, samples: &Samples) -> Result<Calibration> {
     ensure!(samples.count() > 0, "there are no samples to measure calibration on");
     let labels = Vec::<i64>::try_from(&samples.labels)?;

@@ -63,6 +63,10 @@ pub fn mistakes(model: &Model, samples: &Samples) -> Result<Vec<Mistake>> {
 }
 
 /// Evaluates `model` on `samples`, which may be on another device.
+///
+/// # Errors
+///
+/// If there are no samples.
 pub fn evaluate(model: &Model, samples: &Samples) -> Result<Evaluation> {
     let count = samples.count();
     ensure!(count > 0, "there are no samples to evaluate on");

@@ -16,8 +16,10 @@ use crate::training::{Config, Epoch, Event, History, Progress, evaluation};
 /// The model gets the weights of every complete epoch, and none of an incomplete one. The same
 /// model, samples, configuration, device and number of threads give the same weights to the bit.
 ///
-/// Fails when a loss is not finite, or the precision cannot be had on the device. Weights that are
-/// not finite never reach the model.
+/// # Errors
+///
+/// If a loss is not finite, or the precision cannot be had on the device. Weights that are not finite
+/// never reach the model.
 pub fn fit(
     model: &mut Model,
     samples: &Samples,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Schedule {
     /// The same throughout.
     Constant,
-    /// From the learning rate to 0 along half a cosine (Loshchilov & Hutter 2016, one cycle).
+    /// From the learning rate down to 0 along half a cosine (Loshchilov & Hutter 2016, one cycle).
     Cosine,
 }
 

@@ -56,7 +56,7 @@ fn contents(file: hdf5::Reader, units: Option<u64>) -> Result<Contents> {
         let fits = |shape: &Vec<usize>| shape[..] == [units as usize, PIXELS];
         ensure!(
             shapes.values().any(fits),
-            "its configuration has {units} hidden units, its arrays have not: one of them is of another model"
+            "its configuration has {units} hidden units, but its arrays do not: they come from different models"
         );
     }
     let read = move |name: &str| {

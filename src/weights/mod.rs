@@ -100,7 +100,10 @@ pub fn check_output(path: &Path) -> Result<()> {
 
 /// Saves weights, atomically. The extension says the format.
 ///
-/// Fails if a record lies beside the file: it would describe other weights.
+/// # Errors
+///
+/// Those of [`check_output`] and of the file system, and if a record lies beside the file: it would
+/// describe other weights.
 pub fn save(arrays: &Arrays, path: &Path) -> Result<()> {
     save_as(arrays, path, LAYERS, None)?;
     Ok(())
@@ -111,6 +114,10 @@ pub fn save(arrays: &Arrays, path: &Path) -> Result<()> {
 /// with the file's name and SHA-256 added.
 ///
 /// Of several processes that save there, one does at a time.
+///
+/// # Errors
+///
+/// Those of [`check_output`] and of the file system, and if another file is in the record's place.
 pub fn save_with_record(arrays: &Arrays, record: &mut Value, path: &Path) -> Result<()> {
     ensure_kept(save_as(arrays, path, LAYERS, Some(record))?, path)
 }
@@ -138,6 +145,10 @@ pub fn check_layers(path: &Path, layers: [&str; 2]) -> Result<()> {
 /// `nn.Sequential(nn.Linear(…), nn.ReLU(), nn.Linear(…))`.
 ///
 /// Returns whether the record, if there is one, was saved: another file may be in its place.
+///
+/// # Errors
+///
+/// Those of [`check_layers`], [`check_output`] and the file system.
 pub fn save_as(
     arrays: &Arrays,
     path: &Path,
@@ -229,11 +240,20 @@ fn write(
 /// Loads a weight file, whose shapes give the number of hidden units.
 ///
 /// Any two layers that fit one after the other are taken, whatever their names.
+///
+/// # Errors
+///
+/// Those of [`open`].
 pub fn load(path: &Path) -> Result<Arrays> {
     Ok(open(path)?.arrays)
 }
 
 /// Like [`load`], but also returns what is known of the weights.
+///
+/// # Errors
+///
+/// If the file is of no format that is read, is damaged, holds other layers, or is not the one that
+/// its record describes.
 pub fn open(path: &Path) -> Result<Loaded> {
     let open = || {
         ensure!(path.extension().is_none_or(|e| e != "onnx"), "ONNX is written, not read");

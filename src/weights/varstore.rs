@@ -22,6 +22,10 @@ use crate::network::model::Model;
 /// [`VarStore::load`](tch::nn::VarStore::load) takes a path, broadcasts what does not fit and takes
 /// over any type. So the file was checked before, in memory; it is loaded from a copy of that in a
 /// folder that only this user can open; and what was loaded is compared.
+///
+/// # Errors
+///
+/// If there is no room for it on the device.
 pub fn model(loaded: &Loaded, device: Device) -> Result<Model> {
     let Loaded { arrays, own_file: Some(bytes), .. } = loaded else {
         return Model::from_arrays(&loaded.arrays, device);
@@ -42,6 +46,10 @@ pub fn model(loaded: &Loaded, device: Device) -> Result<Model> {
 }
 
 /// Saves the weights of `model` with what is to be known of them, as [`super::save_with_record`] does.
+///
+/// # Errors
+///
+/// Those of [`super::save_with_record`].
 pub fn save_model(model: &Model, record: &mut Value, path: &Path) -> Result<()> {
     let arrays = model.to_arrays()?;
     let plain = |temporary: &Path| match model.vs.save(temporary) {

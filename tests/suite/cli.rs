@@ -463,8 +463,7 @@ fn a_silent_pipe_among_images_costs_that_image_only() {
         let found: Vec<_> = out.lines().filter(|line| line.contains("png")).collect();
         assert_eq!((code, found.len()), (1, 2), "{out}{err}");
         assert!(found.iter().zip(expected).all(|(line, start)| line.starts_with(start)), "{out}");
-        let error =
-            "error: cannot read the image pipe: it is a pipe to which nothing more is written";
+        let error = "error: cannot read the image pipe: nothing more came through the pipe";
         assert_eq!(
             err.lines().filter(|line| line.starts_with("error: ")).collect::<Vec<_>>(),
             [error]

@@ -426,7 +426,7 @@ fn faulty_weights_are_refused_with_the_fault() {
 }
 
 #[test]
-fn mnist_s_own_images_pass_through_the_image_reader_almost_unchanged() {
+fn mnist_images_pass_through_the_image_reader_almost_unchanged() {
     // The program's test of prediction against evaluation needs this on 1,000 images; here, that
     // the reason is the right one: MNIST's recipe applied to MNIST changes next to nothing.
     let images = mnist_images(1000);

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fine_stroke_is_widened_to_mnist_s() {
+    fn a_fine_stroke_is_widened_to_that_of_mnist() {
         let form = mnist_form(&bar(1, 100)).unwrap();
         let ink: u32 = form[14 * SIDE..15 * SIDE].iter().map(|&ink| u32::from(ink)).sum();
         assert!((400..700).contains(&ink), "{ink}");

@@ -23,7 +23,9 @@ pub struct Single {
 /// Finds the digit that a grey image shows: of several, the one that is largest, near the middle
 /// and not cut off by the edge.
 ///
-/// Fails when nothing stands out from the background.
+/// # Errors
+///
+/// If nothing stands out from the background, or there are no pixels.
 pub fn find(grey: &GrayImage) -> Result<Single> {
     if grey.as_raw().is_empty() {
         return Err(Error::NoPixels);
@@ -45,7 +47,9 @@ pub fn find(grey: &GrayImage) -> Result<Single> {
 
 /// Brings the digit that a grey image shows into MNIST's form.
 ///
-/// Fails when nothing stands out from the background.
+/// # Errors
+///
+/// Those of [`find`].
 ///
 /// ```
 /// use image::{GrayImage, Luma};

@@ -34,7 +34,7 @@ pub const SCHEDULES: &[Choice<Schedule>] = &[
     ("constant", "The same throughout", Schedule::Constant),
     (
         "cosine",
-        "From the learning rate to 0 along half a cosine (Loshchilov & Hutter 2016, one cycle)",
+        "From the learning rate down to 0 along half a cosine (Loshchilov & Hutter 2016, one cycle)",
         Schedule::Cosine,
     ),
 ];
@@ -51,7 +51,7 @@ pub const AUGMENTS: &[Choice<Augment>] = &[
     ),
     (
         "forms",
-        "Digits of forms that MNIST lacks, beside its own: 1 with a flag or a foot, crossed 7 ...",
+        "Adds digits of forms that MNIST lacks: 1 with a flag or a foot, crossed 7, open 4",
         Augment::Forms,
     ),
 ];

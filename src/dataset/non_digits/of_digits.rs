@@ -122,7 +122,7 @@ mod tests {
     use crate::dataset;
 
     #[test]
-    fn parts_have_mnist_s_form_and_follow_the_seed() {
+    fn parts_have_the_form_of_mnist_and_follow_the_seed() {
         let digits = dataset::load(None).unwrap().test.ink().narrow(0, 0, 500);
         let make = |seed| {
             let rng = &mut ChaCha8Rng::seed_from_u64(seed);

@@ -24,7 +24,9 @@ pub struct CudaNotInstalled(String);
 
 /// Finds the device of `choice`, with the reason for it.
 ///
-/// A device that is asked for by name and cannot be had is an error that names the cause.
+/// # Errors
+///
+/// If a device that is asked for by name cannot be had; the error names the cause.
 pub fn select(choice: Choice) -> Result<(Device, Reason)> {
     match choice {
         Choice::Cpu => Ok((Device::Cpu, Reason::Asked)),

@@ -61,6 +61,17 @@ pub(super) fn decode(
     Ok((Decoded { image, _reservation: reservation }, orientation))
 }
 
+// Markers of segments, by their names in ITU-T T.81, table B.1.
+const TEM: u8 = 0x01;
+const SOF0: u8 = 0xc0;
+const SOF2: u8 = 0xc2;
+const RST0: u8 = 0xd0;
+const SOI: u8 = 0xd8;
+const EOI: u8 = 0xd9;
+const SOS: u8 = 0xda;
+const DRI: u8 = 0xdd;
+const APP0: u8 = 0xe0;
+
 /// What a JPEG says of its pixels.
 #[derive(Debug, PartialEq)]
 pub(super) struct Frame {
@@ -95,14 +106,14 @@ pub(super) fn frame(reader: &mut (impl BufRead + Seek)) -> Result<Frame> {
         reader.read_exact(&mut length)?;
         let mut rest = i64::from(u16::from_be_bytes(length)) - 2;
         match marker[1] {
-            0xc0..=0xc2 => {
+            SOF0..=SOF2 => {
                 let mut header = [0; 6];
                 reader.read_exact(&mut header)?;
                 rest -= header.len() as i64;
                 let [_, h1, h0, w1, w0, components] = header;
                 let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
                 let (width, height) = (width.into(), height.into());
-                let progressive = marker[1] == 0xc2;
+                let progressive = marker[1] == SOF2;
                 if found.replace(Frame { width, height, components, progressive }).is_some() {
                     return Err(Error::of_decoder("it has several frames"));
                 }
@@ -113,20 +124,20 @@ pub(super) fn frame(reader: &mut (impl BufRead + Seek)) -> Result<Frame> {
                     is_rgb = [0, 3, 6].map(|at| components[at]) == *b"RGB";
                 }
             }
-            0xe0 if rest >= 5 => {
+            APP0 if rest >= 5 => {
                 let mut name = [0; 5];
                 reader.read_exact(&mut name)?;
                 rest -= name.len() as i64;
                 is_jfif |= name == *b"JFIF\0";
             }
-            // JFIF's colours are YCbCr whatever they are called: so says libjpeg, and not the decoder.
-            0xda if is_jfif && is_rgb => {
+            // JFIF's colours are YCbCr whatever their labels: libjpeg follows that, the decoder does not.
+            SOS if is_jfif && is_rgb => {
                 return Err(Error::NotSupported(
-                    "a JPEG of JFIF's colours that it calls RGB".into(),
+                    "a JFIF file whose colours are labelled RGB".into(),
                 ));
             }
-            0xda => return found.ok_or_else(|| Error::of_decoder("its kind of frame is unknown")),
-            0xd9 => return Err(Error::EndsEarly),
+            SOS => return found.ok_or_else(|| Error::of_decoder("its kind of frame is unknown")),
+            EOI => return Err(Error::EndsEarly),
             _ => {}
         }
         reader.seek_relative(rest.max(0))?;
@@ -135,7 +146,7 @@ pub(super) fn frame(reader: &mut (impl BufRead + Seek)) -> Result<Frame> {
 
 /// Whether these are neither a pixel's FF, nor padding, nor a restart within a scan.
 fn begins_segment(marker: [u8; 2]) -> bool {
-    marker[0] == 0xff && !matches!(marker[1], 0 | 1 | 0xd0..=0xd8 | 0xff)
+    marker[0] == 0xff && !matches!(marker[1], 0 | TEM | RST0..=SOI | 0xff)
 }
 
 /// Where in a JPEG its last scan ends, and what to put there for the decoder; nothing if
@@ -155,19 +166,19 @@ fn end_of_last_scan(bytes: &[u8]) -> Option<(usize, Option<&'static [u8]>)> {
         if in_scan {
             end = at;
         }
-        if marker == 0xd9 {
+        if marker == EOI {
             break;
         }
-        in_scan = marker == 0xda;
+        in_scan = marker == SOS;
         let length = usize::from(u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]));
         let segment = bytes.get(at + 4..at + 2 + length)?;
         match marker {
-            0xc0..=0xc2 => {
-                progressive = marker == 0xc2;
+            SOF0..=SOF2 => {
+                progressive = marker == SOF2;
                 components = segment.get(6..)?.iter().step_by(3).copied().collect();
             }
-            0xdd => restarts = segment != [0, 0],
-            0xda => {
+            DRI => restarts = segment != [0, 0],
+            SOS => {
                 scans += 1;
                 let (ids, band) = segment.get(1..)?.split_last_chunk::<3>()?;
                 if let [first @ 0..64, last @ 0..64, bits] = *band

@@ -24,14 +24,14 @@ pub struct TrainingArgs {
     hidden: Option<i64>,
     #[arg(long, help = learning_rate_help(), value_name = "RATE", value_parser = learning_rate, allow_negative_numbers = true)]
     learning_rate: Option<f64>,
-    /// How the learning rate changes
+    /// Schedule of the learning rate
     #[arg(long, value_parser = one_of(SCHEDULES), default_value = name(SCHEDULES, Config::default().schedule))]
     schedule: Schedule,
-    /// Change the images anew in every epoch, in these ways [if none is named: affine, elastic,
+    /// Augment the images anew in every epoch, in these ways [without a value: affine, elastic,
     /// stroke]
     #[arg(long, value_parser = one_of(AUGMENTS), value_name = "WAY", num_args = 0.., value_delimiter = ',', default_missing_values = ["affine", "elastic", "stroke"])]
     augment: Vec<Augment>,
-    /// Show non-digits as well, as a share of the training set from 0 to 1, and teach the network to
+    /// Train on non-digits as well, this share of the training set from 0 to 1, so that the network can
     /// tell them from digits: halves and pairs of digits, scribbles, lines, letters
     #[arg(long = "outliers", visible_alias = "non-digits", value_name = "SHARE", default_value_t = 0., value_parser = share::<f64>, allow_negative_numbers = true)]
     non_digits: f64,

@@ -107,11 +107,17 @@ impl Colors {
             5 => Kind::Cmyk,
             6 => Kind::YCbCr,
             8 | 9 => Kind::Lab,
-            _ => return Err(Error::NotSupported(format!("a TIFF of colours of kind {color}"))),
+            _ => {
+                return Err(Error::NotSupported(format!(
+                    "a TIFF with photometric interpretation {color}"
+                )));
+            }
         };
         let of_color = kind.samples();
         if samples < of_color || !matches!(bits, 1 | 2 | 4 | 8 | 16 | 32 | 64) {
-            return Err(Error::NotSupported(format!("a TIFF of {samples} × {bits} bits")));
+            return Err(Error::NotSupported(format!(
+                "a TIFF with {samples} samples of {bits} bits"
+            )));
         }
         if let Kind::Palette(map) = &kind
             && (bits > 16 || map.len() != 3 << bits)
@@ -121,7 +127,7 @@ impl Colors {
         let is_jpeg =
             list(Tag::Unknown(COMPRESSION))?.first().copied().map(u64::from) == Some(JPEG);
         if kind == Kind::YCbCr && !is_jpeg && list(Tag::ChromaSubsampling)? != [1, 1] {
-            return Err(Error::NotSupported("a TIFF of subsampled colours".into()));
+            return Err(Error::NotSupported("a TIFF with subsampled colours".into()));
         }
         let alpha = match list(Tag::ExtraSamples)?.first() {
             _ if samples == of_color => Alpha::None,

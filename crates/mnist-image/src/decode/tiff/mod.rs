@@ -125,7 +125,7 @@ fn as_grey(bytes: &mut [u8]) -> Result<(u64, Orientation)> {
 fn check_chunks(decoder: &mut Decoder<impl Read + Seek>, bytes: &[u8]) -> Result<u64> {
     let planar = decoder.find_tag_unsigned(Tag::PlanarConfiguration).map_err(refusal)?;
     if planar == Some(PLANES) && decoder.get_chunk_type() == ChunkType::Tile {
-        return Err(Error::NotSupported("a TIFF in tiles of one colour each".into()));
+        return Err(Error::NotSupported("a TIFF with planar tiles".into()));
     }
     let (chunk_width, chunk_height) = decoder.chunk_dimensions();
     check_size((chunk_width, chunk_height))?;

@@ -121,7 +121,7 @@ fn colours_are_converted_to_rgb() {
 #[test]
 fn what_is_not_supported_is_named() {
     let subsampled = tiff(false, &[(258, &[8; 3]), (262, &[6]), (277, &[3])], &[0; 18]);
-    assert!(error(subsampled).starts_with("a TIFF of subsampled colours is not supported"));
+    assert!(error(subsampled).starts_with("a TIFF with subsampled colours is not supported"));
     for compression in [34925, 50000] {
         let tags: [(u16, &[u64]); 3] = [(258, &[8]), (262, &[1]), (259, &[compression])];
         let error = error(tiff(false, &tags, &[0; 6]));
@@ -138,7 +138,7 @@ fn what_is_not_supported_is_named() {
         tiles[at.unwrap()..][..2].copy_from_slice(&tile.to_le_bytes());
     }
     let tiles = error(tiles);
-    assert!(tiles.starts_with("a TIFF in tiles of one colour each is not supported"), "{tiles}");
+    assert!(tiles.starts_with("a TIFF with planar tiles is not supported"), "{tiles}");
     let missing = error(tiff(false, &[(258, &[8]), (277, &[1])], &[0; 6]));
     assert!(missing.contains("its directory is damaged"), "{missing}");
     let palette = error(tiff(false, &[(258, &[8]), (262, &[3])], &[0; 6]));
