@@ -221,7 +221,7 @@ pub(super) mod tests {
             fault(|run| run.history[0].validation_accuracy = Some(1.1))
                 .contains("invalid accuracy 1.1")
         );
-        assert!(fault(|run| run.history[0].validation_loss = None).contains("none with one"));
+        assert!(fault(|run| run.history[0].validation_loss = None).contains("or the reverse"));
         assert!(fault(|run| run.history[0].seconds = 1e300).contains("seconds"));
         assert!(fault(|run| run.configuration.hidden = 0).contains("0 hidden units"));
         assert!(

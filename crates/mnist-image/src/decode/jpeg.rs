@@ -288,7 +288,7 @@ mod tests {
             bytes[frame + 10 + 3 * at] = *name;
             bytes[scan + 5 + 2 * at] = *name;
         }
-        assert!(error(&bytes).contains("that it calls RGB is not supported"), "{}", error(&bytes));
+        assert!(error(&bytes).contains("are labelled RGB is not supported"), "{}", error(&bytes));
     }
 
     #[test]
