@@ -16,7 +16,7 @@ use crate::files::input;
 
 /// Where the header has the number of images or labels.
 const COUNT: Range<usize> = 4..8;
-/// More samples than this are refused: all of them are held in memory, at 4 bytes a pixel.
+/// More samples than this are refused: all of them are held in memory, in training at 4 bytes a pixel.
 pub const MAX_COUNT: usize = 1_000_000;
 /// The largest file of this many images, and a little more.
 const MAX_DATA_BYTES: u64 = 1_000_000_000;

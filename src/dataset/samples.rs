@@ -23,7 +23,7 @@ const FILES: [(&str, Content); 4] = [
 ];
 
 /// Samples that `tch` loads at a time, at most: 3 MB of float32. Of larger parts, the C library keeps the memory.
-const PART: i64 = 1000;
+const PART: usize = 1000;
 
 /// Images and the digits that they show.
 #[derive(Debug)]
@@ -198,7 +198,7 @@ fn in_parts(dir: &Path, folder: &PrivateFolder) -> Result<Data> {
     let mut files = files.into_iter().collect::<Result<Vec<_>>>()?;
     let [train, test] = [0, 2].map(|at| Samples::unfilled(files[at].1.count as i64));
     let all = Data { train, test, sha256: None };
-    let parts = all.train.count().max(all.test.count()).div_euclid(PART) as usize + 1;
+    let parts = all.train.count().max(all.test.count()) as usize / PART + 1;
     let mut done = [0, 0];
     for part in 0..parts {
         for (name, file) in &mut files {

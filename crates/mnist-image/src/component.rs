@@ -168,6 +168,7 @@ pub(crate) fn components(labels: &Labels, mask: &GrayImage, ink: &GrayImage) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::noise;
 
     #[test]
     fn components_touch_at_corners_and_have_a_box() {
@@ -185,13 +186,10 @@ mod tests {
     #[test]
     fn labels_are_those_of_imageproc() {
         use imageproc::region_labelling::{Connectivity, connected_components};
-        let mut state = 1u32;
         for (width, height) in [(0, 3), (1, 40), (40, 1), (61, 47), (64, 64)] {
             for share in [30, 100, 150, 220] {
-                let mask = GrayImage::from_fn(width, height, |_, _| {
-                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    Luma([if state >> 24 < share { 255 } else { 0 }])
-                });
+                let mut mask = noise(width, height);
+                mask.iter_mut().for_each(|level| *level = if *level < share { 255 } else { 0 });
                 let expected = connected_components(&mask, Connectivity::Eight, Luma([0]));
                 assert!(label(&mask) == expected, "{width}×{height}, {share}");
             }

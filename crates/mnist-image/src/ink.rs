@@ -164,11 +164,10 @@ fn darker(grey: &GrayImage, background: &GrayImage) -> GrayImage {
 
 /// A grey closing with a square window.
 pub(crate) fn closing(image: &GrayImage, radius: u32) -> GrayImage {
-    let dilated = dilated(image, radius);
-    extreme(&extreme(&dilated, radius, u8::min), radius, u8::min)
+    extreme(&extreme(&dilated(image, radius), radius, u8::min), radius, u8::min)
 }
 
-/// White where there is a white pixel within `radius` on both axes, else black.
+/// A grey dilation with a square window: the lightest pixel within `radius` on both axes.
 pub(crate) fn dilated(mask: &GrayImage, radius: u32) -> GrayImage {
     extreme(&extreme(mask, radius, u8::max), radius, u8::max)
 }
@@ -299,6 +298,7 @@ fn otsu(histogram: &[u32; 256]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::noise;
 
     /// A page of brightness `paper(x, y)` with bars, and gaps twice as wide between them.
     fn page(side: u32, bar: u32, ink: f32, paper: impl Fn(u32, u32) -> f32) -> GrayImage {
@@ -352,11 +352,6 @@ mod tests {
 
     #[test]
     fn a_closing_takes_the_extremes_of_its_windows() {
-        let mut state = 7u32;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
-        };
         let all = |image: &GrayImage, radius: u32, choose: fn(u8, u8) -> u8| {
             GrayImage::from_fn(image.width(), image.height(), |x, y| {
                 let near = image.enumerate_pixels().filter(|(other_x, other_y, _)| {
@@ -366,7 +361,7 @@ mod tests {
             })
         };
         for (width, height) in [(1, 1), (3, 17), (40, 9), (33, 32)] {
-            let image = GrayImage::from_fn(width, height, |_, _| Luma([next()]));
+            let image = noise(width, height);
             for radius in [0, 1, 2, 6, 12] {
                 let expected = all(&all(&image, radius, u8::max), radius, u8::min);
                 assert_eq!(closing(&image, radius), expected, "{width}×{height}, {radius}");

@@ -23,3 +23,13 @@ pub const PIXELS: usize = SIDE * SIDE;
 
 /// A digit as the network sees it: rows of 28 pixels, 0 for paper to 255 for full ink.
 pub type Digit = [u8; PIXELS];
+
+/// Grey levels, each as likely as any other and the same every time, to compare with other code.
+#[cfg(test)]
+fn noise(width: u32, height: u32) -> image::GrayImage {
+    let mut state = 1u32;
+    image::GrayImage::from_fn(width, height, |_, _| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        image::Luma([(state >> 24) as u8])
+    })
+}

@@ -6,6 +6,7 @@ use image::{GrayImage, Luma};
 use imageproc::distance_transform::{Norm, distance_transform};
 use imageproc::morphology::{Mask, grayscale_dilate};
 
+use crate::ink::dilated;
 use crate::resize::{nearest, resized};
 use crate::{Digit, PIXELS, SIDE};
 
@@ -55,7 +56,7 @@ fn fit(digit: &GrayImage) -> Option<GrayImage> {
 
 /// Shrunk to a `times`-th of its sides. Widened first, thin strokes do not fade.
 pub(crate) fn shrunk(ink: &GrayImage, times: u32) -> GrayImage {
-    let wide = grayscale_dilate(ink, &Mask::square((times / 2) as u8));
+    let wide = dilated(ink, times / 2);
     imageops::thumbnail(&wide, ink.width().div_ceil(times), ink.height().div_ceil(times))
 }
 

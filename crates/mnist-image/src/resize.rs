@@ -56,20 +56,16 @@ pub(crate) fn nearest(level: f32) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use image::Luma;
     use image::imageops::{self, FilterType};
 
     use super::*;
+    use crate::noise;
 
     #[test]
     fn images_are_resized_as_by_the_crate_image() {
-        let mut state = 3u32;
         let sides = [(1, 1), (1, 20), (7, 5), (20, 20), (33, 64), (90, 31)];
         for (width, height) in sides {
-            let image = GrayImage::from_fn(width, height, |_, _| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                Luma([(state >> 24) as u8])
-            });
+            let image = noise(width, height);
             for (to_width, to_height) in sides.into_iter().chain([(200, 3), (480, 300)]) {
                 let expected = imageops::resize(&image, to_width, to_height, FilterType::Triangle);
                 let found = resized(&image, to_width, to_height);

@@ -106,12 +106,17 @@ pub fn name<T: PartialEq>(choices: &[Choice<T>], value: T) -> &'static str {
 mod tests {
     use super::*;
     use serde::Serialize;
+    use serde_json::Value;
 
     /// Records and options call the same value by the same name; the library knows nothing of options,
     /// so only a test can check it.
     fn check<T: Copy + Serialize + PartialEq>(choices: &[Choice<T>]) {
+        check_recorded(choices, |of| serde_json::to_value(of).unwrap());
+    }
+
+    fn check_recorded<T: Copy + PartialEq>(choices: &[Choice<T>], recorded: impl Fn(T) -> Value) {
         for &(name_of, _, of) in choices {
-            assert_eq!(serde_json::to_value(of).unwrap(), name_of);
+            assert_eq!(recorded(of), name_of);
             assert!(value(choices, name_of) == Some(of) && name(choices, of) == name_of);
         }
         assert!(value(choices, "none").is_none());
@@ -123,10 +128,8 @@ mod tests {
         assert_eq!(OPTIMIZERS.iter().map(|choice| choice.2).collect::<Vec<_>>(), Optimizer::ALL);
         check(SCHEDULES);
         check(AUGMENTS);
-        for &(name_of, _, of) in PRECISIONS {
-            let recorded = of.map_or("auto".into(), |of| serde_json::to_value(of).unwrap());
-            assert_eq!(recorded, name_of);
-            assert!(value(PRECISIONS, name_of) == Some(of) && name(PRECISIONS, of) == name_of);
-        }
+        check_recorded(PRECISIONS, |of| {
+            of.map_or("auto".into(), |of| serde_json::to_value(of).unwrap())
+        });
     }
 }

@@ -15,7 +15,7 @@ pub fn weights_map(mut units: Vec<[f32; PIXELS]>, most: usize) -> Digits {
     units.truncate(most);
     let mut sizes: Vec<f32> = units.as_flattened().iter().map(|weight| weight.abs()).collect();
     sizes.sort_by(f32::total_cmp);
-    let limit = sizes.get(sizes.len() * SHOWN.0 / SHOWN.1).map_or(0., |size| *size);
+    let limit = sizes.get(sizes.len() * SHOWN.0 / SHOWN.1).copied().unwrap_or(0.);
     Digits {
         title: format!("Weights of {} of {all} hidden units", units.len()),
         note: format!("from the {SIDE}×{SIDE} pixels, the largest first"),
