@@ -21,7 +21,8 @@ fn main() {
     // Resolved, since libtorch finds NVIDIA's libraries relative to its own place.
     let lib = fs::canonicalize(&lib).unwrap_or_else(|_| lib.into());
     if std::env::var("CARGO_CFG_UNIX").is_ok() {
-        // A program that is to be moved finds libtorch relative to its own place, see scripts/dist.py.
+        // A program that is to be moved finds libtorch relative to its own place, see
+        // scripts/dist.py.
         println!("cargo:rerun-if-env-changed=MNIST_RPATH");
         let rpath = std::env::var("MNIST_RPATH").unwrap_or_else(|_| lib.display().to_string());
         println!("cargo:rustc-link-arg=-Wl,-rpath,{rpath}");

@@ -2,8 +2,8 @@
 //! [libtorch](https://pytorch.org/cppdocs/), through the [`tch`] crate. The program `mnist` is a
 //! thin shell over this library, of which only [`commands`] prints.
 //!
-//! Data flows one way, and a module uses only those to its left (`tests/suite/layout.rs` holds it to
-//! that):
+//! Data flows one way, and a module uses only those to its left (`tests/suite/layout.rs` holds it
+//! to that):
 //!
 //! ```text
 //! mnist_image ─► files ─► dataset ─► network ─► weights ─► training ─► experiments
@@ -38,10 +38,9 @@
 //! ```
 //!
 //! Train a network and save it, with the feature `torch`, which is on unless it is turned off:
-//!
 #![cfg_attr(feature = "torch", doc = "```no_run")]
 #![cfg_attr(not(feature = "torch"), doc = "```ignore")]
-//! use std::ops::ControlFlow;
+//! use std::ops::ControlFlow::Continue;
 //! use tch::Device;
 //! use tch_mnist::training::{self, evaluation};
 //! use tch_mnist::{dataset, network::model::Model, weights};
@@ -50,7 +49,7 @@
 //! let data = dataset::load(None)?; // the MNIST that is built in
 //! let mut model = Model::new(512, 0, Device::Cpu)?;
 //! let config = training::Config::default(); // RMSprop, batches of 128, 5 epochs
-//! let history = training::fit(&mut model, &data.train, &config, &mut |_| ControlFlow::Continue(()))?;
+//! let history = training::fit(&mut model, &data.train, &config, &mut |_| Continue(()))?;
 //! let test = evaluation::evaluate(&model, &data.test)?;
 //! println!("loss {:.4}, test accuracy {:.4}", history.epochs[4].loss, test.accuracy);
 //! weights::save(&model.to_arrays()?, "models/mine.safetensors".as_ref())?;

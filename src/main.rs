@@ -38,8 +38,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Keeps the text of the last panic instead of showing it: a decoder's becomes an error of its file, and
-/// only one that ends the program is shown.
+/// Keeps the text of the last panic instead of showing it: a decoder's becomes an error of its
+/// file, and only one that ends the program is shown.
 fn keep_panics() -> Arc<Mutex<String>> {
     let last = Arc::new(Mutex::new(String::new()));
     let kept = Arc::clone(&last);

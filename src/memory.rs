@@ -6,12 +6,12 @@ use std::io::Write;
 
 /// Bytes of the longest error.
 const MAX_LINE: usize = 400;
-/// Bytes of the largest piece of memory that anything here needs. Only what a decoder asks for to see
-/// whether it can be had is larger.
+/// Bytes of the largest piece of memory that anything here needs. Only what a decoder asks for to
+/// see whether it can be had is larger.
 const MAX_NEEDED: usize = 1 << 32;
 
-/// The system's memory. Where it has no more, the program ends with an error. Rust would abort it, and wait
-/// forever where a backtrace is asked for (`RUST_BACKTRACE=1`), which needs memory itself.
+/// The system's memory. Where it has no more, the program ends with an error. Rust would abort it,
+/// and wait forever where a backtrace is asked for (`RUST_BACKTRACE=1`), which needs memory itself.
 struct OrError;
 
 #[global_allocator]

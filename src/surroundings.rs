@@ -1,6 +1,7 @@
-//! What has to be looked at before the libraries and Rust's runtime start. libtorch's MKL ends the program
-//! where there is no current folder, and libtorch itself where there is too little memory; the runtime opens
-//! /dev/null in the place of a closed descriptor, so that results would vanish without a word.
+//! What has to be looked at before the libraries and Rust's runtime start. libtorch's MKL ends the
+//! program where there is no current folder, and libtorch itself where there is too little memory;
+//! the runtime opens /dev/null in the place of a closed descriptor, so that results would vanish
+//! without a word.
 
 #[cfg(target_os = "linux")]
 pub use linux::{folder_is_gone, output_is_closed};
@@ -14,9 +15,10 @@ mod linux {
 
     use crate::memory;
 
-    /// Bytes that a limit has to leave beside the program's code and its libraries', which libtorch aborts it
-    /// without. In trials with 2 threads, `mnist predict` took 64 MB and `mnist train`, on a small data set,
-    /// 84 MB; the rest is for more threads. More than that is asked for in a way that an error may come of.
+    /// Bytes that a limit has to leave beside the program's code and its libraries', which libtorch
+    /// aborts it without. In trials with 2 threads, `mnist predict` took 64 MB and `mnist
+    /// train`, on a small data set, 84 MB; the rest is for more threads. More than that is
+    /// asked for in a way that an error may come of.
     const MIN_MEMORY: u64 = if cfg!(feature = "torch") { 128 << 20 } else { 32 << 20 };
     /// Bytes of /proc/self/statm: seven numbers.
     const MAX_STATM: usize = 256;
@@ -32,19 +34,20 @@ mod linux {
         FOLDER_IS_GONE.load(Ordering::Relaxed)
     }
 
-    // SAFETY: functions in this section are called once, before those of the libraries, with C's calling
-    // convention.
+    // SAFETY: functions in this section are called once, before those of the libraries, with C's
+    // calling convention.
     #[unsafe(link_section = ".preinit_array")]
     #[used]
     static LOOK: extern "C" fn() = look;
 
     extern "C" fn look() {
         let mut folder = [0u8; libc::PATH_MAX as usize];
-        // SAFETY: the first call changes what a signal does; the second asks for the flags of a descriptor
-        // and changes nothing; the third writes at most as many bytes as there are; the last is given a
-        // string that ends with 0.
+        // SAFETY: the first call changes what a signal does; the second asks for the flags of a
+        // descriptor and changes nothing; the third writes at most as many bytes as there
+        // are; the last is given a string that ends with 0.
         unsafe {
-            // A file that grows beyond a limit (ulimit -f) is an error then, and the program goes on.
+            // A file that grows beyond a limit (ulimit -f) is an error then, and the program goes
+            // on.
             libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
             OUTPUT_IS_CLOSED
                 .store(libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) == -1, Ordering::Relaxed);
@@ -58,8 +61,8 @@ mod linux {
         check_memory();
     }
 
-    /// Ends the program where a limit leaves it too little memory: libtorch would abort it while it starts,
-    /// or in a thread of its own.
+    /// Ends the program where a limit leaves it too little memory: libtorch would abort it while it
+    /// starts, or in a thread of its own.
     fn check_memory() {
         let [size, data] = memory_in_use();
         let limits = [("-v", limit(libc::RLIMIT_AS), size), ("-d", limit(libc::RLIMIT_DATA), data)];
@@ -84,11 +87,12 @@ mod linux {
         limit.rlim_cur
     }
 
-    /// The bytes of address space, and of data in it, that the program has now; 0 where the system does not
-    /// tell.
+    /// The bytes of address space, and of data in it, that the program has now; 0 where the system
+    /// does not tell.
     fn memory_in_use() -> [u64; 2] {
         let mut text = [0u8; MAX_STATM];
-        // SAFETY: it is given a string that ends with 0, and as many bytes as there are to write to.
+        // SAFETY: it is given a string that ends with 0, and as many bytes as there are to write
+        // to.
         let page = unsafe {
             let file = libc::open(c"/proc/self/statm".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
             if file >= 0 {

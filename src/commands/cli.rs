@@ -55,8 +55,8 @@ impl Cli {
     }
 }
 
-/// Wrong usage of the subcommand `name` that only its own code can see. The program shows it as clap's own errors,
-/// with the usage, and ends with exit code 2.
+/// Wrong usage of the subcommand `name` that only its own code can see. The program shows it as
+/// clap's own errors, with the usage, and ends with exit code 2.
 pub fn wrong_usage(name: &str, message: impl Display) -> Error {
     let mut cli = Cli::command();
     cli.build();

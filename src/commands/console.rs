@@ -13,7 +13,8 @@ use crate::output::text;
 /// The exit code of a program that panics, as Rust has it.
 const PANICKED: u8 = 101;
 
-/// Says something beside the results, in one line: to standard error, so that the results can be piped.
+/// Says something beside the results, in one line: to standard error, so that the results can be
+/// piped.
 pub fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{}", text::escape(line));
 }
@@ -95,8 +96,8 @@ pub fn print_text(text: &str) -> Result<()> {
     results.flush()
 }
 
-/// The exit code of a command that reports what failed and goes on; of one that could not go on, if that
-/// is only because nobody reads its output any more.
+/// The exit code of a command that reports what failed and goes on; of one that could not go on, if
+/// that is only because nobody reads its output any more.
 pub fn ended(done: Result<()>, some_failed: bool) -> Result<ExitCode> {
     match done {
         Err(error) if !(some_failed && is_closed_pipe(&error)) => Err(error),

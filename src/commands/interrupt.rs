@@ -9,11 +9,11 @@ use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// Becomes the number of the signal at the first Ctrl-C or SIGTERM; the second one ends the program at
-/// once. Nothing is torn down then, while libtorch is still computing on the main thread.
+/// Becomes the number of the signal at the first Ctrl-C or SIGTERM; the second one ends the program
+/// at once. Nothing is torn down then, while libtorch is still computing on the main thread.
 ///
-/// A signal that was ignored when the program began still is, as Ctrl-C for what a script runs in the
-/// background.
+/// A signal that was ignored when the program began still is, as Ctrl-C for what a script runs in
+/// the background.
 pub fn stop_on_signal() -> Result<Arc<AtomicUsize>> {
     let (stop, again) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     for signal in [SIGINT, SIGTERM].into_iter().filter(|signal| !is_ignored(*signal)) {

@@ -40,8 +40,8 @@ pub struct Args {
     /// Show the K most probable digits of each image; JSON always has all ten
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=CLASSES as i64))]
     top: u8,
-    /// Explain the prediction of a single image as a figure: the image, what the network saw of it,
-    /// and all ten probabilities; the extension chooses the format: .png or .svg
+    /// Explain the prediction of a single image as a figure: the image, what the network saw of
+    /// it, and all ten probabilities; the extension chooses the format: .png or .svg
     #[arg(long, value_name = "OUT.png", value_parser = plot::file_name)]
     explain: Option<PathBuf>,
     /// Take every image for a digit, whatever it shows

@@ -92,8 +92,8 @@ impl Display {
     }
 }
 
-/// An epoch in Keras's words; where a terminal of `columns` columns would wrap them, in fewer, and if
-/// need be on several lines.
+/// An epoch in Keras's words; where a terminal of `columns` columns would wrap them, in fewer, and
+/// if need be on several lines.
 fn epoch_line(epoch: &Epoch, epochs: usize, columns: Option<usize>) -> String {
     let start = format!("Epoch {}/{epochs} - {:.2}s", epoch.epoch, epoch.seconds);
     let line = format!("{start} - {}", text::epoch(epoch));
@@ -113,7 +113,8 @@ fn epoch_line(epoch: &Epoch, epochs: usize, columns: Option<usize>) -> String {
     short
 }
 
-/// The width, in columns, of the terminal on standard error or standard output; `None` if it is not one.
+/// The width, in columns, of the terminal on standard error or standard output; `None` if it is not
+/// one.
 fn columns(of_stderr: bool) -> Option<usize> {
     let size = match of_stderr {
         true => terminal_size::terminal_size_of(io::stderr()),
@@ -136,7 +137,8 @@ impl Pace {
     const WINDOW: Duration = Duration::from_secs(1);
     /// Many times slower: sharing a core with one other program is twice.
     const SLOW: f64 = 5.;
-    /// Slow windows in a row before it is reported: a program that was stopped for a while has fewer.
+    /// Slow windows in a row before it is reported: a program that was stopped for a while has
+    /// fewer.
     const IN_TURN: u32 = 3;
 
     fn new(now: Instant) -> Pace {

@@ -50,8 +50,8 @@ pub struct Args {
     /// Print `?` for digits with a confidence below this, from 0 to 1
     #[arg(long, value_name = "P", default_value_t = 0., value_parser = share::<f32>)]
     min_confidence: f32,
-    /// Draw boxes and labels on a single image and write it to this file; the extension chooses the
-    /// format
+    /// Draw boxes and labels on a single image and write it to this file; the extension chooses
+    /// the format
     #[arg(long, value_name = "OUT.png", value_parser = annotated)]
     annotate: Option<PathBuf>,
     /// Write what each stage of reading a single image saw to this folder, as PNG files
@@ -169,8 +169,8 @@ impl Args {
     }
 }
 
-/// Finds the writing on a page, and keeps what was seen on the way if that is to be shown, and the image if
-/// it is to be annotated.
+/// Finds the writing on a page, and keeps what was seen on the way if that is to be shown, and the
+/// image if it is to be annotated.
 fn see(path: &Path, show: bool, keep: bool, budget: &Budget) -> Result<Seen> {
     input::contained(|| {
         let decoded = files::image::open(path, budget)?;

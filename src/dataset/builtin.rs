@@ -51,8 +51,8 @@ pub fn kept() -> Result<PathBuf> {
 }
 
 /// Makes sure that `dir` holds the built-in MNIST, unpacked and unharmed, and that nobody else can
-/// change it. What lies there under the names of its files and is not such a file is removed, and never
-/// followed.
+/// change it. What lies there under the names of its files and is not such a file is removed, and
+/// never followed.
 ///
 /// Several processes may do this at once, and any may be killed: a file is replaced as a whole.
 pub(super) fn unpack(dir: &Path) -> Result<()> {

@@ -2,8 +2,8 @@
 //! a slashed 0, open and closed 4s.
 //!
 //! Some are strokes drawn onto MNIST's own digits, others whole digits drawn as a few strokes whose
-//! points are moved at random. They are added to the training set, not put in place of its digits: in
-//! place of them, 0.15% more of a validation split were read wrong.
+//! points are moved at random. They are added to the training set, not put in place of its digits:
+//! in place of them, 0.15% more of a validation split were read wrong.
 
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -23,13 +23,15 @@ const DRAWN: f64 = 0.2;
 /// Widths of strokes that are drawn on a digit, as a share of its own.
 const RELATIVE_WIDTH: Range = (0.75, 1.1);
 
-// Ranges, from which a value is drawn evenly for each digit, and chances. Chosen by judgement, looking at the
-// digits that they give beside photographs of handwriting; places and lengths in pixels unless said otherwise.
+// Ranges, from which a value is drawn evenly for each digit, and chances. Chosen by judgement,
+// looking at the digits that they give beside photographs of handwriting; places and lengths in
+// pixels unless said otherwise.
 /// Width of a pen, where a digit's own is unclear.
 const PEN: (f64, f64) = (1.2, 5.);
-/// Of a 1: degrees from its stem to its flag, and the flag's length as a share of the stem's (a longer one and a
-/// foot make a 4); chances of flag and foot; the foot's reach to the left and the right, as shares of the stem,
-/// and its tilt in degrees; how far it leans, as its shift to the right per row upwards.
+/// Of a 1: degrees from its stem to its flag, and the flag's length as a share of the stem's (a
+/// longer one and a foot make a 4); chances of flag and foot; the foot's reach to the left and the
+/// right, as shares of the stem, and its tilt in degrees; how far it leans, as its shift to the
+/// right per row upwards.
 const FLAG_ANGLE: Range = (25., 70.);
 const FLAG_LENGTH: Range = (0.2, 0.5);
 const FLAGGED: f32 = 0.9;
@@ -38,15 +40,15 @@ const FOOT_LEFT: Range = (0.1, 0.55);
 const FOOT_RIGHT: Range = (0.05, 0.4);
 const FOOT_TILT: Range = (-10., 20.);
 const LEAN: Range = (-0.1, 0.6);
-/// Of a 7: how far down its bar is, as a share of the height, and how far it is off the stem; its reach to either
-/// side, its tilt in degrees and its chance.
+/// Of a 7: how far down its bar is, as a share of the height, and how far it is off the stem; its
+/// reach to either side, its tilt in degrees and its chance.
 const BAR_HEIGHT: Range = (0.38, 0.68);
 const BAR_OFF: Range = (-1., 1.);
 const BAR_REACH: Range = (2., 6.);
 const BAR_TILT: Range = (-20., 30.);
 const CROSSED: f32 = 0.85;
-/// Of a 7: the part of the height in which its upper stroke lies; where the hook at that one's left end leads, and
-/// its chance; the reach of a foot to the right, its tilt in degrees and its chance.
+/// Of a 7: the part of the height in which its upper stroke lies; where the hook at that one's left
+/// end leads, and its chance; the reach of a foot to the right, its tilt in degrees and its chance.
 const UPPER_PART: f64 = 0.45;
 const HOOK_ACROSS: Range = (-2.5, 1.5);
 const HOOK_DOWN: Range = (2., 6.);
@@ -58,8 +60,8 @@ const SEVEN_FOOTED: f32 = 0.1;
 const STEM_TOP: f64 = 4.;
 const TO_HOOK: (Range, Range) = ((0.5, 2.5), (-0.5, 1.5));
 const DOWN_HOOK: (Range, Range) = ((-1., 0.8), (1., 4.5));
-/// Of a 0: how far from its middle its slash reaches, as a share of its sides, and the part of that in which each
-/// end lies.
+/// Of a 0: how far from its middle its slash reaches, as a share of its sides, and the part of that
+/// in which each end lies.
 const SLASH_REACH: Range = (0.2, 0.575);
 const SLASH_END: Range = (0.6, 1.);
 
@@ -152,8 +154,8 @@ impl Shape {
     }
 }
 
-/// The mean place of the ink `[count, 28, 28]` along one axis, within about a pixel of `at` `[count]`
-/// on the other, `across`.
+/// The mean place of the ink `[count, 28, 28]` along one axis, within about a pixel of `at`
+/// `[count]` on the other, `across`.
 fn middle(ink: &Tensor, at: &Tensor, across: i64) -> Tensor {
     let places = Tensor::arange(SIDE as i64, (Kind::Float, ink.device())) + 0.5;
     let near = ((&places - at.unsqueeze(1)).square() * -0.5).exp(); // [count, 28]
@@ -163,8 +165,8 @@ fn middle(ink: &Tensor, at: &Tensor, across: i64) -> Tensor {
     sum(&(&profile * places)) / sum(&profile).clamp_min(1e-6)
 }
 
-/// A line through or from (`x`, `y`): `before` to the left of it and `after` to the right, rising to
-/// the right by `degrees`.
+/// A line through or from (`x`, `y`): `before` to the left of it and `after` to the right, rising
+/// to the right by `degrees`.
 fn bar(
     [x, y]: [&Tensor; 2],
     [before, after]: [&Tensor; 2],

@@ -16,12 +16,14 @@ use crate::files::input;
 
 /// Where the header has the number of images or labels.
 const COUNT: Range<usize> = 4..8;
-/// More samples than this are refused: all of them are held in memory, in training at 4 bytes a pixel.
+/// More samples than this are refused: all of them are held in memory, in training at 4 bytes a
+/// pixel.
 pub const MAX_COUNT: usize = 1_000_000;
 /// The largest file of this many images, and a little more.
 const MAX_DATA_BYTES: u64 = 1_000_000_000;
-/// A gzipped file may decompress to this many times its size, and to [`ALWAYS_ALLOWED`] bytes anyway:
-/// MNIST's images decompress to 5 times their size, blank ones, made to fill memory, to 1,000 times.
+/// A gzipped file may decompress to this many times its size, and to [`ALWAYS_ALLOWED`] bytes
+/// anyway: MNIST's images decompress to 5 times their size, blank ones, made to fill memory, to
+/// 1,000 times.
 const MAX_COMPRESSION: usize = 50;
 /// Bytes that any gzipped file may decompress to: 10,000 images.
 const ALWAYS_ALLOWED: usize = 10_000 * SIDE * SIDE;
@@ -75,8 +77,8 @@ impl IdxParts {
         Ok(IdxParts { file, header, item, count })
     }
 
-    /// The next of `parts` parts, of which `part` have been read: a file of its own, as large as the others
-    /// or larger by one.
+    /// The next of `parts` parts, of which `part` have been read: a file of its own, as large as
+    /// the others or larger by one.
     pub fn part(&mut self, part: usize, parts: usize) -> Result<Vec<u8>> {
         let count = self.count * (part + 1) / parts - self.count * part / parts;
         let mut bytes = self.header.clone();
@@ -113,8 +115,8 @@ pub fn parse(
     }
 }
 
-/// Reads decompressed IDX bytes; never more of them than the header, once checked, calls for, which may
-/// be `most`.
+/// Reads decompressed IDX bytes; never more of them than the header, once checked, calls for, which
+/// may be `most`.
 fn unpacked(
     mut reader: impl Read,
     content: Content,

@@ -13,8 +13,8 @@ use crate::files::hex;
 use crate::files::private::PrivateFolder;
 use mnist_image::Digit;
 
-/// The names of MNIST's four files, and what is in them: images and labels to train on, then to test
-/// on.
+/// The names of MNIST's four files, and what is in them: images and labels to train on, then to
+/// test on.
 const FILES: [(&str, Content); 4] = [
     ("train-images-idx3-ubyte", Content::Images),
     ("train-labels-idx1-ubyte", Content::Labels),
@@ -22,7 +22,8 @@ const FILES: [(&str, Content); 4] = [
     ("t10k-labels-idx1-ubyte", Content::Labels),
 ];
 
-/// Samples that `tch` loads at a time, at most: 3 MB of float32. Of larger parts, the C library keeps the memory.
+/// Samples that `tch` loads at a time, at most: 3 MB of float32. Of larger parts, the C library
+/// keeps the memory.
 const PART: usize = 1000;
 
 /// Images and the digits that they show.
@@ -127,8 +128,8 @@ fn bytes(images: &Tensor) -> Tensor {
 ///
 /// # Errors
 ///
-/// If a file is missing, damaged, too large, or of another layout, or the temporary folder cannot be
-/// written to.
+/// If a file is missing, damaged, too large, or of another layout, or the temporary folder cannot
+/// be written to.
 pub fn load(dir: Option<&Path>) -> Result<Data> {
     let Some(dir) = dir else {
         return match builtin::kept() {
@@ -182,8 +183,8 @@ fn find(dir: &Path, name: &str) -> Result<PathBuf> {
     )
 }
 
-/// Reads a folder whose files have been checked: into bytes, part by part, since `tch` makes float32 of
-/// all that it is given.
+/// Reads a folder whose files have been checked: into bytes, part by part, since `tch` makes
+/// float32 of all that it is given.
 fn read(dir: &Path) -> Result<Data> {
     match PrivateFolder::new() {
         Ok(folder) => in_parts(dir, &folder),

@@ -63,8 +63,8 @@ impl<R: Rng> Draw<'_, R> {
         self.uniform(shape, 0., 1.).lt(f64::from(chance))
     }
 
-    /// Widths of pens as people have them, pixels: mostly thin, and none so thick that a crossed 7 is a
-    /// blot.
+    /// Widths of pens as people have them, pixels: mostly thin, and none so thick that a crossed 7
+    /// is a blot.
     pub fn pen(&mut self, count: i64) -> Tensor {
         self.uniform(&[count], 0., 1.).pow_tensor_scalar(1.3) * 2.4 + 1.3
     }
@@ -256,8 +256,8 @@ pub(super) fn resampled(ink: &Tensor, theta: &Tensor, columns: i64) -> Tensor {
     ink.unsqueeze(1).grid_sampler(&grid, bilinear, zeros_around, false).squeeze_dim(1)
 }
 
-/// The mean width of the strokes of images `[count, 28, 28]` in pixels, `[count]`: twice the ink over
-/// the length of its edges, which is the sum of its gradients.
+/// The mean width of the strokes of images `[count, 28, 28]` in pixels, `[count]`: twice the ink
+/// over the length of its edges, which is the sum of its gradients.
 pub(super) fn stroke_width(ink: &Tensor) -> Tensor {
     let side = SIDE as i64;
     let padded = ink.constant_pad_nd([0, 1, 0, 1]);

@@ -26,13 +26,13 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the file `path`, made if missing, to add runs to those that are there already, and which
-    /// it returns.
+    /// Opens the file `path`, made if missing, to add runs to those that are there already, and
+    /// which it returns.
     ///
     /// # Errors
     ///
-    /// If another program writes to it, it cannot be read or written, or a line is no run that this program
-    /// could have written.
+    /// If another program writes to it, it cannot be read or written, or a line is no run that this
+    /// program could have written.
     pub fn open(path: &Path) -> Result<(Journal, Vec<Run>)> {
         atomic::prepare(path)?;
         let open = || -> Result<_> {
@@ -59,7 +59,8 @@ impl Journal {
     ///
     /// If it cannot be written; the file keeps the runs that it has.
     pub fn add(&mut self, run: &Run) -> Result<()> {
-        // In place of a torn line, or, where an editor has left the last line without its end, on a new one.
+        // In place of a torn line, or, where an editor has left the last line without its end, on a
+        // new one.
         let mut add = || -> Result<()> {
             self.file.set_len(self.length)?;
             let line = format!("{}{}\n", self.start, serde_json::to_string(run)?);

@@ -65,7 +65,8 @@ pub(super) mod tests {
 
     #[test]
     fn the_t_test_agrees_with_scipy() {
-        // python3 -c 'from scipy.stats import ttest_rel; print(ttest_rel(A, B).pvalue)', scipy 1.17.1
+        // python3 -c 'from scipy.stats import ttest_rel; print(ttest_rel(A, B).pvalue)', scipy
+        // 1.17.1
         for (b, p) in [(B, 0.23487125294500383), (C, 4.496459593524481e-06)] {
             let ours = paired_t_test(&A, &b).unwrap();
             assert!((ours / p - 1.).abs() < 1e-9, "{ours} {p}");

@@ -48,7 +48,8 @@ pub fn prepare_from(path: &Path, input: &Path) -> Result<()> {
 /// Writes `path` by way of `write`, which is given the path of a temporary file in the same
 /// folder, with the same extension. It is synced and renamed; on an error it is removed.
 ///
-/// A link stays a link: what it leads to is replaced. A file that is replaced keeps its permissions.
+/// A link stays a link: what it leads to is replaced. A file that is replaced keeps its
+/// permissions.
 ///
 /// # Errors
 ///
@@ -124,7 +125,8 @@ fn temporary(path: &Path, folder: &Path) -> Result<NamedTempFile> {
         .with_context(|| format!("cannot write into the folder {}", folder.display()))
 }
 
-/// What a temporary file or folder cannot be made for, without its name, which means nothing to anyone.
+/// What a temporary file or folder cannot be made for, without its name, which means nothing to
+/// anyone.
 pub(crate) fn cause_alone(error: io::Error) -> Error {
     let text = error.to_string();
     anyhow!("{}", text.split(" at path ").next().unwrap_or(&text))
@@ -157,7 +159,8 @@ pub(crate) fn remove_abandoned(folder: &Path, prefix: &str) {
 }
 
 /// Waits, `patience` at most, until no other process holds the folder that `path` is to lie in, and
-/// holds it until the returned file is dropped. Where the file system knows no locks, this does nothing.
+/// holds it until the returned file is dropped. Where the file system knows no locks, this does
+/// nothing.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! Files from elsewhere, opened and read so that none can be without an end, keep the program waiting,
-//! or bring it down.
+//! Files from elsewhere, opened and read so that none can be without an end, keep the program
+//! waiting, or bring it down.
 
 use std::borrow::Cow;
 use std::fs::{self, File, FileType};
@@ -191,8 +191,8 @@ impl Read for Waiting {
     }
 }
 
-/// Does `work` on a file. A panic in it, as of a reader that meets what it was not made for, becomes
-/// an error, so that the other files can go on.
+/// Does `work` on a file. A panic in it, as of a reader that meets what it was not made for,
+/// becomes an error, so that the other files can go on.
 ///
 /// # Errors
 ///
@@ -207,7 +207,8 @@ pub fn contained<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     done.map_err(|error| in_one_line(&error))
 }
 
-/// Libraries' errors say the same thing several times, go on with stack traces, and quote at length.
+/// Libraries' errors say the same thing several times, go on with stack traces, and quote at
+/// length.
 fn in_one_line(error: &Error) -> Error {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -226,8 +227,8 @@ fn in_one_line(error: &Error) -> Error {
     anyhow!(shortened(&text, MAX_CAUSE).into_owned())
 }
 
-/// Cuts out of the middle what is more than `most` characters, as of what a file holds and an error quotes: a
-/// message says what it is about at its beginning, and the cause at its end.
+/// Cuts out of the middle what is more than `most` characters, as of what a file holds and an error
+/// quotes: a message says what it is about at its beginning, and the cause at its end.
 pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     let count = text.chars().count();
     if count <= most {

@@ -14,8 +14,8 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Bytes of a longer line after which its end is no longer looked for.
 const MAX_SKIPPED: u64 = 1 << 30;
 
-/// The paths in `input`, one a line; on Unix they need not be UTF-8. Empty lines are passed over. A line
-/// that is too long costs its path only; binary data ends the list with an error.
+/// The paths in `input`, one a line; on Unix they need not be UTF-8. Empty lines are passed over. A
+/// line that is too long costs its path only; binary data ends the list with an error.
 pub fn lines(mut input: impl BufRead) -> impl Iterator<Item = Result<PathBuf>> {
     let (mut number, mut ended) = (0, false);
     std::iter::from_fn(move || {

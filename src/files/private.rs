@@ -11,8 +11,8 @@ use super::atomic;
 
 const PREFIX: &str = ".tch-mnist-private-";
 
-/// A temporary folder that only this user can enter, removed when dropped; those that killed processes
-/// have left are removed by the next one.
+/// A temporary folder that only this user can enter, removed when dropped; those that killed
+/// processes have left are removed by the next one.
 #[derive(Debug)]
 pub struct PrivateFolder {
     folder: TempDir,

@@ -20,8 +20,8 @@ pub(crate) const CLASSIFIED_AT_ONCE: usize = 1000;
 /// Implemented by [`Plain`](super::plain::Plain), and, with the feature `torch`, by
 /// `network::model::Model` on libtorch.
 pub trait Classifier: fmt::Debug {
-    /// The logits of the classes 0 to 9 for each of `digits`, which must be few enough that the hidden layer
-    /// for all of them fits in memory.
+    /// The logits of the classes 0 to 9 for each of `digits`, which must be few enough that the
+    /// hidden layer for all of them fits in memory.
     ///
     /// # Errors
     ///
@@ -59,7 +59,8 @@ pub trait Classifier: fmt::Debug {
     }
 }
 
-/// The shares of e to the power of each logit, the largest logit taken off first so that none overflows.
+/// The shares of e to the power of each logit, the largest logit taken off first so that none
+/// overflows.
 pub(super) fn softmax<const N: usize>(logits: [f32; N]) -> [f32; N] {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers = logits.map(|logit| (logit - largest).exp());

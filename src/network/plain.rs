@@ -21,8 +21,8 @@ pub struct Plain {
 }
 
 impl Plain {
-    /// The network with these weights, computed by up to `threads` threads. Their number changes no bit of
-    /// the results.
+    /// The network with these weights, computed by up to `threads` threads. Their number changes no
+    /// bit of the results.
     pub fn new(arrays: Arrays, threads: NonZero<usize>) -> Plain {
         Plain { arrays, threads }
     }
@@ -56,8 +56,8 @@ impl Classifier for Plain {
     }
 }
 
-/// A dense layer: `inputs [rows, n]` times the transpose of `kernel [outputs, n]`, plus `bias [outputs]`, is
-/// `[rows, outputs]`.
+/// A dense layer: `inputs [rows, n]` times the transpose of `kernel [outputs, n]`, plus `bias
+/// [outputs]`, is `[rows, outputs]`.
 #[allow(unsafe_code)]
 fn dense(inputs: &[f32], kernel: &[f32], bias: &[f32]) -> Vec<f32> {
     let outputs = bias.len();
@@ -68,8 +68,8 @@ fn dense(inputs: &[f32], kernel: &[f32], bias: &[f32]) -> Vec<f32> {
         kernel.len() == outputs * n && inputs.len() == rows * n && result.len() == rows * outputs
     );
     let (n_step, output_step) = (n as isize, outputs as isize);
-    // SAFETY: with these steps from row to row and from column to column, the three matrices are just the
-    // slices, as was made sure of above; the result overlaps neither of the others.
+    // SAFETY: with these steps from row to row and from column to column, the three matrices are
+    // just the slices, as was made sure of above; the result overlaps neither of the others.
     unsafe {
         matrixmultiply::sgemm(
             rows,

@@ -12,8 +12,8 @@ use crate::network::model::{DENSE_1, Model};
 /// 16 float32 fill one of 512 bits.
 const MULTIPLE: usize = 16;
 
-/// The pixels with ink in any of `images` `[count, pixels]`, and as many others as make their number
-/// a multiple of 16: int64 indices in ascending order.
+/// The pixels with ink in any of `images` `[count, pixels]`, and as many others as make their
+/// number a multiple of 16: int64 indices in ascending order.
 pub fn inputs_with_ink(images: &Tensor) -> Result<Tensor> {
     let ink = images.amax([0i64], false).to_kind(Kind::Float).to_device(Device::Cpu);
     let ink = Vec::<f32>::try_from(ink)?;

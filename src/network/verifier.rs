@@ -1,11 +1,11 @@
 //! Whether an image shows a digit, and one whole digit, at all.
 //!
-//! A softmax over ten digits is sure of whatever it is shown. With an eleventh logit that is always 0,
-//! for none of them, training on non-digits makes all ten low where there is no digit:
-//! P(none) = 1 / (1 + Σ exp zᵢ). In reading strings of digits, such a network is called a verifier: it
-//! tells characters from parts of them and from several at once (Oliveira, Sabourin, Bortolozzi & Suen
-//! 2002, "Automatic recognition of handwritten numerical strings: a recognition and verification
-//! strategy").
+//! A softmax over ten digits is sure of whatever it is shown. With an eleventh logit that is always
+//! 0, for none of them, training on non-digits makes all ten low where there is no digit:
+//! P(none) = 1 / (1 + Σ exp zᵢ). In reading strings of digits, such a network is called a verifier:
+//! it tells characters from parts of them and from several at once (Oliveira, Sabourin, Bortolozzi
+//! & Suen 2002, "Automatic recognition of handwritten numerical strings: a recognition and
+//! verification strategy").
 
 use mnist_image::Digit;
 use serde::{Serialize, Serializer};
@@ -13,8 +13,9 @@ use serde::{Serialize, Serializer};
 use super::classifier::{CLASSIFIED_AT_ONCE, Classifier, Prediction, softmax};
 use crate::CLASSES;
 
-/// The least score of a digit. Chosen on pages drawn like our own, of the last 6,000 training digits
-/// (`make_sheets.py DIR`): 0.05% of these have less, as do three of five other marks. Other hands lose more.
+/// The least score of a digit. Chosen on pages drawn like our own, of the last 6,000 training
+/// digits (`make_sheets.py DIR`): 0.05% of these have less, as do three of five other marks. Other
+/// hands lose more.
 const MIN_SCORE: f32 = 0.01;
 
 /// What is said of an image: which digit it shows, if any.

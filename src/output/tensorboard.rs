@@ -153,8 +153,8 @@ impl Events {
     }
 }
 
-/// The log of a training run: two runs for TensorBoard, whose curves of the same name it puts into one
-/// chart, laid out and named as Keras's callback does
+/// The log of a training run: two runs for TensorBoard, whose curves of the same name it puts into
+/// one chart, laid out and named as Keras's callback does
 /// (<https://keras.io/api/callbacks/tensorboard/>).
 #[derive(Debug)]
 pub struct TrainingLog {

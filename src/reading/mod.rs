@@ -48,8 +48,8 @@ impl ReadDigit {
 /// Reads the digits of an image that is upright: its lines from top to bottom, each from left to
 /// right. Where nothing is written, there are no lines.
 ///
-/// `verifier`, a network that was trained with non-digits, as [`crate::weights::verifier`] is, says where
-/// digits that touch are cut apart, and what is no digit: that comes as well, and
+/// `verifier`, a network that was trained with non-digits, as [`crate::weights::verifier`] is, says
+/// where digits that touch are cut apart, and what is no digit: that comes as well, and
 /// [`Answer::is_digit`] says so. Which digits they are is for `model` to say.
 pub fn read(
     model: &dyn Classifier,

@@ -4,16 +4,17 @@ use mnist_image::page::{Candidate, Lattice};
 
 use crate::network::verifier::Verdict;
 
-/// Cost of a cut, in nats, by how many strokes it goes through: none, one, more. Digits touch at one
-/// place, but have loops. Chosen on pairs of MNIST's training digits.
+/// Cost of a cut, in nats, by how many strokes it goes through: none, one, more. Digits touch at
+/// one place, but have loops. Chosen on pairs of MNIST's training digits.
 const CUT_COST: [f32; 3] = [0., 0.2, 0.8];
-/// Cost, in nats, of a candidate that is twice as wide as high, which a digit hardly is; chosen by judgement.
+/// Cost, in nats, of a candidate that is twice as wide as high, which a digit hardly is; chosen by
+/// judgement.
 const WIDE_COST: f32 = 3.;
 /// The least confidence, which bounds the cost of a candidate.
 const MIN_CONFIDENCE: f32 = 1e-6;
 
-/// The candidates, from left to right, that together make up the whole and the most likely digits: by
-/// dynamic programming, over how sure the network is of each.
+/// The candidates, from left to right, that together make up the whole and the most likely digits:
+/// by dynamic programming, over how sure the network is of each.
 pub(super) fn best(lattice: &Lattice, sure: &[Verdict]) -> Vec<usize> {
     let cost = |candidate: &Candidate, sure: &Verdict| {
         let aspect = candidate.local.width as f32 / candidate.local.height as f32;

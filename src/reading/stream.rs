@@ -24,9 +24,10 @@ const GATHER: Duration = Duration::from_millis(50);
 /// A piece of work, and where its result goes.
 type Job<I, T> = (I, Sender<T>);
 
-/// Does `work` on each item, on `threads` threads, at most `ahead` items ahead of the next one, and hands the
-/// results with their numbers, from 0, to `take`: in order, as they become ready, up to [`MAX_BATCH`] at a time.
-/// What is ready is not held back by an item that is not, nor by `items` when those come slowly.
+/// Does `work` on each item, on `threads` threads, at most `ahead` items ahead of the next one, and
+/// hands the results with their numbers, from 0, to `take`: in order, as they become ready, up to
+/// [`MAX_BATCH`] at a time. What is ready is not held back by an item that is not, nor by `items`
+/// when those come slowly.
 ///
 /// # Errors
 ///
@@ -132,8 +133,9 @@ fn next<T>(
     }
 }
 
-/// Answers for digits, each with its number in the stream, at most [`MAX_BATCH`] consecutive ones. They depend on a
-/// digit and its number alone, to the bit, not on which others happened to be ready.
+/// Answers for digits, each with its number in the stream, at most [`MAX_BATCH`] consecutive ones.
+/// They depend on a digit and its number alone, to the bit, not on which others happened to be
+/// ready.
 pub fn classify(
     model: &dyn Classifier,
     verifier: &dyn Classifier,
@@ -144,8 +146,8 @@ pub fn classify(
     Ok(predictions.into_iter().zip(verdicts).map(|(one, other)| Answer::new(one, other)).collect())
 }
 
-/// What `network` makes of digits, each at the place in a batch that its number gives it: in other places and
-/// batches, libtorch may add in another order.
+/// What `network` makes of digits, each at the place in a batch that its number gives it: in other
+/// places and batches, libtorch may add in another order.
 fn in_place<T: Clone>(
     network: &dyn Classifier,
     digits: &[(usize, Digit)],

@@ -18,8 +18,8 @@ use crate::training::{Config, Epoch, Event, History, Progress, evaluation};
 ///
 /// # Errors
 ///
-/// If a loss is not finite, or the precision cannot be had on the device. Weights that are not finite
-/// never reach the model.
+/// If a loss is not finite, or the precision cannot be had on the device. Weights that are not
+/// finite never reach the model.
 pub fn fit(
     model: &mut Model,
     samples: &Samples,

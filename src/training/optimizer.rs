@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// The largest learning rate, far above any that trains. Adam's first step divides it by 1 − β₁ = 0.1,
-/// and libtorch fails where the quotient overflows float32.
+/// The largest learning rate, far above any that trains. Adam's first step divides it by 1 − β₁ =
+/// 0.1, and libtorch fails where the quotient overflows float32.
 pub const MAX_LEARNING_RATE: f64 = 1e30;
 
 /// An optimizer; with the feature `torch`, `build` makes tch's own.

@@ -39,8 +39,8 @@ impl Precision {
         }
     }
 
-    /// The faster one to train `model` in, `batch` samples a step, where it is; float32 unless bf16 is
-    /// clearly faster.
+    /// The faster one to train `model` in, `batch` samples a step, where it is; float32 unless bf16
+    /// is clearly faster.
     pub fn fastest(model: &Model, batch: i64) -> Precision {
         let (device, hidden) = (model.device(), model.hidden());
         if device::check_bf16(device).is_err() {

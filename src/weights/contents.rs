@@ -11,8 +11,8 @@ use crate::{CLASSES, PIXELS};
 /// The most bytes that are taken into memory at once: the largest network's weights in float64.
 pub(super) const MAX_WEIGHTS_BYTES: u64 = 8 * (PIXELS + CLASSES + 2) as u64 * MAX_HIDDEN as u64;
 
-/// How many times smaller a file may be than what is in it. Weights hardly compress: what decompresses to
-/// far more is made to fill memory.
+/// How many times smaller a file may be than what is in it. Weights hardly compress: what
+/// decompresses to far more is made to fill memory.
 pub(super) const MAX_COMPRESSION: u64 = 16;
 
 /// Arrays that an error names at most.

@@ -98,8 +98,8 @@ fn claimed_length(bytes: &[u8]) -> u64 {
     end.map_or(0, |end| u64::from_le_bytes(*end))
 }
 
-/// Why what is in a group cannot be listed. Of an address that is none, as a link that leads nowhere has, the
-/// number says nothing.
+/// Why what is in a group cannot be listed. Of an address that is none, as a link that leads
+/// nowhere has, the number says nothing.
 fn unlisted(error: hdf5_pure::Error) -> Error {
     match error.to_string().contains("unexpected EOF") {
         true => anyhow!("one of its links leads nowhere, or {DAMAGED}"),

@@ -1,6 +1,6 @@
-//! Keras's `.h5`, the whole-model file of Keras 2 that Keras 3 still writes, and Keras 3's `.keras`:
-//! a zip archive of such a file in another layout, with the model's configuration beside it. Both
-//! keep kernels as `[inputs, outputs]`.
+//! Keras's `.h5`, the whole-model file of Keras 2 that Keras 3 still writes, and Keras 3's
+//! `.keras`: a zip archive of such a file in another layout, with the model's configuration beside
+//! it. Both keep kernels as `[inputs, outputs]`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Cursor, Write};
@@ -41,7 +41,8 @@ pub fn read_keras(mut archive: Archive) -> Result<Contents> {
     contents(hdf5::Reader::open(archive.entry("model.weights.h5", MAX_WEIGHTS_BYTES)?)?, units)
 }
 
-/// The arrays in `file`, of which one is to be the kernel of as many hidden `units`, where those are told.
+/// The arrays in `file`, of which one is to be the kernel of as many hidden `units`, where those
+/// are told.
 fn contents(file: hdf5::Reader, units: Option<u64>) -> Result<Contents> {
     let (mut shapes, mut arrays) = (BTreeMap::new(), HashMap::new());
     for (path, name, array) in file.arrays(&OTHERS)? {

@@ -7,8 +7,8 @@ use super::format::MAX_TEXT;
 use crate::network::arrays::LAYERS;
 use crate::{CLASSES, PIXELS};
 
-/// Checks that a model's configuration, in JSON, is that of a network of ours, and returns its hidden units,
-/// if it tells them.
+/// Checks that a model's configuration, in JSON, is that of a network of ours, and returns its
+/// hidden units, if it tells them.
 pub fn check(config: &str) -> Result<Option<u64>> {
     // In memory, JSON takes up to a hundred times its length.
     ensure!(
@@ -78,8 +78,8 @@ pub fn check(config: &str) -> Result<Option<u64>> {
     Ok(units[0])
 }
 
-/// Checks the shape of the images that a layer takes, wherever it tells one: all its sides but the first,
-/// the batch's, make up the pixels.
+/// Checks the shape of the images that a layer takes, wherever it tells one: all its sides but the
+/// first, the batch's, make up the pixels.
 fn check_inputs(layer: &Value) -> Result<()> {
     for (of, key) in [
         ("config", "batch_input_shape"),

@@ -59,8 +59,8 @@ const VERIFIER: &[u8] = include_bytes!("../../models/verifier.safetensors");
 /// 8 bytes or more, up to the 64 KiB of a message, and takes some 2 KiB of stack.
 const STACK: usize = 1 << 26;
 
-/// How long a save waits for another program that holds the folder: before training, and after it, when
-/// more would be lost.
+/// How long a save waits for another program that holds the folder: before training, and after it,
+/// when more would be lost.
 const WAIT_BEFORE: Duration = Duration::from_secs(60);
 const WAIT_AFTER: Duration = Duration::from_secs(600);
 /// How often files are read again that are replaced while they are read.
@@ -75,7 +75,8 @@ pub struct Loaded {
     pub record: Option<Value>,
     /// What is wrong with the record beside the file, if anything is; the weights do not need it.
     pub doubt: Option<String>,
-    /// The file itself, as it was checked, if it is one that libtorch loads as it is: ours in float32.
+    /// The file itself, as it was checked, if it is one that libtorch loads as it is: ours in
+    /// float32.
     #[cfg_attr(not(feature = "torch"), expect(dead_code))]
     own_file: Option<Vec<u8>>,
 }
@@ -87,8 +88,8 @@ impl From<Arrays> for Loaded {
 }
 
 /// Makes sure that weights and their record can be saved at `path`: the extension is known, the
-/// folder can be written to (it is made if missing), no other program holds it locked, and what lies
-/// in the record's place is one of such weights.
+/// folder can be written to (it is made if missing), no other program holds it locked, and what
+/// lies in the record's place is one of such weights.
 pub fn check_output(path: &Path) -> Result<()> {
     Format::of(path)?;
     let path = &record::target(path);
@@ -110,8 +111,8 @@ pub fn save(arrays: &Arrays, path: &Path) -> Result<()> {
 }
 
 /// Saves weights with what is to be known of them, `record`: within a
-/// `.safetensors`, and for people, or for any other format, in a JSON file of the same stem beside it,
-/// with the file's name and SHA-256 added.
+/// `.safetensors`, and for people, or for any other format, in a JSON file of the same stem beside
+/// it, with the file's name and SHA-256 added.
 ///
 /// Of several processes that save there, one does at a time.
 ///
@@ -127,8 +128,8 @@ fn ensure_kept(kept: bool, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that weights whose layers have these names can be saved at `path`: only a `.safetensors`
-/// keeps names, and two that differ.
+/// Makes sure that weights whose layers have these names can be saved at `path`: only a
+/// `.safetensors` keeps names, and two that differ.
 pub fn check_layers(path: &Path, layers: [&str; 2]) -> Result<()> {
     ensure!(
         layers == LAYERS || Format::of(path)? == Format::Safetensors,
@@ -281,8 +282,8 @@ pub fn open(path: &Path) -> Result<Loaded> {
     open().with_context(|| format!("cannot load the weights {}", path.display()))
 }
 
-/// What the file `path` holds, and what lies beside it. Where the two do not fit, they may have been
-/// replaced between one reading and the next.
+/// What the file `path` holds, and what lies beside it. Where the two do not fit, they may have
+/// been replaced between one reading and the next.
 fn read_with_record(path: &Path) -> Result<(Vec<u8>, Beside)> {
     let mut bytes = input::read(path, MAX_WEIGHTS_BYTES)?;
     for _ in 0..ATTEMPTS {

@@ -1,5 +1,5 @@
-//! PyTorch's `.pt`, as `torch.save(model.state_dict(), …)` writes it, and the `.ot` of libtorch's C++
-//! API: zip archives of a pickle and of the storages that it names. Only `.ot` is written.
+//! PyTorch's `.pt`, as `torch.save(model.state_dict(), …)` writes it, and the `.ot` of libtorch's
+//! C++ API: zip archives of a pickle and of the storages that it names. Only `.ot` is written.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -68,8 +68,8 @@ fn view(storage: &[f32], Stored { offset, size, stride, .. }: &Stored) -> Result
     values.collect::<Option<_>>().context("it is out of bounds of its storage")
 }
 
-/// A `.ot`, as `torch::serialize::OutputArchive` writes it: a module in TorchScript that has nothing but
-/// parameters, with `|` for the dots in their names.
+/// A `.ot`, as `torch::serialize::OutputArchive` writes it: a module in TorchScript that has
+/// nothing but parameters, with `|` for the dots in their names.
 pub fn write_ot(arrays: &Arrays) -> Result<Vec<u8>> {
     let named: Vec<_> = arrays
         .named()

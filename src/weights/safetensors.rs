@@ -1,8 +1,8 @@
 //! `.safetensors` (<https://huggingface.co/docs/safetensors>): the length of a header in JSON, the
 //! header, the values.
 //!
-//! Ours are sealed: the header's `__metadata__`, which other programs ignore, has the SHA-256 of the
-//! values and the training record, so that no copy or new name parts them.
+//! Ours are sealed: the header's `__metadata__`, which other programs ignore, has the SHA-256 of
+//! the values and the training record, so that no copy or new name parts them.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,8 @@ use crate::network::arrays::{Arrays, NAMES};
 
 /// The name in `__metadata__` of what is ours.
 const SEAL: &str = "tch-mnist";
-/// The most bytes of a header: a sealed record, its quotation marks escaped, and the arrays' places.
+/// The most bytes of a header: a sealed record, its quotation marks escaped, and the arrays'
+/// places.
 const MAX_HEADER: u64 = 2 * MAX_TEXT;
 
 /// What a file says of itself.

@@ -45,7 +45,8 @@ pub fn model(loaded: &Loaded, device: Device) -> Result<Model> {
     Ok(model)
 }
 
-/// Saves the weights of `model` with what is to be known of them, as [`super::save_with_record`] does.
+/// Saves the weights of `model` with what is to be known of them, as [`super::save_with_record`]
+/// does.
 ///
 /// # Errors
 ///

@@ -559,8 +559,8 @@ fn predict_suggests_read_for_an_image_with_several_digits() {
     assert!(notes[0].starts_with("three.png: ") && notes[0].contains("`mnist read`"), "{err}");
 }
 
-/// Whatever limit there is on memory, an error says so: no abort, and no wait for ever, to which a backtrace
-/// has led.
+/// Whatever limit there is on memory, an error says so: no abort, and no wait for ever, to which a
+/// backtrace has led.
 #[cfg(feature = "torch")]
 #[cfg(target_os = "linux")]
 #[test]

@@ -234,7 +234,8 @@ fn runs_of_another_configuration_are_refused_with_the_difference() {
         "{}",
         err.len()
     );
-    // A file that does not hold runs is left alone; a run whose line has no end, as editors leave it, counts.
+    // A file that does not hold runs is left alone; a run whose line has no end, as editors leave
+    // it, counts.
     for notes in ["my notes", "{\"format\":\"geojson\",\"mine\":[1,2]}", "{\"format\":2}"] {
         fs::write(place.path("changed/runs.jsonl"), notes).unwrap();
         refused(&["--output-dir", "changed", "--resume"], "line 1 is not a run");

@@ -311,7 +311,8 @@ fn a_pickle_is_not_executed_and_a_bomb_does_not_go_off() {
     }
     assert!(!Path::new("/tmp/owned!").exists());
 
-    // A storage that is too short for its tensor, or that decompresses to a thousand times its size.
+    // A storage that is too short for its tensor, or that decompresses to a thousand times its
+    // size.
     for (size, fault) in [(100, "out of bounds"), (8 << 20, "claims 8388608 bytes")] {
         let replace =
             |name: &str, bytes| if name.contains("/data/") { vec![0; size] } else { bytes };

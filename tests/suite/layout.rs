@@ -1,5 +1,5 @@
-//! The order of the modules, checked in the sources: data flows one way, and a module uses only those
-//! before it.
+//! The order of the modules, checked in the sources: data flows one way, and a module uses only
+//! those before it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,8 +41,8 @@ struct Start {
     name: String,
 }
 
-/// Every path in `tokens`, which are in a module `depth` levels below the root of its crate; in macros
-/// and behind attributes, too.
+/// Every path in `tokens`, which are in a module `depth` levels below the root of its crate; in
+/// macros and behind attributes, too.
 fn starts(tokens: TokenStream, depth: usize, found: &mut Vec<Start>) {
     let tokens: Vec<_> = tokens.into_iter().collect();
     let mut at = 0;

@@ -1,5 +1,5 @@
-//! Every test of the program and the library as a whole; one binary, so that it is linked once. What
-//! concerns one stage alone is tested beside that stage.
+//! Every test of the program and the library as a whole; one binary, so that it is linked once.
+//! What concerns one stage alone is tested beside that stage.
 
 mod cli;
 mod common;

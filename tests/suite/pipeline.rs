@@ -582,8 +582,8 @@ fn with_little_memory_there_is_an_error_or_a_result() {
         command.args(["--data", "data", "--threads", "2"]).current_dir(place.path(""));
         command.env_remove("RUST_BACKTRACE");
         let (code, _, err) = finish(command.output().unwrap());
-        // 127: not even the libraries could be loaded. Rust's own allocator, and libtorch while it is
-        // loaded, end the program, but say why.
+        // 127: not even the libraries could be loaded. Rust's own allocator, and libtorch while it
+        // is loaded, end the program, but say why.
         let ended = ["memory allocation of ", "std::bad_alloc"].iter().any(|end| err.contains(end));
         assert!([0, 1, 127].contains(&code) || ended, "{limit} MB: {code} {err}");
         assert!(!err.contains("panicked"), "{limit} MB: {code} {err}");

@@ -15,8 +15,8 @@ use tch_mnist::reading;
 use tch_mnist::reading::stream::classify;
 use tch_mnist::weights;
 
-/// The largest difference of logits, each as a share of the largest logit of its image or of 1, whichever is
-/// more: float32 adds 784 products in another order.
+/// The largest difference of logits, each as a share of the largest logit of its image or of 1,
+/// whichever is more: float32 adds 784 products in another order.
 const TOLERANCE: f32 = 1e-5;
 
 fn both(arrays: &Arrays) -> (Plain, Model) {
@@ -24,8 +24,8 @@ fn both(arrays: &Arrays) -> (Plain, Model) {
     (plain, Model::from_arrays(arrays, Device::Cpu).unwrap())
 }
 
-/// Weight files of every program, format and precision that is read, and our own in every format that is
-/// written.
+/// Weight files of every program, format and precision that is read, and our own in every format
+/// that is written.
 fn files(written: &Path) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files =

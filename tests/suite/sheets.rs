@@ -62,8 +62,8 @@ fn score(written: &[(char, Bounds)], lines: &[Vec<ReadDigit>]) -> (usize, usize)
     (longest.len(), stray)
 }
 
-/// By kind of trouble; `cargo test --test suite sheets::our_own_sheets_are_read -- --nocapture` prints the
-/// table of `docs/guide/read.md`.
+/// By kind of trouble; `cargo test --test suite sheets::our_own_sheets_are_read -- --nocapture`
+/// prints the table of `docs/guide/read.md`.
 #[test]
 fn our_own_sheets_are_read() {
     let truth: BTreeMap<String, Value> =

@@ -23,7 +23,8 @@ pub(crate) struct Component {
 }
 
 impl Component {
-    /// Distance in pixels between the nearest edges of two boxes, on the axis where it is larger; 1 where they adjoin.
+    /// Distance in pixels between the nearest edges of two boxes, on the axis where it is larger; 1
+    /// where they adjoin.
     pub fn gap(&self, other: &Component) -> u32 {
         let across = self.left.max(other.left).saturating_sub(self.right.min(other.right));
         let down = self.top.max(other.top).saturating_sub(self.bottom.min(other.bottom));
@@ -67,8 +68,9 @@ impl Component {
 
 /// Numbers the components of `mask` in the order of their first pixels, row by row.
 ///
-/// Two passes (Rosenfeld & Pfaltz 1966): each pixel takes the label of one that it touches, and where two labels
-/// meet, they are noted as one. A table of the labels, in place of one of all pixels, fits into a cache.
+/// Two passes (Rosenfeld & Pfaltz 1966): each pixel takes the label of one that it touches, and
+/// where two labels meet, they are noted as one. A table of the labels, in place of one of all
+/// pixels, fits into a cache.
 pub(crate) fn label(mask: &GrayImage) -> Labels {
     let mut labels = Labels::new(mask.width(), mask.height());
     if labels.is_empty() {

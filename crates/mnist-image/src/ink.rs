@@ -13,14 +13,14 @@ use imageproc::integral_image::integral_image;
 
 use crate::resize::resized;
 
-/// Longest sides, in pixels, to which the image is shrunk to estimate the background: the smaller, the
-/// wider is the closing's window, which has the same size at each.
+/// Longest sides, in pixels, to which the image is shrunk to estimate the background: the smaller,
+/// the wider is the closing's window, which has the same size at each.
 const CLOSING_SIDES: [u32; 4] = [480, 240, 120, 60];
 /// Radius, in pixels, of the closing's window; the last is for strokes of 2/5 of the image.
 const CLOSING_RADIUS: u32 = 6;
 const WIDEST_RADIUS: u32 = 12;
-/// A wider window is taken if it fills this many times as much as the one before. Chosen on photographs
-/// in uneven light and on single digits of all widths.
+/// A wider window is taken if it fills this many times as much as the one before. Chosen on
+/// photographs in uneven light and on single digits of all widths.
 const WIDER_FILLS: f64 = 1.25;
 /// Shares of the paper's brightness that must be missing for a pixel to count as filled: with the
 /// narrowest window, which catches pale strokes, and with wider ones, which catch shadows, too.
@@ -32,7 +32,8 @@ const SURROUNDINGS: [f32; 3] = [0.02, 0.06, 0.25];
 const POLARITY_SIDE: u32 = 480;
 /// Mean grey up to which the ground is dark. On lighter ground, light ink must stand out by more.
 const DARK_GROUND: u64 = 140;
-/// Skewness of the light's deviations from which on the writing is light, on dark ground and on other.
+/// Skewness of the light's deviations from which on the writing is light, on dark ground and on
+/// other.
 const LIGHT_SKEWNESS: [f64; 2] = [0., 2.];
 /// Standard deviation, in pixels, of the blur against grain on images of this side and more.
 const GRAIN_BLUR: f32 = 0.8;
@@ -41,16 +42,19 @@ const GRAIN_SIDE: f32 = 400.;
 pub(crate) const SMALL_SIDE: u32 = 128;
 /// Ink, from 0 to 255, that writing must have at least.
 const MIN_INK: u8 = 12;
-/// A threshold of at least this much ink, 0 to 255, separates writing from paper, not grain from grain.
+/// A threshold of at least this much ink, 0 to 255, separates writing from paper, not grain from
+/// grain.
 const CLEAR_INK: u8 = 60;
 
 /// Share of the pixels of a page that are paper at least: writing covers about a third at most.
 const PAPER_SHARE: f64 = 0.65;
-/// Grain ends this many times as far above the median of paper as the quantile at [`PAPER_SHARE`] is.
+/// Grain ends this many times as far above the median of paper as the quantile at [`PAPER_SHARE`]
+/// is.
 const GRAIN_SPREADS: usize = 6;
 /// Share of the pixels of a small drawing that have no ink at all where its ground is clean.
 const CLEAN_SHARE: f64 = 0.9;
-/// The part of the writing, 1/20, that is left out as darker than usual when its darkness is measured.
+/// The part of the writing, 1/20, that is left out as darker than usual when its darkness is
+/// measured.
 const DARKEST_PART: u32 = 20;
 /// The threshold is at most this many tenths of the way from grain to dark writing.
 const MAX_THRESHOLD_TENTHS: u8 = 3;
@@ -80,8 +84,8 @@ pub(crate) fn shrunk(grey: &GrayImage, side: u32) -> GrayImage {
     }
 }
 
-/// Whether the writing is lighter than its ground: grain goes both ways, writing one. That is clearest
-/// in surroundings somewhat wider than the strokes.
+/// Whether the writing is lighter than its ground: grain goes both ways, writing one. That is
+/// clearest in surroundings somewhat wider than the strokes.
 fn is_light_on_dark(small: &GrayImage) -> bool {
     let longest = small.width().max(small.height()) as f32;
     let integral = integral_image::<_, u32>(small);
@@ -132,9 +136,9 @@ fn background(grey: &GrayImage) -> GrayImage {
     chosen.map_or(small, blurred)
 }
 
-/// The mean share of its brightness that `small` lacks of `closed`, beyond what is usual and `least`.
-/// Left out is what is within `edge` of the image's edge, where a window sees too little of the paper: a
-/// dark corner would be ink.
+/// The mean share of its brightness that `small` lacks of `closed`, beyond what is usual and
+/// `least`. Left out is what is within `edge` of the image's edge, where a window sees too little
+/// of the paper: a dark corner would be ink.
 fn filled(small: &GrayImage, closed: &GrayImage, edge: u32, least: f32) -> f64 {
     let (width, height) = small.dimensions();
     let inner = |at: u32, side: u32| (edge.min(side / 4)..side - edge.min(side / 4)).contains(&at);
@@ -174,8 +178,8 @@ pub(crate) fn dilated(mask: &GrayImage, radius: u32) -> GrayImage {
 
 /// The extreme of each row's pixels within `radius`, transposed: called twice, that of a square.
 ///
-/// The windows of a row grow all at once, from one pixel to two, four and so on; the last step joins two
-/// that overlap.
+/// The windows of a row grow all at once, from one pixel to two, four and so on; the last step
+/// joins two that overlap.
 fn extreme(image: &GrayImage, radius: u32, choose: impl Fn(u8, u8) -> u8) -> GrayImage {
     let (width, height) = image.dimensions();
     let mut out = GrayImage::new(height, width);
@@ -187,7 +191,8 @@ fn extreme(image: &GrayImage, radius: u32, choose: impl Fn(u8, u8) -> u8) -> Gra
     let mut extremes = vec![0; side + 2 * radius];
     let mut larger = extremes.clone();
     for (y, row) in image.as_raw().chunks_exact(side).enumerate() {
-        // Beyond its ends, the row goes on as its last pixels are: they are in those windows anyway.
+        // Beyond its ends, the row goes on as its last pixels are: they are in those windows
+        // anyway.
         extremes[..radius].fill(row[0]);
         extremes[radius..radius + side].copy_from_slice(row);
         extremes[radius + side..].fill(row[side - 1]);
@@ -205,7 +210,8 @@ fn extreme(image: &GrayImage, radius: u32, choose: impl Fn(u8, u8) -> u8) -> Gra
     out
 }
 
-/// The mean of the square window of `radius` around each pixel, row by row, of an image with this integral image.
+/// The mean of the square window of `radius` around each pixel, row by row, of an image with this
+/// integral image.
 fn box_means(integral: &Image<Luma<u32>>, radius: u32) -> impl Iterator<Item = f32> {
     let (width, height) = (integral.width() - 1, integral.height() - 1);
     let row =
@@ -235,8 +241,8 @@ impl Levels {
     pub fn of(ink: &GrayImage) -> Option<Levels> {
         let mut histogram = [0u32; 256];
         ink.iter().for_each(|&ink| histogram[usize::from(ink)] += 1);
-        // The grain is measured where there is surely paper. A bold digit that fills its image leaves less of
-        // that, but then it is clear what is ink.
+        // The grain is measured where there is surely paper. A bold digit that fills its image
+        // leaves less of that, but then it is clear what is ink.
         let level = usize::from(otsu(&histogram));
         let clear = level >= usize::from(CLEAR_INK);
         let (paper, most) = if clear { (level, level / 2) } else { (255, 254) };

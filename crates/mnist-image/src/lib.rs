@@ -1,8 +1,8 @@
 //! Images and pages of handwritten digits → 28×28 digits as MNIST has them.
 //!
-//! [`decode`] makes pixels of files. [`normalise`] brings the digit that an image shows into MNIST's
-//! form; [`page::find`] finds the digits on a page of them. Both see ink, background and strokes by the
-//! same rules, so that they agree about an image of one digit.
+//! [`decode`] makes pixels of files. [`normalise`] brings the digit that an image shows into
+//! MNIST's form; [`page::find`] finds the digits on a page of them. Both see ink, background and
+//! strokes by the same rules, so that they agree about an image of one digit.
 
 mod component;
 pub mod decode;

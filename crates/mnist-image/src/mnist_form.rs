@@ -12,7 +12,8 @@ use crate::{Digit, PIXELS, SIDE};
 
 /// Longest side, in pixels, that MNIST's recipe gives a digit.
 const BOX: u32 = 20;
-/// Longest side, in pixels, at which strokes are measured and widened; larger digits are shrunk to it.
+/// Longest side, in pixels, at which strokes are measured and widened; larger digits are shrunk to
+/// it.
 pub(crate) const MEASURED_SIDE: u32 = 512;
 /// Mean width, in pixels of 28×28, of the strokes of MNIST's digits.
 const MNIST_STROKE: f32 = 2.2;

@@ -1,9 +1,10 @@
-//! Grey images resized with the triangle filter: to the bit what `image` makes, which computes four channels.
+//! Grey images resized with the triangle filter: to the bit what `image` makes, which computes four
+//! channels.
 
 use image::GrayImage;
 
-/// For each pixel of a resized row or column: the first of those that it is the weighted mean of, and their
-/// weights.
+/// For each pixel of a resized row or column: the first of those that it is the weighted mean of,
+/// and their weights.
 fn weights(from: u32, to: u32) -> Vec<(usize, Vec<f32>)> {
     let ratio = from as f32 / to as f32;
     // The triangle is wider than a pixel where the image shrinks, so that it averages.
@@ -48,7 +49,8 @@ pub(crate) fn resized(image: &GrayImage, width: u32, height: u32) -> GrayImage {
     out
 }
 
-/// The nearest level, as `round` gives it, which is slow where the processor is not known to have it.
+/// The nearest level, as `round` gives it, which is slow where the processor is not known to have
+/// it.
 pub(crate) fn nearest(level: f32) -> u8 {
     let below = level as u8; // cut to 0 to 255
     below.saturating_add((level - f32::from(below) >= 0.5).into())

@@ -7,8 +7,8 @@ use crate::{Digit, Error, Result};
 
 /// Factor on the ink of a group that the image's edge cuts off.
 const CUT_OFF: f32 = 1. / 4.;
-/// A group at distance d from the middle, 1 at an edge, counts 1 / (1 + ASIDE · d²) of its ink. Both were
-/// chosen by judgement, not on data.
+/// A group at distance d from the middle, 1 at an edge, counts 1 / (1 + ASIDE · d²) of its ink.
+/// Both were chosen by judgement, not on data.
 const ASIDE: f32 = 2.;
 
 /// The digit that an image of one digit shows.
@@ -16,7 +16,8 @@ const ASIDE: f32 = 2.;
 pub struct Single {
     /// As the network sees it.
     pub digit: Digit,
-    /// How many more groups of strokes there are that may be digits: with any, the image is a page.
+    /// How many more groups of strokes there are that may be digits: with any, the image is a
+    /// page.
     pub others: usize,
 }
 

@@ -108,8 +108,8 @@ mod tests {
     use serde::Serialize;
     use serde_json::Value;
 
-    /// Records and options call the same value by the same name; the library knows nothing of options,
-    /// so only a test can check it.
+    /// Records and options call the same value by the same name; the library knows nothing of
+    /// options, so only a test can check it.
     fn check<T: Copy + Serialize + PartialEq>(choices: &[Choice<T>]) {
         check_recorded(choices, |of| serde_json::to_value(of).unwrap());
     }

@@ -21,15 +21,15 @@ pub struct InferenceArgs {
 }
 
 impl InferenceArgs {
-    /// The network to apply, and what it is computed on; without `--threads`, by `threads` on the CPU, or one
-    /// per core.
+    /// The network to apply, and what it is computed on; without `--threads`, by `threads` on the
+    /// CPU, or one per core.
     pub fn start(&self, threads: Option<i32>) -> Result<(Box<dyn Classifier>, Machine)> {
         let (machine, weights, _) = self.load(threads)?;
         Ok((machine.classifier(weights)?, machine))
     }
 
-    /// Loads the weights and notes which they are; the device is noted as well where it is of interest.
-    /// Returns the weights' name, too.
+    /// Loads the weights and notes which they are; the device is noted as well where it is of
+    /// interest. Returns the weights' name, too.
     pub fn load(&self, threads: Option<i32>) -> Result<(Machine, Loaded, String)> {
         let machine = self.machine.machine(threads)?;
         let (weights, name) = self.weights.load()?;

@@ -19,8 +19,8 @@ mod test_set;
 
 /// Show digits of the test set, mistakes, the confusion matrix or the first layer's weights
 ///
-/// By default, shows the first digit of the test set. On a terminal it is drawn in coloured half blocks
-/// (unless NO_COLOR is set), elsewhere in plain characters; --output writes it to a file.
+/// By default, shows the first digit of the test set. On a terminal it is drawn in coloured half
+/// blocks (unless NO_COLOR is set), elsewhere in plain characters; --output writes it to a file.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -113,7 +113,8 @@ impl Args {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The most tiles to show where the user has not said how many: on a terminal, those that fit it.
+    /// The most tiles to show where the user has not said how many: on a terminal, those that fit
+    /// it.
     fn most(&self) -> usize {
         match terminal_size() {
             Some((Width(width), Height(height)))

@@ -25,7 +25,8 @@ pub struct Args {
     /// name is written next to it
     #[arg(long, value_name = "FILE", default_value = DEFAULT_WEIGHTS, value_parser = weights::file_name)]
     output: PathBuf,
-    /// Draw loss and accuracy by epoch into this file, whose extension names the format, .png or .svg
+    /// Draw loss and accuracy by epoch into this file, whose extension names the format, .png or
+    /// .svg
     #[arg(long, value_name = "FILE", value_parser = plot::file_name)]
     plot: Option<PathBuf>,
     /// Write event files for TensorBoard into this folder: loss, accuracy, rate, and mistakes; a

@@ -27,8 +27,8 @@ const ELASTIC: f32 = 0.9;
 const ELASTIC_SIGMA: f32 = 4.;
 /// Share of the images that are shown at a low resolution.
 const LOW_RESOLUTION: f32 = 0.2;
-/// Pixels along either side of what these are shrunk to: their digits are 7 to 12 pixels high, lower
-/// ones cannot be told apart.
+/// Pixels along either side of what these are shrunk to: their digits are 7 to 12 pixels high,
+/// lower ones cannot be told apart.
 const LOW_SIDES: [i64; 5] = [10, 11, 12, 14, 17];
 /// Natural logarithm of the most that the contrast of these is raised by: what is found in a
 /// photograph is often nearly binary.

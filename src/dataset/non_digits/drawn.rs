@@ -53,7 +53,8 @@ pub fn tangles<R: Rng>(count: i64, draw: &mut Draw<'_, R>) -> Tensor {
     Strokes::curve(&points, &drawn).in_mnist_form(&width).ink(&width)
 }
 
-/// Hyphens, crosses, angles and pairs of level lines, `[count, 784]`; what stands upright may be a 1.
+/// Hyphens, crosses, angles and pairs of level lines, `[count, 784]`; what stands upright may be a
+/// 1.
 pub fn lines<R: Rng>(count: i64, draw: &mut Draw<'_, R>) -> Tensor {
     let one = [count];
     let line = |angle: &Tensor, [x, y]: [&Tensor; 2], length: Tensor, drawn: &Tensor| {

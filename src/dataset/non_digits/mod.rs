@@ -1,10 +1,10 @@
 //! Images that are no digit, to train on beside those that are.
 //!
-//! A network that has seen digits only is sure of whatever it is shown. Here it gets a class for all
-//! else, of the constant logit 0 beside the ten, and is taught it with non-digits (as outlier exposure
-//! does with an even distribution: Hendrycks, Mazeika & Dietterich 2019, "Deep anomaly detection with
-//! outlier exposure"). Its confidence then tells a digit from what is none, and a whole one from a
-//! half or from two at once, and so which cut through touching digits is right.
+//! A network that has seen digits only is sure of whatever it is shown. Here it gets a class for
+//! all else, of the constant logit 0 beside the ten, and is taught it with non-digits (as outlier
+//! exposure does with an even distribution: Hendrycks, Mazeika & Dietterich 2019, "Deep anomaly
+//! detection with outlier exposure"). Its confidence then tells a digit from what is none, and a
+//! whole one from a half or from two at once, and so which cut through touching digits is right.
 
 mod drawn;
 mod of_digits;
@@ -70,8 +70,9 @@ impl NonDigits {
         Tensor::cat(&images, 0).index_select(0, &draw.order(drawn))
     }
 
-    /// Non-digits made of `samples`, about as many as an epoch of as many non-digits has beside those
-    /// that are drawn: `[made, 784]`, and for each, `[made]`, 1, or 0 where it may pass for a digit.
+    /// Non-digits made of `samples`, about as many as an epoch of as many non-digits has beside
+    /// those that are drawn: `[made, 784]`, and for each, `[made]`, 1, or 0 where it may pass
+    /// for a digit.
     pub fn of_digits(&self, samples: &Samples, rng: &mut impl Rng) -> (Tensor, Tensor) {
         let made = made(samples.count());
         let turned = (made as f64 * TURNED / (PARTS + TURNED)) as i64;

@@ -22,11 +22,12 @@ const MIN_ASPECT: f64 = 0.35;
 /// A part whose height is a smaller share of an image's is too little to be recognised.
 const MIN_HEIGHT: f64 = 1. / 3.;
 
-/// Parts and pairs of `images` `[count, 784]`, of each and its neighbour: `[count, 784]`, and for each,
-/// `[count]`, 1, or 0 where the result may pass for a digit.
+/// Parts and pairs of `images` `[count, 784]`, of each and its neighbour: `[count, 784]`, and for
+/// each, `[count]`, 1, or 0 where the result may pass for a digit.
 ///
 /// The two digits are put side by side so that they touch or overlap a little. Kept is all of both,
-/// or what is left or right of a slanted cut, or between two. The rest is brought into MNIST's form.
+/// or what is left or right of a slanted cut, or between two. The rest is brought into MNIST's
+/// form.
 pub fn parts<R: Rng>(images: &Tensor, draw: &mut Draw<'_, R>) -> (Tensor, Tensor) {
     let (count, side) = (images.size()[0], SIDE as i64);
     let (device, wide) = (images.device(), 2 * side);
@@ -88,8 +89,8 @@ pub fn turned<R: Rng>(
     labels: &Tensor,
     draw: &mut Draw<'_, R>,
 ) -> (Tensor, Tensor) {
-    /// For each way to turn an image, the digits that are none then: to the left, to the right, upside
-    /// down, mirrored.
+    /// For each way to turn an image, the digits that are none then: to the left, to the right,
+    /// upside down, mirrored.
     const NONE: [&[i64]; 4] = [&[2, 3, 4, 5, 7, 9], &[2, 3, 4, 5, 7, 9], &[3, 4, 7], &[3, 4, 7, 9]];
     let (count, side) = (images.size()[0], SIDE as i64);
     let upright = images.view([count, side, side]);

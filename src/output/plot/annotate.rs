@@ -31,7 +31,8 @@ struct Label {
 
 /// Draws on an image what was read from it: around each digit a box, green, or red where the
 /// confidence is below `least`, and beside it, white on the same colour, the label, or `?`. Labels
-/// are put where neither digits nor other labels are, as far as there is room. What is no digit gets none.
+/// are put where neither digits nor other labels are, as far as there is room. What is no digit
+/// gets none.
 pub fn annotate(mut drawn: RgbImage, lines: &[Vec<ReadDigit>], least: f32) -> Result<RgbImage> {
     let font = FontRef::try_from_slice(UBUNTU_LIGHT).context("the font is damaged")?;
     let digits = || lines.iter().flatten().filter(|read| read.answer.is_digit);

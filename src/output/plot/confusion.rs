@@ -12,8 +12,8 @@ const LEFT: i32 = 120;
 const TOP: i32 = 100;
 const SIZE: i32 = CLASSES as i32 * CELL;
 
-/// A root rather than the share itself, since mistakes are few but what one looks for: one sample in
-/// 1,000 gets 6% of the darkest colour.
+/// A root rather than the share itself, since mistakes are few but what one looks for: one sample
+/// in 1,000 gets 6% of the darkest colour.
 const SHADE_EXPONENT: f64 = 0.4;
 
 /// How often each digit is taken for each.

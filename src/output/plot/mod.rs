@@ -107,7 +107,8 @@ pub fn to_pixels(figure: &impl Figure) -> Result<RgbImage> {
     Ok(pixels)
 }
 
-/// Pixels as plotters draws them, but for text, which it puts above its anchor by a fifth of its size.
+/// Pixels as plotters draws them, but for text, which it puts above its anchor by a fifth of its
+/// size.
 struct Pixels<'a>(BitMapBackend<'a>);
 
 impl DrawingBackend for Pixels<'_> {

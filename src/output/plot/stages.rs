@@ -15,8 +15,8 @@ const LINES: [Rgb<u8>; 4] =
 /// Digits in a row.
 const COLUMNS: usize = 10;
 
-/// Draws on a binarised page, white on black, the candidates of each line in the line's colour: a box
-/// around what belongs together, and within it around each piece that may be a digit.
+/// Draws on a binarised page, white on black, the candidates of each line in the line's colour: a
+/// box around what belongs together, and within it around each piece that may be a digit.
 pub fn candidates(mask: &GrayImage, lines: &[Vec<Lattice>]) -> RgbImage {
     let mut drawn = DynamicImage::ImageLuma8(mask.clone()).into_rgb8();
     image::imageops::invert(&mut drawn);

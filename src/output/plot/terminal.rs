@@ -18,8 +18,8 @@ const GAP: usize = 2;
 /// Lines above the first tile, with the prompt that comes below the last.
 const AROUND: usize = 3;
 
-/// How many tiles of half their size, with captions, a terminal of this size shows at once; at least one
-/// row of them.
+/// How many tiles of half their size, with captions, a terminal of this size shows at once; at
+/// least one row of them.
 pub fn tiles_that_fit(width: usize, height: usize) -> usize {
     let side = SIDE / 2;
     let across = ((width + GAP) / (side + GAP)).clamp(1, 10);

@@ -3,11 +3,12 @@
 use super::digits::{Digits, Palette, Tile};
 use crate::{PIXELS, SIDE};
 
-/// Share of the weights that get colours of their own: a few outliers must not make all others pale.
+/// Share of the weights that get colours of their own: a few outliers must not make all others
+/// pale.
 const SHOWN: (usize, usize) = (995, 1000);
 
-/// The weights of the first layer, a tile for each hidden unit: those with the largest weights, `most` of
-/// them at most.
+/// The weights of the first layer, a tile for each hidden unit: those with the largest weights,
+/// `most` of them at most.
 pub fn weights_map(mut units: Vec<[f32; PIXELS]>, most: usize) -> Digits {
     let norm = |unit: &[f32]| unit.iter().map(|weight| weight * weight).sum::<f32>();
     units.sort_by(|a, b| norm(b).total_cmp(&norm(a)));

@@ -81,8 +81,8 @@ pub fn answer(answer: &Answer, top: usize) -> String {
     }
 }
 
-/// A line of digits, with spaces where gaps are wide or something stands that is no digit, and `?` for what is
-/// less sure than `least`.
+/// A line of digits, with spaces where gaps are wide or something stands that is no digit, and `?`
+/// for what is less sure than `least`.
 pub fn line(digits: &[ReadDigit], least: f32) -> String {
     let mut text = String::new();
     let mut space = false;

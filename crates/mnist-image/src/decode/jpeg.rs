@@ -130,7 +130,8 @@ pub(super) fn frame(reader: &mut (impl BufRead + Seek)) -> Result<Frame> {
                 rest -= name.len() as i64;
                 is_jfif |= name == *b"JFIF\0";
             }
-            // JFIF's colours are YCbCr whatever their labels: libjpeg follows that, the decoder does not.
+            // JFIF's colours are YCbCr whatever their labels: libjpeg follows that, the decoder
+            // does not.
             SOS if is_jfif && is_rgb => {
                 return Err(Error::NotSupported(
                     "a JFIF file whose colours are labelled RGB".into(),
@@ -152,9 +153,9 @@ fn begins_segment(marker: [u8; 2]) -> bool {
 /// Where in a JPEG its last scan ends, and what to put there for the decoder; nothing if
 /// something is missing, or the decoder would get the colours wrong.
 ///
-/// The decoder takes the end of the file for that of the last scan, however early it comes. If there
-/// is none, or some marker that it does not know comes first, it notices; but it reads ahead by up to
-/// 8 bytes.
+/// The decoder takes the end of the file for that of the last scan, however early it comes. If
+/// there is none, or some marker that it does not know comes first, it notices; but it reads ahead
+/// by up to 8 bytes.
 fn end_of_last_scan(bytes: &[u8]) -> Option<(usize, Option<&'static [u8]>)> {
     let (mut at, mut end, mut in_scan, mut scans) = (2, 0, false, 0);
     let (mut progressive, mut restarts) = (false, false);

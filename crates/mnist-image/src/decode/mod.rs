@@ -1,7 +1,7 @@
 //! Image files → pixels, upright; what is damaged, cut off or too large is refused.
 //!
-//! The content decides the format, not the name. Memory is taken only for what was checked, and from
-//! a [`Budget`]; a decoder that panics is an error.
+//! The content decides the format, not the name. Memory is taken only for what was checked, and
+//! from a [`Budget`]; a decoder that panics is an error.
 
 mod bmp;
 mod budget;

@@ -1,4 +1,5 @@
-//! Boxes that are drawn round writing, with the same pen as the digits: too thick to be ruled lines.
+//! Boxes that are drawn round writing, with the same pen as the digits: too thick to be ruled
+//! lines.
 
 use image::{GrayImage, Luma};
 
@@ -10,19 +11,19 @@ use crate::component::{Component, Labels, components, label};
 const MIN_CONTENT: (u32, u32) = (1, 3);
 /// Share of the rows and columns of the writing in which a box must lie on either side of it.
 const MIN_CLOSED: (usize, usize) = (9, 10);
-/// Share of its shorter side within which all of a box lies: what reaches farther in is writing that
-/// touches it.
+/// Share of its shorter side within which all of a box lies: what reaches farther in is writing
+/// that touches it.
 const MAX_DEPTH: (u32, u32) = (1, 4);
 /// Share of its sides within which a box reaches its corners; an oval stays away by 0.2.
 const MAX_CORNER: f32 = 0.15;
 
-/// Boxes from which on others of their size are boxes, too, though the writing in them touches them; the
-/// share of their sides by which these may differ.
+/// Boxes from which on others of their size are boxes, too, though the writing in them touches
+/// them; the share of their sides by which these may differ.
 const FORM: usize = 2;
 const MAX_DIFFERENCE: f32 = 0.08;
 
-/// Erases boxes that are closed round writing which does not touch them, and where there are several, the
-/// sides of others like them.
+/// Erases boxes that are closed round writing which does not touch them, and where there are
+/// several, the sides of others like them.
 pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage) {
     let labels = label(mask);
     let found = components(&labels, mask, ink);

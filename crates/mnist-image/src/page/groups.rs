@@ -5,28 +5,30 @@ use crate::component::Component;
 // Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
 /// Height in pixels that a digit must have at least.
 pub(super) const MIN_DIGIT_HEIGHT: u32 = 10;
-/// A component more than this many times as wide as it is high is not a digit, nor a few that touch.
+/// A component more than this many times as wide as it is high is not a digit, nor a few that
+/// touch.
 const MAX_ASPECT: u32 = 6;
 /// Share of the digits' height below which a component is a speck.
 const SPECK: f32 = 1. / 8.;
-/// Share of the digits' height below which a component may be grain of the paper: if there are more of
-/// them than main strokes, and it has less than this share of those strokes' ink.
+/// Share of the digits' height below which a component may be grain of the paper: if there are more
+/// of them than main strokes, and it has less than this share of those strokes' ink.
 const GRAIN: f32 = 1. / 4.;
 const GRAIN_STRENGTH: f32 = 0.65;
 /// Share of the larger one's pixels that the smaller of two strokes of a digit has at least.
 const MIN_STROKE: f32 = 1. / 50.;
-/// The least size of the larger of two strokes of a digit, in heights of a digit: specks are not strokes.
+/// The least size of the larger of two strokes of a digit, in heights of a digit: specks are not
+/// strokes.
 const MAIN_STROKE: f32 = 0.35;
 
-/// Of strokes one above the other: share of the narrower one's width that they have in common at least;
-/// widest gap and greatest height of both, in heights of a digit.
+/// Of strokes one above the other: share of the narrower one's width that they have in common at
+/// least; widest gap and greatest height of both, in heights of a digit.
 const ABOVE: Joint = Joint { overlap: 0.5, gap: 0.25, width: f32::MAX, height: 1.5, small: 1. };
 /// Of a small stroke beside a large one, as the second of a broken 4: its share of the large one's
 /// pixels at most; widest gap and greatest size of both, in heights of a digit.
 const BESIDE: Joint = Joint { overlap: 0., gap: 0.125, width: 1.3, height: 1.3, small: 0.25 };
 
-/// Sizes of a group, in heights of a digit, outside of which it is dropped: least and greatest height, and
-/// greatest width.
+/// Sizes of a group, in heights of a digit, outside of which it is dropped: least and greatest
+/// height, and greatest width.
 const GROUP_HEIGHTS: [f32; 2] = [0.4, 3.];
 const MAX_GROUP_WIDTH: f32 = 8.;
 /// Share of the usual ink below which a group is a shadow, or shows through from the other side.
@@ -77,7 +79,8 @@ pub(super) fn digit_height(found: &[Component]) -> Option<u32> {
     })
 }
 
-/// Which of the components `found` are grain of the paper, where digits are about `height` pixels high.
+/// Which of the components `found` are grain of the paper, where digits are about `height` pixels
+/// high.
 pub(super) fn grain(found: &[Component], height: u32) -> Vec<bool> {
     let size = |one: &Component| one.size() as f32 / height as f32;
     let is_main = |one: &&Component| size(one) >= MAIN_STROKE;
@@ -95,8 +98,8 @@ fn usual_strength<'a>(of: impl Iterator<Item = &'a Component>) -> f32 {
     strengths.get(strengths.len() / 2).copied().unwrap_or(0.)
 }
 
-/// The groups of the components `found`, by their labels, that may be digits of about `height` pixels:
-/// as large and as dark as digits, and not cut off by the page's edge if any are not.
+/// The groups of the components `found`, by their labels, that may be digits of about `height`
+/// pixels: as large and as dark as digits, and not cut off by the page's edge if any are not.
 pub(super) fn groups(found: &[Component], height: u32) -> Vec<Group> {
     let mut groups = gather(found, height);
     let usual = usual_strength(groups.iter().map(|group| &group.whole));

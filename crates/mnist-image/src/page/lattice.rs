@@ -13,15 +13,15 @@ use crate::ink::dilated;
 use crate::mnist_form::{MEASURED_SIDE, mnist_form, shrunk};
 use crate::resize::nearest;
 
-/// Share of a group's pixels that have less than full ink: strokes fade at their edges, and where the
-/// pen is lifted. Chosen on scikit-learn's digits, drawn black on white.
+/// Share of a group's pixels that have less than full ink: strokes fade at their edges, and where
+/// the pen is lifted. Chosen on scikit-learn's digits, drawn black on white.
 const FADING: (usize, usize) = (9, 10);
 /// Free pixels around the ink.
 const PADDING: u32 = 3;
 /// Pixels by which soft edges reach beyond the mask.
 const SOFT_EDGE: u32 = 2;
-/// Width from which on a group may be several digits: its share of its own height and of a digit's. Narrow
-/// digits touch as well, but then both are narrower than this only if they are 1s.
+/// Width from which on a group may be several digits: its share of its own height and of a digit's.
+/// Narrow digits touch as well, but then both are narrower than this only if they are 1s.
 const SEVERAL: [f32; 2] = [0.75, 0.6];
 /// Least height and greatest width of a digit between two cuts, in heights of a digit.
 const MIN_PART_HEIGHT: f32 = 0.5;
@@ -52,8 +52,8 @@ pub struct Lattice {
 }
 
 impl Lattice {
-    /// Cuts `group`, of the components in `labels`, in every way that may give digits of about `height`
-    /// pixels.
+    /// Cuts `group`, of the components in `labels`, in every way that may give digits of about
+    /// `height` pixels.
     pub(super) fn new(page: &Page, group: &Group, labels: &Labels, height: u32) -> Lattice {
         let own = Cutout::new(page, group, labels, height);
         let whole = &group.whole;
@@ -99,7 +99,8 @@ struct Cutout {
     mask: GrayImage,
     /// Its ink with the soft edges, from 0 to 255.
     ink: GrayImage,
-    /// How many times smaller both are than on the page: more than once only for very large digits.
+    /// How many times smaller both are than on the page: more than once only for very large
+    /// digits.
     shrink: u32,
 }
 
@@ -139,7 +140,8 @@ impl Cutout {
         }
     }
 
-    /// What lies between every two of `cuts` and the ends, if it may be a digit of about `height` pixels.
+    /// What lies between every two of `cuts` and the ends, if it may be a digit of about `height`
+    /// pixels.
     fn lattice(&self, page: &Page, mut cuts: Vec<Seam>, height: u32) -> Lattice {
         let own_height = height / self.shrink;
         let strokes: Vec<usize> = cuts.iter().map(|seam| strokes(seam, &self.ink)).collect();

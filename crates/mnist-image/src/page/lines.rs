@@ -1,15 +1,16 @@
 //! Groups of strokes → lines of writing.
 //!
-//! Each group is linked with its nearest neighbour to the right, as lines of printed text are found by
-//! nearest neighbours (O'Gorman 1993, "The document spectrum for page layout analysis"): a line may
-//! wander, rise and fall. What is linked is then joined across spaces, level with where it leads.
+//! Each group is linked with its nearest neighbour to the right, as lines of printed text are found
+//! by nearest neighbours (O'Gorman 1993, "The document spectrum for page layout analysis"): a line
+//! may wander, rise and fall. What is linked is then joined across spaces, level with where it
+//! leads.
 
 use super::groups::Group;
 
 /// Share of the lower one's height that two neighbours on a line have in common at least.
 const MIN_LEVEL: f32 = 0.35;
-/// Cost of a step up or down, as a multiple of one to the right. Chosen on drawn lines that wander, see
-/// the tests.
+/// Cost of a step up or down, as a multiple of one to the right. Chosen on drawn lines that wander,
+/// see the tests.
 const STEP_COST: f32 = 3.;
 /// Widest gap between neighbours, in heights of a digit; wider ones are spaces.
 const MAX_NEIGHBOUR_GAP: f32 = 3.;
@@ -18,8 +19,8 @@ const LEADING: usize = 4;
 /// Slope, either way, up to which a line leads on.
 const MAX_LEADING_SLOPE: f32 = 0.25;
 
-/// Sorts groups of digits of about `height` pixels into lines from top to bottom, and each line from
-/// left to right.
+/// Sorts groups of digits of about `height` pixels into lines from top to bottom, and each line
+/// from left to right.
 pub(super) fn in_lines(mut groups: Vec<Group>, height: u32) -> Vec<Vec<Group>> {
     groups.sort_by_key(|group| group.whole.left + group.whole.right);
     let single: Vec<Vec<Group>> = groups.into_iter().map(|group| vec![group]).collect();
@@ -31,7 +32,8 @@ pub(super) fn in_lines(mut groups: Vec<Group>, height: u32) -> Vec<Vec<Group>> {
     lines
 }
 
-/// Joins each line with the one that goes on with it, nearest ones first. A gap may have `widest` pixels.
+/// Joins each line with the one that goes on with it, nearest ones first. A gap may have `widest`
+/// pixels.
 fn link(lines: Vec<Vec<Group>>, widest: f32) -> Vec<Vec<Group>> {
     let mut links: Vec<(f32, usize, usize)> = Vec::new();
     for (from, line) in lines.iter().enumerate() {
@@ -62,8 +64,8 @@ fn link(lines: Vec<Vec<Group>>, widest: f32) -> Vec<Vec<Group>> {
     joined
 }
 
-/// What it costs to go on from `last`, at the end of a line of this slope, to `group`; nothing if it is
-/// not level with it, not to the right, or more than `widest` away.
+/// What it costs to go on from `last`, at the end of a line of this slope, to `group`; nothing if
+/// it is not level with it, not to the right, or more than `widest` away.
 fn cost(last: &Group, slope: f32, group: &Group, widest: f32) -> Option<f32> {
     let gap = group.whole.left as f32 - last.whole.right as f32;
     let ((from, y), (to, own)) = (centre(last), centre(group));
@@ -79,8 +81,8 @@ fn cost(last: &Group, slope: f32, group: &Group, widest: f32) -> Option<f32> {
     (common > MIN_LEVEL * lower).then(|| (to - from) + STEP_COST * step.abs())
 }
 
-/// How much the end of a line falls from left to right, by the middle of Theil and Sen's slopes: one group
-/// that hangs down does not turn it. It takes three groups at least.
+/// How much the end of a line falls from left to right, by the middle of Theil and Sen's slopes:
+/// one group that hangs down does not turn it. It takes three groups at least.
 fn slope(line: &[Group]) -> f32 {
     let end: Vec<(f32, f32)> =
         line[line.len().saturating_sub(LEADING)..].iter().map(centre).collect();

@@ -1,9 +1,9 @@
 //! Photographs and scans of handwriting → the digits on them, line by line.
 //!
-//! Paper on a desk is found and set straight, the background divided out, the page set upright, lines
-//! erased, and the strokes that touch or belong together are gathered into groups: usually a digit each,
-//! sometimes several that touch. For these there are several ways to cut them apart, a [`Lattice`];
-//! which one is right is for a network to say.
+//! Paper on a desk is found and set straight, the background divided out, the page set upright,
+//! lines erased, and the strokes that touch or belong together are gathered into groups: usually a
+//! digit each, sometimes several that touch. For these there are several ways to cut them apart, a
+//! [`Lattice`]; which one is right is for a network to say.
 
 mod frames;
 mod groups;
@@ -88,9 +88,9 @@ pub fn find(grey: &GrayImage) -> Vec<Vec<Lattice>> {
     find_and_show(grey, &mut |_, _| ())
 }
 
-/// Like [`find`], but shows `see` each stage by its name: the `paper`, set straight, where one was found
-/// on a desk; the `ink`, 0 to 255; the page set `upright` and binarised; and the same `without-lines`,
-/// whose pixels the candidates' `local` bounds count.
+/// Like [`find`], but shows `see` each stage by its name: the `paper`, set straight, where one was
+/// found on a desk; the `ink`, 0 to 255; the page set `upright` and binarised; and the same
+/// `without-lines`, whose pixels the candidates' `local` bounds count.
 pub fn find_and_show(
     grey: &GrayImage,
     see: &mut dyn FnMut(&'static str, &GrayImage),

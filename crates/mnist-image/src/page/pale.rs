@@ -1,5 +1,5 @@
-//! Pale strokes beside dark ones. Writing that is pale has edges as sharp as the rest, for its own ink;
-//! shadows and what shows through from the other side have not.
+//! Pale strokes beside dark ones. Writing that is pale has edges as sharp as the rest, for its own
+//! ink; shadows and what shows through from the other side have not.
 //!
 //! One threshold for a page breaks pale strokes, so they get one of their own, from their own ink.
 
@@ -11,8 +11,8 @@ use crate::ink::{Levels, binarise};
 
 /// Share of the usual ink below which a component is pale.
 const PALE: f32 = 0.5;
-/// Share of the usual sharpness from which on a pale component is writing. Chosen on pages drawn like our
-/// own, of training digits.
+/// Share of the usual sharpness from which on a pale component is writing. Chosen on pages drawn
+/// like our own, of training digits.
 const MIN_SHARPNESS: f32 = 0.5;
 
 /// A component of what is at all darker than paper, and the steps of ink between its pixels.
@@ -40,8 +40,8 @@ impl Stroke {
     }
 }
 
-/// Takes pale strokes into `mask` as a whole, and what is pale but not sharp out of it. `ink` that is above
-/// `faint` is at all darker than the paper.
+/// Takes pale strokes into `mask` as a whole, and what is pale but not sharp out of it. `ink` that
+/// is above `faint` is at all darker than the paper.
 pub(super) fn revise(mask: &mut GrayImage, ink: &GrayImage, levels: Levels, faint: u8) {
     let at_all = binarise(ink, faint);
     let labels = label(&at_all);
@@ -91,8 +91,8 @@ fn strokes(found: Vec<Component>, labels: &Labels, ink: &GrayImage) -> Vec<Strok
     strokes
 }
 
-/// The usual level and sharpness, of the half of the ink that is darkest; nothing without strokes that are
-/// large enough for a digit.
+/// The usual level and sharpness, of the half of the ink that is darkest; nothing without strokes
+/// that are large enough for a digit.
 fn usual(strokes: &[Stroke]) -> Option<(f32, f32)> {
     let mut large: Vec<&Stroke> = strokes.iter().filter(|stroke| stroke.may_be_digit()).collect();
     large.sort_by(|a, b| b.level().total_cmp(&a.level()));

@@ -1,9 +1,9 @@
-//! Paper that lies on a desk: found by its outline, a bright quadrilateral with straight sides, and set
-//! straight. Where there is no clear one, the image is taken as it is.
+//! Paper that lies on a desk: found by its outline, a bright quadrilateral with straight sides, and
+//! set straight. Where there is no clear one, the image is taken as it is.
 //!
-//! Straight lines are found by the Hough transform, and kept where it is brighter on one side of them.
-//! Four that enclose enough of the image and are such edges along their whole length are the sides of the
-//! paper; up to two of them may be edges of the image.
+//! Straight lines are found by the Hough transform, and kept where it is brighter on one side of
+//! them. Four that enclose enough of the image and are such edges along their whole length are the
+//! sides of the paper; up to two of them may be edges of the image.
 
 use std::cmp::Reverse;
 
@@ -15,25 +15,28 @@ use imageproc::hough::{LineDetectionOptions, detect_lines};
 use crate::ink::{closing, shrunk};
 
 // Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
-/// Longest side, in pixels, at which the outline is looked for, and that an image must have at least.
+/// Longest side, in pixels, at which the outline is looked for, and that an image must have at
+/// least.
 const SEARCH_SIDE: u32 = 320;
 const MIN_SIDE: u32 = 160;
 /// Radius, in pixels, of strokes, lines and grain that are removed before.
 const STROKE_RADIUS: u32 = 3;
 /// Gradients of edges, as Canny's thresholds.
 const EDGE: (f32, f32) = (15., 35.);
-/// Share of the longest side that a line, and the part of it that is an edge of paper, has at least.
+/// Share of the longest side that a line, and the part of it that is an edge of paper, has at
+/// least.
 const MIN_EDGE: f32 = 0.16;
-/// Lines that are tried as the same side of the paper: those that are an edge along most of their length.
+/// Lines that are tried as the same side of the paper: those that are an edge along most of their
+/// length.
 const TRIED: usize = 12;
-/// Distances, in pixels, from a side at which the paper and the desk are compared, as far as the image
-/// goes: a frame drawn on paper is narrower.
+/// Distances, in pixels, from a side at which the paper and the desk are compared, as far as the
+/// image goes: a frame drawn on paper is narrower.
 const COMPARED_AT: [f32; 3] = [3., 7., 14.];
 /// Grey that the desk must be darker by than the paper.
 const DARKER: f32 = 6.;
-/// Share of the paper's brightness that the desk must be darker by, and of a side's length along which it
-/// must be so: with all four sides in view, and where the image's edge stands for one or two of them. Of
-/// folds and shadows, too, some lie between such edges.
+/// Share of the paper's brightness that the desk must be darker by, and of a side's length along
+/// which it must be so: with all four sides in view, and where the image's edge stands for one or
+/// two of them. Of folds and shadows, too, some lie between such edges.
 const WHOLE: (f32, f32) = (0.07, 0.7);
 const CUT_OFF: (f32, f32) = (0.18, 0.93);
 /// Share of the difference at some distance that must be there close to the side: shadows are soft.
@@ -47,11 +50,12 @@ const INSET: f32 = 0.02;
 
 /// A side of what may be paper.
 struct Edge {
-    /// A point on it; the direction along it; towards the paper is to the right of that, as y goes down.
+    /// A point on it; the direction along it; towards the paper is to the right of that, as y goes
+    /// down.
     origin: (f32, f32),
     along: (f32, f32),
-    /// How many steps of a pixel, up to each along it, are edges of paper, as [`WHOLE`] and as [`CUT_OFF`] ask
-    /// for; none for an edge of the image.
+    /// How many steps of a pixel, up to each along it, are edges of paper, as [`WHOLE`] and as
+    /// [`CUT_OFF`] ask for; none for an edge of the image.
     found: Option<Vec<(u32, u32)>>,
 }
 
@@ -73,8 +77,8 @@ impl Edge {
         (self.origin.0 + steps * self.along.0, self.origin.1 + steps * self.along.1)
     }
 
-    /// The share of the way from one place on it to another that is an edge of paper: as [`WHOLE`] asks
-    /// for, and as [`CUT_OFF`] does.
+    /// The share of the way from one place on it to another that is an edge of paper: as [`WHOLE`]
+    /// asks for, and as [`CUT_OFF`] does.
     fn support(&self, from: (f32, f32), to: (f32, f32)) -> (f32, f32) {
         let Some(found) = &self.found else { return (1., 1.) };
         let step = |place: (f32, f32)| {
@@ -90,8 +94,8 @@ impl Edge {
     }
 }
 
-/// What takes a place on the image to one on the paper, and the paper's size; none where no paper is
-/// seen with a desk around it.
+/// What takes a place on the image to one on the paper, and the paper's size; none where no paper
+/// is seen with a desk around it.
 pub(super) fn find(grey: &GrayImage) -> Option<(Projection, (u32, u32))> {
     if grey.width().min(grey.height()) < MIN_SIDE {
         return None;
@@ -136,8 +140,8 @@ fn smooth(small: &GrayImage) -> GrayImage {
     opened
 }
 
-/// The lines that may be the upper side of paper, the right, lower and left one, each with the image's edge.
-/// The upper one goes right, the right one down.
+/// The lines that may be the upper side of paper, the right, lower and left one, each with the
+/// image's edge. The upper one goes right, the right one down.
 fn edges(small: &GrayImage) -> [Vec<Edge>; 4] {
     let (width, height) = (small.width() as f32, small.height() as f32);
     let least = (MIN_EDGE * width.max(height)) as u32;
@@ -211,7 +215,8 @@ fn darker(small: &GrayImage, (x, y): (f32, f32), (along, down): (f32, f32)) -> f
     if close.is_some() { least } else { 0. }
 }
 
-/// The corners between sides, the upper left one first, where they are within an image of this size.
+/// The corners between sides, the upper left one first, where they are within an image of this
+/// size.
 fn corners(sides: [&Edge; 4], (width, height): (f32, f32)) -> Option<[(f32, f32); 4]> {
     let [top, right, bottom, left] = sides;
     let corners = [left.meets(top)?, top.meets(right)?, right.meets(bottom)?, bottom.meets(left)?];
@@ -345,7 +350,8 @@ mod tests {
             280,
             imageops::FilterType::Triangle,
         );
-        // Folded twice: each quarter is as bright as it lies to the light, with a dark line between.
+        // Folded twice: each quarter is as bright as it lies to the light, with a dark line
+        // between.
         let folded = |x: f32, y: f32| match ((x - 310.).abs() < 2., (y - 225.).abs() < 2.) {
             (false, false) => {
                 225. * (1. - 0.1 * f32::from(x > 310.)) * (1. - 0.06 * f32::from(y > 225.))

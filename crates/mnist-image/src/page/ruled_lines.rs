@@ -1,9 +1,10 @@
 //! Lines that are not writing: ruled, squared and dotted paper, tables, forms and frames.
 //!
 //! A line is traced from column to column as a run of ink that stays thin and goes straight on; it
-//! may be dashed, tilted or drawn by hand, and is followed across the strokes that cross it. Long ones
-//! are erased but for those strokes. What is long depends on the height of the digits, which is known
-//! only once the lines are gone: so what may be a line is set aside first and then compared.
+//! may be dashed, tilted or drawn by hand, and is followed across the strokes that cross it. Long
+//! ones are erased but for those strokes. What is long depends on the height of the digits, which
+//! is known only once the lines are gone: so what may be a line is set aside first and then
+//! compared.
 
 use image::{GrayImage, imageops};
 
@@ -20,7 +21,8 @@ const MIN_LENGTH: f32 = 0.2;
 const MIN_LENGTH_PIXELS: f32 = 12.;
 /// Share of the digits' height that a component must exceed to count as a digit.
 const MIN_DIGIT: f32 = 0.5;
-/// How far from a line another may end and still join it: pixels, and this part of the page's longer side.
+/// How far from a line another may end and still join it: pixels, and this part of the page's
+/// longer side.
 const JOIN_DISTANCE: (f32, f32) = (2., 400.);
 /// A line is at least this many times as long as a digit is high.
 const LENGTH_IN_DIGITS: f32 = 1.6;
@@ -33,8 +35,8 @@ const JOINING_LENGTH: f32 = 0.6;
 /// Slopes by which the walls of cells may differ.
 const MAX_SKEW: f32 = 0.1;
 
-/// Erases lines from the `ink` of a page. They are looked for in `faint`, what is at all darker than
-/// the paper; `mask` is what is surely ink.
+/// Erases lines from the `ink` of a page. They are looked for in `faint`, what is at all darker
+/// than the paper; `mask` is what is surely ink.
 pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage) {
     let longest = mask.width().max(mask.height()) as f32;
     let is_long = |line: &&Trace| {
@@ -82,8 +84,8 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage
     }
 }
 
-/// Of lines between two others, as the walls of cells, those that have about the usual slope: any other is
-/// a stroke of a digit that fills its cell.
+/// Of lines between two others, as the walls of cells, those that have about the usual slope: any
+/// other is a stroke of a digit that fills its cell.
 fn parallel<'a>(lines: &'a [&Trace]) -> impl Iterator<Item = &'a Trace> {
     let usual = |down: bool| {
         let own = lines.iter().filter(|line| line.down == down);

@@ -1,4 +1,5 @@
-//! Digits of two lines that touch, one above the other: one component, which is cut between the lines.
+//! Digits of two lines that touch, one above the other: one component, which is cut between the
+//! lines.
 
 use std::cmp::Reverse;
 
@@ -15,13 +16,13 @@ const MAX_TALL_WIDTH: f32 = 4.;
 const NEIGHBOUR: [f32; 2] = [0.6, 1.4];
 /// Distance, in heights of a digit, up to which a component is a neighbour.
 const NEIGHBOURHOOD: f32 = 4.;
-/// Share of a digit's height by which the ends of a tall component and those of its neighbours may differ,
-/// and up to which two lines overlap.
+/// Share of a digit's height by which the ends of a tall component and those of its neighbours may
+/// differ, and up to which two lines overlap.
 const MAX_END_OFFSET: f32 = 0.6;
 const OVERLAP: f32 = 0.2;
 
-/// Cuts components that reach over two lines apart: gives what is below each cut a label of its own.
-/// Digits are about `height` pixels high. Whether there were any.
+/// Cuts components that reach over two lines apart: gives what is below each cut a label of its
+/// own. Digits are about `height` pixels high. Whether there were any.
 pub(super) fn split(
     labels: &mut Labels,
     found: &[Component],
@@ -57,8 +58,8 @@ pub(super) fn split(
     next as usize > found.len()
 }
 
-/// The rows from the middle of the upper line's digits to that of the lower one's, where `tall` reaches over
-/// two lines, which its neighbours show.
+/// The rows from the middle of the upper line's digits to that of the lower one's, where `tall`
+/// reaches over two lines, which its neighbours show.
 fn between_lines(tall: &Component, found: &[Component], height: f32) -> Option<(u32, u32)> {
     let of = |size: u32| size as f32 / height;
     if !(TALL[0]..TALL[1]).contains(&of(tall.height())) || of(tall.width()) > MAX_TALL_WIDTH {

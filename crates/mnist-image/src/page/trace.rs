@@ -7,8 +7,8 @@ use image::{GrayImage, Luma};
 // Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
 /// Slope, either way, up to which a line is followed: tan 15°.
 const MAX_SLOPE: f32 = 0.27;
-/// Shares of the page's longer side: the thickest line, and the thickest one that is this many times as long
-/// as thick.
+/// Shares of the page's longer side: the thickest line, and the thickest one that is this many
+/// times as long as thick.
 const MAX_THICKNESS: f32 = 0.01;
 const MAX_FRAME: f32 = 0.025;
 const FRAME_ASPECT: f32 = 25.;
@@ -23,8 +23,8 @@ const MAX_BEND: f32 = 0.02;
 /// Steps over which a line's slope is measured, and the fewest over which it can be.
 const SLOPE_WINDOW: usize = 100;
 const MIN_SLOPE_STEPS: u32 = 8;
-/// How far, in pixels, a run may stray from where its line is expected, and how much farther for each step
-/// since the last run.
+/// How far, in pixels, a run may stray from where its line is expected, and how much farther for
+/// each step since the last run.
 const STRAY: f32 = 1.5;
 const STRAY_PER_STEP: f32 = 0.02;
 /// Pixels by which a line may thicken from one run to the next.
@@ -146,8 +146,8 @@ impl Trace {
         meets(self.runs[0]) && meets(self.last())
     }
 
-    /// Whether it lies on a longer line of the same direction, at most `widest` before or after it: what
-    /// is between is a stroke along the line.
+    /// Whether it lies on a longer line of the same direction, at most `widest` before or after it:
+    /// what is between is a stroke along the line.
     pub fn resumes(&self, line: &Trace, widest: f32) -> bool {
         let (first, last, slope) = (line.runs[0], line.last(), line.slope());
         let gap = match self.last().along < first.along {

@@ -35,8 +35,8 @@ impl Machine {
 }
 
 impl MachineArgs {
-    /// Finds the device, with the reason for it, and the number of threads: as given, else `default` if
-    /// there is one, else one per core.
+    /// Finds the device, with the reason for it, and the number of threads: as given, else
+    /// `default` if there is one, else one per core.
     pub fn machine(&self, default: Option<i32>) -> Result<Machine> {
         let reason = match self.device {
             Choice::Cpu => "as asked".to_string(),

@@ -52,8 +52,8 @@ impl MachineArgs {
         Ok(Machine { device, reason })
     }
 
-    /// Finds the device, with the reason for it, and sets the number of libtorch's threads: as given,
-    /// else on the CPU `default` if there is one, else one per core.
+    /// Finds the device, with the reason for it, and sets the number of libtorch's threads: as
+    /// given, else on the CPU `default` if there is one, else one per core.
     pub fn start(&self, default: Option<i32>) -> Result<(Device, String)> {
         let (device, reason) = device::select(self.device).map_err(advised)?;
         let default = default.filter(|_| device == Device::Cpu);
@@ -71,8 +71,8 @@ impl MachineArgs {
     }
 }
 
-/// Starts libtorch's threads, of which this one is the first, so that it need not later, when memory
-/// may have become scarce.
+/// Starts libtorch's threads, of which this one is the first, so that it need not later, when
+/// memory may have become scarce.
 fn start_threads(count: usize) -> Result<()> {
     can_start(count)?;
     if count > 1 {
@@ -81,8 +81,8 @@ fn start_threads(count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Fails if no more than `count` threads can be started, by doing so: libtorch would end the program
-/// where it cannot.
+/// Fails if no more than `count` threads can be started, by doing so: libtorch would end the
+/// program where it cannot.
 fn can_start(count: usize) -> Result<()> {
     let gate = Mutex::new(());
     let closed = gate.lock();
@@ -102,8 +102,8 @@ fn can_start(count: usize) -> Result<()> {
     })
 }
 
-/// Threads for training runs side by side, as many as the cores of the CPU are enough for, in each of
-/// which libtorch has as many threads as in this one. One on any other device.
+/// Threads for training runs side by side, as many as the cores of the CPU are enough for, in each
+/// of which libtorch has as many threads as in this one. One on any other device.
 pub fn side_by_side(device: Device) -> Result<ThreadPool> {
     let threads = tch::get_num_threads();
     let count = match device {

@@ -31,8 +31,9 @@ pub struct TrainingArgs {
     /// stroke]
     #[arg(long, value_parser = one_of(AUGMENTS), value_name = "WAY", num_args = 0.., value_delimiter = ',', default_missing_values = ["affine", "elastic", "stroke"])]
     augment: Vec<Augment>,
-    /// Train on non-digits as well, this share of the training set from 0 to 1, so that the network can
-    /// tell them from digits: halves and pairs of digits, scribbles, lines, letters
+    /// Train on non-digits as well, this share of the training set from 0 to 1, so that the
+    /// network can tell them from digits: halves and pairs of digits, scribbles, lines,
+    /// letters
     #[arg(long = "outliers", visible_alias = "non-digits", value_name = "SHARE", default_value_t = 0., value_parser = share::<f64>, allow_negative_numbers = true)]
     non_digits: f64,
     /// Passes over the training set

@@ -1,7 +1,7 @@
 //! TIFF and BigTIFF: grey, palettes, RGB, CMYK, YCbCr and Lab, in integers of any width and floats.
 //!
-//! The decoder knows few of these, but reads the samples of any image that it takes for grey. So the
-//! kind of colour is overwritten for it, in memory, and the colours are made here.
+//! The decoder knows few of these, but reads the samples of any image that it takes for grey. So
+//! the kind of colour is overwritten for it, in memory, and the colours are made here.
 //!
 //! Format: <https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf>.
 
