@@ -15,19 +15,16 @@ use imageproc::hough::{LineDetectionOptions, detect_lines};
 use crate::ink::{closing, shrunk};
 
 // Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
-/// Longest side, in pixels, at which the outline is looked for, and that an image must have at
-/// least.
+/// Longest side, in pixels, at which the outline is looked for; the least one of an image.
 const SEARCH_SIDE: u32 = 320;
 const MIN_SIDE: u32 = 160;
 /// Radius, in pixels, of strokes, lines and grain that are removed before.
 const STROKE_RADIUS: u32 = 3;
 /// Gradients of edges, as Canny's thresholds.
 const EDGE: (f32, f32) = (15., 35.);
-/// Share of the longest side that a line, and the part of it that is an edge of paper, has at
-/// least.
+/// Least share of the longest side that a line has, and the part of it that is an edge of paper.
 const MIN_EDGE: f32 = 0.16;
-/// Lines that are tried as the same side of the paper: those that are an edge along most of their
-/// length.
+/// Lines that are tried as one side of the paper: those that are an edge along most of the way.
 const TRIED: usize = 12;
 /// Distances, in pixels, from a side at which the paper and the desk are compared, as far as the
 /// image goes: a frame drawn on paper is narrower.
@@ -50,8 +47,7 @@ const INSET: f32 = 0.02;
 
 /// A side of what may be paper.
 struct Edge {
-    /// A point on it; the direction along it; towards the paper is to the right of that, as y goes
-    /// down.
+    /// A point on it, and the direction along it, to the right of which is the paper (y goes down).
     origin: (f32, f32),
     along: (f32, f32),
     /// How many steps of a pixel, up to each along it, are edges of paper, as [`WHOLE`] and as
@@ -215,8 +211,7 @@ fn darker(small: &GrayImage, (x, y): (f32, f32), (along, down): (f32, f32)) -> f
     if close.is_some() { least } else { 0. }
 }
 
-/// The corners between sides, the upper left one first, where they are within an image of this
-/// size.
+/// The corners between sides, the upper left one first, if all are within an image of this size.
 fn corners(sides: [&Edge; 4], (width, height): (f32, f32)) -> Option<[(f32, f32); 4]> {
     let [top, right, bottom, left] = sides;
     let corners = [left.meets(top)?, top.meets(right)?, right.meets(bottom)?, bottom.meets(left)?];
@@ -350,8 +345,7 @@ mod tests {
             280,
             imageops::FilterType::Triangle,
         );
-        // Folded twice: each quarter is as bright as it lies to the light, with a dark line
-        // between.
+        // Folded twice: each quarter as bright as it lies to the light, dark lines between.
         let folded = |x: f32, y: f32| match ((x - 310.).abs() < 2., (y - 225.).abs() < 2.) {
             (false, false) => {
                 225. * (1. - 0.1 * f32::from(x > 310.)) * (1. - 0.06 * f32::from(y > 225.))
