@@ -64,10 +64,11 @@ interop: libtorch ## Compare with Keras, PyTorch and onnxruntime over MNIST's te
 SECONDS ?= 1200
 fuzz: libtorch ## Fuzz each reader for SECONDS=1200 (needs a nightly Rust)
 	cargo fuzz --version 2>/dev/null || cargo install --locked cargo-fuzz@0.13.2
-	for target in "idx fuzz/seeds/idx" "decode fuzz/seeds/image" "image fuzz/seeds/image" "runs fuzz/seeds/runs" "records fuzz/seeds/records" \
-			"weights fuzz/seeds/weights tests/fixtures/interop"; do \
+	for target in "idx fuzz/seeds/idx" "decode fuzz/seeds/image" "image fuzz/seeds/image" "records fuzz/seeds/records" \
+			"weights fuzz/seeds/weights tests/fixtures/interop" "runs fuzz/seeds/runs"; do \
 		set -- $$target && target=$$1 && shift && mkdir -p fuzz/corpus/$$target && \
-		(cd .libtorch/workspace && cargo +nightly fuzz run -s none $$target fuzz/corpus/$$target $$@ -- \
+		features= && if [ $$target = runs ]; then features="--features torch"; fi && \
+		(cd .libtorch/workspace && cargo +nightly fuzz run -s none $$features $$target fuzz/corpus/$$target $$@ -- \
 			-max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1) || exit 1; \
 	done
 

@@ -27,13 +27,17 @@ fn main() {
         let rpath = std::env::var("MNIST_RPATH").unwrap_or_else(|_| lib.display().to_string());
         println!("cargo:rustc-link-arg=-Wl,-rpath,{rpath}");
     }
-    let linux = std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux");
-    if linux && std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|processor| processor == "x86_64")
-    {
-        // For MKL to find, see src/network/kernels.rs.
-        let export = "-Wl,--export-dynamic-symbol=mkl_serv_intel_cpu_true";
-        println!("cargo:rustc-link-arg-bins={export}");
-        println!("cargo:rustc-link-arg-examples={export}");
+    // For MKL and libgomp to find, see src/network/kernels.rs and waiting.rs.
+    let target = |name: &str| std::env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
+    let mut exports = Vec::new();
+    if target("OS") == "linux" {
+        exports.push("getenv");
+        if target("ARCH") == "x86_64" {
+            exports.push("mkl_serv_intel_cpu_true");
+        }
+    }
+    for export in exports {
+        println!("cargo:rustc-link-arg-bins=-Wl,--export-dynamic-symbol={export}");
     }
     let version = version(&lib).unwrap_or_else(|| "of an unknown version".into());
     println!("cargo:rustc-env=LIBTORCH_VERSION={version}");

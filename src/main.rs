@@ -14,6 +14,8 @@ use tch_mnist::commands::console;
 
 #[cfg(feature = "torch")]
 tch_mnist::mkl_kernels_by_processor!();
+#[cfg(feature = "torch")]
+tch_mnist::openmp_sleeps_where_busy!();
 
 fn main() -> ExitCode {
     let last_panic = keep_panics();

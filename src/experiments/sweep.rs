@@ -72,7 +72,9 @@ impl Sweep {
     pub fn keep(&mut self, journal: Journal, mut kept: Vec<Run>) -> Result<()> {
         let mut tests = HashMap::new();
         for run in &kept {
-            if let Some(difference) = run.difference(&self.plan[0])? {
+            if let Some(planned) = self.plan.first()
+                && let Some(difference) = run.difference(planned)?
+            {
                 bail!("{difference}; use the same options as those runs, or name another folder");
             }
             // Who runs it again gets the same.

@@ -10,3 +10,5 @@ pub mod plain;
 #[cfg(feature = "torch")]
 pub mod pruning;
 pub mod verifier;
+#[cfg(all(feature = "torch", target_os = "linux"))]
+pub mod waiting;

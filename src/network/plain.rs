@@ -3,7 +3,7 @@
 use std::num::NonZero;
 use std::thread;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use mnist_image::Digit;
 
 use super::arrays::Arrays;
@@ -40,6 +40,14 @@ impl Plain {
 
 impl Classifier for Plain {
     fn logits(&self, digits: &[Digit]) -> Result<Vec<[f32; CLASSES]>> {
+        for (name, shape, values) in self.arrays.named() {
+            let count = shape.iter().product::<usize>();
+            ensure!(
+                count > 0 && values.len() == count,
+                "{name} has {} values, not those of {shape:?}; load weights that belong together",
+                values.len()
+            );
+        }
         let rows = digits.len().div_ceil(self.threads.get()).max(LEAST_ROWS);
         if digits.len() <= rows {
             return Ok(self.forward(digits));
@@ -105,6 +113,24 @@ mod tests {
             [1., 16., -2., 8.5, 4., 25., -5., 20.5]
         );
         assert!(dense(&[], &kernel, &[0.; 4]).is_empty());
+    }
+
+    #[test]
+    fn weights_of_other_shapes_are_refused() {
+        let arrays = |hidden, counts: [usize; 4]| {
+            let values = counts.map(|count| vec![0.5; count]);
+            Plain::new(Arrays { hidden, values }, NonZero::<usize>::MIN)
+        };
+        assert!(arrays(2, [2 * PIXELS, 2, 20, 10]).logits(&[[9; PIXELS]]).is_ok());
+        for (hidden, counts) in [
+            (0, [0, 0, 0, 10]),
+            (2, [PIXELS, 2, 20, 10]),
+            (2, [2 * PIXELS, 1, 20, 10]),
+            (2, [2 * PIXELS, 2, 20, 9]),
+        ] {
+            let refused = arrays(hidden, counts).logits(&[[9; PIXELS]]);
+            assert!(refused.unwrap_err().to_string().contains("dense_"), "{counts:?}");
+        }
     }
 
     #[test]

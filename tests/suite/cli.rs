@@ -659,7 +659,7 @@ fn ctrl_c_keeps_the_last_complete_epoch() {
     let place = Place::new();
     place.data_set("data", 2000, 50);
     let long = ["--epochs", "100000"];
-    let mut command = place.command(&[&SMALL[..], &long].concat());
+    let mut command = place.interruptible(&[&SMALL[..], &long].concat());
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.by_ref().any(|line| line.starts_with("Epoch 3/")));
@@ -715,7 +715,7 @@ fn a_second_ctrl_c_ends_at_once_and_in_order() {
     place.data_set("data", 5000, 50);
     for _ in 0..5 {
         let long = ["train", "--data", "data", "--epochs", "100000"];
-        let mut child = place.command(&long).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = place.interruptible(&long).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         assert!(lines.by_ref().any(|line| line.starts_with("Epoch 1/")));
         for _ in 0..2 {

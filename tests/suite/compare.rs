@@ -140,7 +140,7 @@ fn ctrl_c_keeps_the_finished_runs() {
     let place = Place::new();
     place.data_set("data", 200, 50);
     let more = ["--output-dir", "runs", "--seeds", "1000"];
-    let mut command = place.command(&small(&more));
+    let mut command = place.interruptible(&small(&more));
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(said.by_ref().any(|line| line.starts_with("Run 2/2000 - ")));

@@ -1,8 +1,11 @@
-//! MKL's kernels: that the program answers MKL in its place, and says and records what it answers.
+//! What the program answers MKL and libgomp in place of the functions that they ask: MKL's kernels,
+//! which it says and records, and how threads wait.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::fs;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use serde_json::Value;
 
@@ -82,4 +85,33 @@ fn a_comparison_does_not_resume_with_other_kernels() {
     let (code, _, err) = compare("default", &["--output-dir", "runs", "--resume"]);
     assert_eq!(code, 1);
     assert!(err.contains("mkl_kernels is \"processor\" there and \"default\" now"), "{err}");
+}
+
+#[test]
+fn on_a_busy_machine_threads_sleep_while_they_wait_unless_the_environment_says_how() {
+    let place = Place::new();
+    let spins = |variable: &str, value: &str| {
+        let mut command = place.command(&["doctor"]);
+        command.env("OMP_DISPLAY_ENV", "verbose");
+        command.env_remove("OMP_WAIT_POLICY").env_remove("GOMP_SPINCOUNT").env(variable, value);
+        let (_, _, err) = finish(command.output().unwrap());
+        let line = err.lines().find_map(|line| line.trim().strip_prefix("GOMP_SPINCOUNT = "));
+        let count = line.unwrap_or_else(|| panic!("libgomp does not say how it waits: {err}"));
+        count.trim_matches('\'').parse::<u64>().unwrap()
+    };
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().unwrap().get() {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        let found =
+            [spins("OTHER", ""), spins("GOMP_SPINCOUNT", "9"), spins("OMP_WAIT_POLICY", "active")];
+        ended.store(true, Ordering::Relaxed);
+        assert_eq!(found[..2], [0, 9]);
+        assert!(found[2] > 1_000_000, "{}", found[2]);
+    });
 }

@@ -59,6 +59,19 @@ impl Place {
         command
     }
 
+    /// Like [`Place::command`], for Ctrl-C, which a shell has what it runs in the background ignore.
+    #[cfg(all(unix, feature = "torch"))]
+    pub fn interruptible(&self, arguments: &[&str]) -> Command {
+        let inner = self.command(arguments);
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").arg(inner.get_program()).args(arguments);
+        command.current_dir(self.0.path()).stdin(Stdio::null());
+        for (name, value) in inner.get_envs() {
+            command.env(name, value.unwrap());
+        }
+        command
+    }
+
     /// Runs `mnist` and returns its exit code, standard output and standard error.
     pub fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         finish(self.command(arguments).output().unwrap())

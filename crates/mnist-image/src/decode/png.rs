@@ -20,6 +20,7 @@ pub(super) fn decode(
     let mut options = DecodeOptions::default();
     options.set_ignore_text_chunk(true);
     options.set_ignore_iccp_chunk(true);
+    options.set_ignore_adler32(cfg!(fuzzing)); // few mutated ones would pass
     let mut decoder = png::Decoder::new_with_options(reader, options);
     let header = decoder.read_header_info().map_err(damaged)?;
     let (width, height) = header.size();
@@ -31,6 +32,11 @@ pub(super) fn decode(
     decoder.set_limits(Limits { bytes: MAX_METADATA + bytes as usize });
     decoder.set_transformations(Transformations::EXPAND);
     let mut reader = decoder.read_info().map_err(damaged)?;
+    // The decoder does not check it, and panics.
+    let is_whole = |palette: &[u8]| palette.len().is_multiple_of(3);
+    if !reader.info().palette.as_deref().is_none_or(is_whole) {
+        return Err(Error::of_decoder("its palette ends within a colour"));
+    }
     let size = reader.output_buffer_size().ok_or(Error::EndsEarly)?;
     let mut samples = vec![0; size];
     let (color, depth) = reader.output_color_type();
@@ -105,6 +111,42 @@ mod tests {
         let long = vec![b'a'; 2 * MAX_METADATA];
         assert!(read(png(&[(b"eXIf", &long)], &[])).is_err());
         assert!(read(png(&[], &[(b"eXIf", &long)])).is_ok(), "the pixels are there");
+    }
+
+    #[test]
+    fn a_palette_that_ends_within_a_colour_is_refused() {
+        let with = |palette: &'static [u8]| {
+            let mut bytes = Vec::new();
+            let mut encoder = png::Encoder::new(&mut bytes, 2, 1);
+            encoder.set_color(ColorType::Indexed);
+            encoder.set_palette(palette);
+            encoder.write_header().unwrap().write_image_data(&[0, 0]).unwrap();
+            read(bytes)
+        };
+        assert!(with(&[9; 6]).is_ok());
+        for palette in [&[9; 1][..], &[9; 4]] {
+            let error = with(palette).unwrap_err();
+            assert!(matches!(error, Error::Damaged(_)), "{error}");
+        }
+    }
+
+    #[test]
+    fn pixels_with_another_checksum_are_refused() {
+        let bytes = png(&[], &[]);
+        let name = bytes.windows(4).position(|name| name == b"IDAT").unwrap();
+        let length = u32::from_be_bytes(*bytes[..name].last_chunk().unwrap()) as usize;
+        let pixels = &bytes[name + 4..][..length];
+        let with = |pixels: &[u8]| {
+            let mut bytes = Vec::new();
+            let mut writer = png::Encoder::new(&mut bytes, 2, 1).write_header().unwrap();
+            writer.write_chunk(ChunkType(*b"IDAT"), pixels).unwrap();
+            drop(writer);
+            read(bytes)
+        };
+        assert!(with(pixels).is_ok());
+        let mut other = pixels.to_vec();
+        *other.last_mut().unwrap() ^= 1; // Adler-32 ends them
+        assert!(matches!(with(&other).unwrap_err(), Error::Damaged(_)));
     }
 
     #[test]
