@@ -66,12 +66,27 @@ impl Results {
         Ok(())
     }
 
+    /// Adds a row of CSV (RFC 4180); names of files are quoted where they need it, not escaped.
+    pub fn csv(&mut self, row: impl Iterator<Item = String>) {
+        let row: Vec<_> = row.map(quoted).collect();
+        self.text(&row.join(","));
+        self.text("\n");
+    }
+
     /// Writes what was added since the last time.
     pub fn flush(&mut self) -> Result<()> {
         let mut out = io::stdout().lock();
         let written = out.write_all(&self.0).and_then(|()| out.flush());
         self.0.clear();
         written.map_err(|error| OutputError(error).into())
+    }
+}
+
+/// A field of CSV.
+fn quoted(field: String) -> String {
+    match field.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", field.replace('"', "\"\"")),
+        false => field,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::weights::{self, Loaded};
 /// Convert weights from and to Keras's and PyTorch's formats, and to ONNX
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Weight file, in any format that `--weights` takes elsewhere
+    /// Weight file, in any format that `--weights` takes elsewhere, or `released`
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// Where to save, in the format that the extension names: .safetensors, .ot, .h5 or .keras

@@ -1,6 +1,5 @@
 //! `mnist predict`: which digit an image shows.
 
-use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::available_parallelism;
@@ -10,11 +9,12 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::args::inference::InferenceArgs;
+use super::args::{images, share};
 use super::cli::wrong_usage;
 use super::console::{self, Results, note, warn};
 use crate::CLASSES;
 use crate::files::image as files_image;
-use crate::files::{atomic, input, paths};
+use crate::files::{atomic, input};
 use crate::network::classifier::Classifier;
 use crate::network::verifier::Answer;
 use crate::output::plot::{self, Explanation};
@@ -24,15 +24,13 @@ use crate::weights;
 use mnist_image::decode::{self, Budget};
 use mnist_image::{Digit, single};
 
-/// The path that stands for a list of paths on standard input.
-const LIST: &str = "-";
-
 /// Classify images of single digits
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("threads", |arg| arg.help("Threads that libtorch uses on the CPU; images are decoded on all cores [default: 1]")))]
 pub struct Args {
-    /// Images of one digit each, of any size: PNG, JPEG, BMP, GIF, WebP, TIFF or PNM; `-` reads a
-    /// list of paths from standard input, one per line (for an image itself, use /dev/stdin)
+    /// Images of one digit each, of any size: PNG, JPEG, BMP, GIF, WebP, TIFF or PNM; a folder
+    /// stands for the images in it, and `-` for a list of paths on standard input, one per line
+    /// (for an image itself, use /dev/stdin)
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     #[command(flatten)]
@@ -44,12 +42,18 @@ pub struct Args {
     /// it, and all ten probabilities; the extension chooses the format: .png or .svg
     #[arg(long, value_name = "OUT.png", value_parser = plot::file_name)]
     explain: Option<PathBuf>,
+    /// Print `?` for digits with a confidence below this, from 0 to 1; JSON and CSV have them all
+    #[arg(long, value_name = "P", default_value_t = 0., value_parser = share::<f32>)]
+    min_confidence: f32,
     /// Take every image for a digit, whatever it shows
     #[arg(long)]
     accept_all: bool,
     /// Print JSON, one object per line
     #[arg(long)]
     json: bool,
+    /// Print CSV with a header: what JSON has, with a column for the probability of each digit
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
 }
 
 #[derive(Serialize)]
@@ -73,7 +77,7 @@ impl Args {
     /// Prints a line for each image; one that cannot be read is reported, and the others go on.
     pub fn run(&self) -> Result<ExitCode> {
         if let Some(path) = &self.explain {
-            if self.images.len() > 1 || self.images[0].as_os_str() == LIST {
+            if !images::is_one(&self.images) {
                 return Err(wrong_usage("predict", "--explain takes one image"));
             }
             atomic::prepare_from(path, &self.images[0])?;
@@ -95,7 +99,11 @@ impl Args {
         let (budget, keep) = (Budget::default(), self.explain.is_some());
         let look = move |path: Result<PathBuf>| see(path?, keep, &budget);
         let mut results = Results::default();
-        in_order(available_parallelism()?.get(), AHEAD, self.paths(), look, |ready| {
+        if self.csv {
+            results.csv(table::header());
+        }
+        let paths = images::all(self.images.clone());
+        in_order(available_parallelism()?.get(), AHEAD, paths, look, |ready| {
             let (mut seen, mut digits) = (Vec::new(), Vec::new());
             for (number, result) in ready {
                 match result {
@@ -124,23 +132,6 @@ impl Args {
         })
     }
 
-    /// The paths given, with those on standard input where `-` is.
-    fn paths(&self) -> impl Iterator<Item = Result<PathBuf>> + Send + use<> {
-        self.images.clone().into_iter().flat_map(|path| {
-            let (listed, named) = match path.as_os_str() == LIST {
-                true => (Some(paths::lines(BufReader::new(io::stdin()))), None),
-                false => (None, Some(Ok(path))),
-            };
-            let listed = listed.into_iter().flatten().map(|path| {
-                path.context(
-                    "cannot read standard input, where `-` expects a path per line \
-                     (for an image itself, use /dev/stdin)",
-                )
-            });
-            listed.chain(named)
-        })
-    }
-
     fn show(&self, seen: Seen, answer: &Answer, results: &mut Results) -> Result<()> {
         if let Some((output, input)) = self.explain.as_ref().zip(seen.input) {
             explain(&seen.path, input, seen.digit, answer, output)?;
@@ -149,8 +140,38 @@ impl Args {
         if self.json {
             return results.json(&Line { path: &path, answer });
         }
-        results.line(&format!("{path}: {}", text::answer(answer, self.top.into())));
+        if self.csv {
+            results.csv(table::row(&path, answer));
+            return Ok(());
+        }
+        let text = text::answer(answer, self.top.into(), self.min_confidence);
+        results.line(&format!("{path}: {text}"));
         Ok(())
+    }
+}
+
+/// The columns of `--csv`.
+mod table {
+    use super::{Answer, CLASSES};
+
+    const FIXED: [&str; 5] = ["path", "digit", "score", "label", "confidence"];
+
+    /// Their names; those of the probabilities are the digits.
+    pub fn header() -> impl Iterator<Item = String> {
+        let digits = (0..CLASSES).map(|digit| digit.to_string());
+        FIXED.into_iter().map(String::from).chain(digits)
+    }
+
+    /// What they hold for an image; the label is empty where it shows no digit.
+    pub fn row(path: &str, answer: &Answer) -> impl Iterator<Item = String> {
+        let prediction = &answer.prediction;
+        let label = match answer.is_digit {
+            true => prediction.label.to_string(),
+            false => String::new(),
+        };
+        let (score, confidence) = (answer.score.to_string(), prediction.confidence.to_string());
+        let fixed = [path.into(), answer.is_digit.to_string(), score, label, confidence];
+        fixed.into_iter().chain(prediction.probabilities.map(|share| share.to_string()))
     }
 }
 
@@ -174,7 +195,7 @@ fn explain(
     output: &Path,
 ) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let title = text::escape(&format!("{name}: {}", text::answer(answer, 1)));
+    let title = text::escape(&format!("{name}: {}", text::answer(answer, 1, 0.)));
     let explanation = Explanation { title, input, digit, prediction: answer.prediction.clone() };
     plot::save(&explanation, output)
 }

@@ -10,7 +10,7 @@ use image::{GrayImage, ImageFormat, RgbImage};
 use serde_json::json;
 
 use super::args::inference::InferenceArgs;
-use super::args::share;
+use super::args::{images, share};
 use super::cli::wrong_usage;
 use super::console::{self, Results, note, warn};
 use crate::files::atomic;
@@ -42,7 +42,8 @@ struct Seen {
 /// Read the digits of a photograph or scan, line by line
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Images of any number of digits each, in any format that `predict` takes
+    /// Images of any number of digits each, in any format that `predict` takes; a folder stands for
+    /// the images in it, and `-` for a list of paths on standard input, one per line
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     #[command(flatten)]
@@ -77,9 +78,9 @@ impl Args {
     pub fn run(&self) -> Result<ExitCode> {
         let alone = [("--annotate", &self.annotate), ("--stages", &self.stages)];
         if let Some((option, _)) = alone.iter().find(|(_, path)| path.is_some())
-            && self.images.len() > 1
+            && !images::is_one(&self.images)
         {
-            let message = format!("{option} takes one image, not {}", self.images.len());
+            let message = format!("{option} takes one image");
             return Err(wrong_usage("read", message));
         }
         if let Some(path) = &self.annotate {
@@ -103,13 +104,23 @@ impl Args {
     ) -> Result<()> {
         let budget = Budget::default();
         let (show, keep) = (self.stages.is_some(), self.annotate.is_some());
-        let look = move |path: PathBuf| {
-            let seen = see(&path, show, keep, &budget);
-            (path, seen)
+        let look = move |path: Result<PathBuf>| {
+            path.map(|path| {
+                let seen = see(&path, show, keep, &budget);
+                (path, seen)
+            })
         };
         let threads = available_parallelism()?.get();
-        in_order(threads, PAGES_AHEAD * threads, self.images.clone().into_iter(), look, |ready| {
-            for (_, (path, seen)) in ready {
+        in_order(threads, PAGES_AHEAD * threads, images::all(self.images.clone()), look, |ready| {
+            for (_, looked) in ready {
+                let (path, seen) = match looked {
+                    Ok(looked) => looked,
+                    Err(error) => {
+                        *failed = true;
+                        warn(&error);
+                        continue;
+                    }
+                };
                 let read = seen.and_then(|seen| {
                     if let Some(folder) = &self.stages {
                         seen.save_stages(folder)?;
@@ -159,7 +170,7 @@ impl Args {
                 lines.iter().map(|line| json!({"text": text(line), "digits": line})).collect();
             results.json(&json!({"path": name.to_string(), "lines": lines}))?;
         } else {
-            if self.images.len() > 1 {
+            if !images::is_one(&self.images) {
                 results.line(&format!("{name}:"));
             }
             let lines = lines.iter().map(text).filter(|text| !text.is_empty());

@@ -15,6 +15,9 @@ mod strokes;
 #[cfg(feature = "torch")]
 mod templates;
 
+/// What records call the MNIST that is built in.
+pub const BUILT_IN: &str = "built-in MNIST";
+
 #[cfg(feature = "torch")]
 pub(crate) use samples::ink;
 #[cfg(feature = "torch")]

@@ -321,6 +321,21 @@ pub fn released() -> Result<Arrays> {
     built_in(RELEASED)
 }
 
+/// Like [`released`], with their record.
+///
+/// # Errors
+///
+/// Those of [`released`].
+pub fn open_released() -> Result<Loaded> {
+    let record = safetensors::seal_of(RELEASED)?.and_then(|seal| seal.record);
+    Ok(Loaded { record, ..released()?.into() })
+}
+
+/// The SHA-256 of the file that the released weights are.
+pub fn released_sha256() -> String {
+    sha256_hex(RELEASED)
+}
+
 /// Weights that are built in as well, of a network that was trained with non-digits, for
 /// [`verify`](crate::network::verifier::verify).
 pub fn verifier() -> Result<Arrays> {

@@ -81,6 +81,14 @@ fn the_same_command_gives_the_same_weights_and_init_goes_on_from_them() {
     assert_ne!(first, train(&["--output", "c.safetensors", "--seed", "1"]));
     assert_ne!(first, train(&["--output", "c.safetensors", "--optimizer", "adam"]));
     assert_ne!(first, train(&["--output", "d.ot", "--init", "a.safetensors"]));
+    let (code, out, _) = small_training(
+        &place,
+        &["--epochs=1", "--json", "--hidden=512", "--init=released", "--lr=0.01", "--output=e.ot"],
+    );
+    let configuration = &json(&out)["configuration"];
+    assert_eq!((code, configuration["learning_rate"].as_f64()), (0, Some(0.01)));
+    let bytes = include_bytes!("../../models/released.safetensors");
+    assert_eq!(configuration["init_sha256"], tch_mnist::files::sha256_hex(bytes));
     let (code, _, err) =
         place.run(&["train", "--data", "data", "--hidden", "17", "--init", "a.safetensors"]);
     assert_eq!(code, 2);
@@ -275,14 +283,16 @@ fn a_bad_image_is_reported_and_the_others_go_on() {
     fs::write(place.path("text.png"), "not an image").unwrap();
     let bytes = fs::read(place.path("a.png")).unwrap();
     fs::write(place.path("cut.png"), &bytes[..bytes.len() / 2]).unwrap();
-    let arguments = ["a.png", "blank.png", "text.png", "cut.png", "none.png", ".", "b.png"];
+    fs::create_dir(place.path("none")).unwrap();
+    let arguments = ["a.png", "blank.png", "text.png", "cut.png", "none.png", "b.png", "none"];
     let (code, out, err) = place.run(&[&["predict"][..], &arguments].concat());
     assert_eq!(code, 1);
     let lines: Vec<_> = out.lines().collect();
     assert_eq!(lines.len(), 2, "{out}");
     assert!(lines[0].starts_with("a.png: 1 (") && lines[0].ends_with("%)"), "{out}");
     assert!(lines[1].starts_with("b.png: 1 ("), "{out}");
-    for bad in ["blank.png", "text.png", "cut.png", "none.png", "."] {
+    assert!(err.contains("error: there are no images in the folder none"), "{err}");
+    for bad in ["blank.png", "text.png", "cut.png", "none.png"] {
         let message = format!("error: cannot read the image {bad}: ");
         assert_eq!(err.lines().filter(|line| line.starts_with(&message)).count(), 1, "{err}");
     }
@@ -470,6 +480,91 @@ fn a_silent_pipe_among_images_costs_that_image_only() {
         );
     }
     drop(pipe);
+}
+
+#[test]
+fn a_folder_is_its_images_and_csv_has_what_json_has() {
+    let place = Place::new();
+    fs::create_dir(place.path("in")).unwrap();
+    one(60, 90).save(place.path("in/b.png")).unwrap();
+    one(61, 91).save(place.path("in/a,\"1.png")).unwrap();
+    fs::write(place.path("in/notes.txt"), "no image").unwrap();
+    let (code, out, err) = place.run(&["predict", "in"]);
+    assert_eq!((code, err.as_str()), (0, "Weights: the released weights\n"));
+    let lines: Vec<_> = out.lines().collect();
+    assert!(lines[0].starts_with("in/a,\"1.png: 1 ("), "{out}");
+    assert!(lines[1].starts_with("in/b.png: 1 (") && lines.len() == 2, "{out}");
+
+    let (code, out, _) = place.run(&["predict", "--csv", "in"]);
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!((code, lines.len()), (0, 3), "{out}");
+    assert_eq!(lines[0], "path,digit,score,label,confidence,0,1,2,3,4,5,6,7,8,9");
+    assert!(
+        lines[1].starts_with("\"in/a,\"\"1.png\",true,") && lines[2].starts_with("in/b.png,true,")
+    );
+    let columns: Vec<_> = lines[2].split(',').collect();
+    let (_, out, _) = place.run(&["predict", "--json", "in/b.png"]);
+    let answer = json(&out);
+    assert_eq!((columns.len(), columns[3]), (15, "1"));
+    for (column, value) in [(2, &answer["score"]), (4, &answer["confidence"])] {
+        assert_eq!(columns[column].parse::<f32>().unwrap(), value.as_f64().unwrap() as f32);
+    }
+    assert_eq!(place.run(&["predict", "--csv", "--json", "in"]).0, 2);
+
+    // One is less sure than that; JSON and CSV say so by themselves.
+    let (code, out, _) = place.run(&["predict", "--min-confidence", "1", "in/b.png"]);
+    assert!(code == 0 && (out == "in/b.png: ?\n" || out.contains("(100.0%)")), "{out}");
+
+    let mut command = place.command(&["read", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"in/b.png\nin/a,\"1.png\n").unwrap();
+    let (code, out, _) = finish(child.wait_with_output().unwrap());
+    assert_eq!((code, out.as_str()), (0, "in/b.png:\n1\nin/a,\"1.png:\n1\n"));
+    assert_eq!(place.run(&["read", "in"]).1, "in/a,\"1.png:\n1\nin/b.png:\n1\n");
+    assert_eq!(place.run(&["read", "in", "--annotate", "a.png"]).0, 2);
+}
+
+#[test]
+fn released_names_the_built_in_weights_and_reading_takes_the_better_ones() {
+    let place = Place::new();
+    one(60, 90).save(place.path("a.png")).unwrap();
+    let save = |data: &str, accuracy: f64| {
+        let mut record = serde_json::json!({
+            "configuration": {"data": data, "data_sha256": null},
+            "test": {"accuracy": accuracy},
+        });
+        let path = place.path("models/mnist.safetensors");
+        fs::create_dir_all(place.path("models")).unwrap();
+        tch_mnist::weights::save_with_record(&arrays(16, 0), &mut record, &path).unwrap();
+    };
+    let released = "Weights: the released weights\n";
+    for (data, accuracy, why) in [
+        ("built-in MNIST", 0.98, "(98.00% of MNIST's test set right, the released weights 99.44%)"),
+        ("mine", 1., "(no record says how well they do on MNIST's test set)"),
+    ] {
+        save(data, accuracy);
+        for verb in ["predict", "read"] {
+            let (code, _, err) = place.run(&[verb, "a.png"]);
+            let passed = format!(
+                "models/mnist.safetensors is passed over {why}; --weights models/mnist.safetensors \
+                 takes it\n{released}"
+            );
+            assert_eq!((code, err), (0, passed));
+        }
+        let (_, _, err) = place.run(&["predict", "--weights", "released", "a.png"]);
+        assert_eq!(err, released);
+        let (_, _, err) = place.run(&["summary"]); // of what was trained
+        assert_eq!(err, "Weights: models/mnist.safetensors\n");
+        assert_eq!(place.run(&["summary", "--weights", "released"]).2, released);
+    }
+    save("built-in MNIST", 0.9999);
+    let (_, _, err) = place.run(&["predict", "a.png"]);
+    assert_eq!(err, "Weights: models/mnist.safetensors\n");
+
+    assert_eq!(place.run(&["convert", "released", "a.ot"]).0, 0);
+    let loaded = tch_mnist::weights::open(&place.path("a.ot")).unwrap();
+    assert_eq!(loaded.arrays, tch_mnist::weights::released().unwrap());
+    assert_eq!(loaded.record.unwrap()["configuration"]["data"], "built-in MNIST");
 }
 
 #[cfg(unix)]

@@ -3,28 +3,37 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use serde_json::Value;
 
 use crate::commands::console::note;
+use crate::dataset::BUILT_IN;
 use crate::weights::{self, Loaded};
 
 /// Where `mnist train` saves, and the other commands look first.
 pub const DEFAULT_WEIGHTS: &str = "models/mnist.safetensors";
 
+/// What names the released weights in place of a file; `./released` is a file of that name.
+const RELEASED: &str = "released";
+/// What the released weights are called.
+const RELEASED_NAME: &str = "the released weights";
+
 /// Which weights to use.
 #[derive(Debug, Default, clap::Args)]
 pub struct WeightsArgs {
-    /// Weight file: .safetensors, .ot, Keras's .h5 or .keras, PyTorch's .pt [default:
-    /// models/mnist.safetensors in the current folder if it exists, else the released weights,
-    /// which are built in]
+    /// Weight file: .safetensors, .ot, Keras's .h5 or .keras, PyTorch's .pt; or `released`, the
+    /// weights that are built in [default: models/mnist.safetensors in the current folder if it
+    /// exists, else the released weights; predict and read: the better of these two]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 }
 
 impl WeightsArgs {
-    /// Loads the weights, with a name for them.
+    /// Loads the weights, with a name for them: without the option, those trained here, if there
+    /// are some.
     pub fn load(&self) -> Result<(Loaded, String)> {
         let default = Path::new(DEFAULT_WEIGHTS);
         match &self.weights {
+            Some(path) if is_released(path) => released(),
             Some(path) => Ok((open(path)?, path.display().to_string())),
             None if default.exists() => Ok((open(default)?, DEFAULT_WEIGHTS.into())),
             None => {
@@ -33,14 +42,60 @@ impl WeightsArgs {
                         "warning: {DEFAULT_WEIGHTS} is a link to a file that does not exist; it is not used"
                     ));
                 }
-                Ok((weights::released()?.into(), "the released weights".into()))
+                released()
             }
         }
     }
+
+    /// Like [`Self::load`], but without the option those trained here only if they are better than
+    /// the released ones, so that a short training does not make reading worse. Notes what is
+    /// passed over.
+    pub fn better(&self) -> Result<(Loaded, String)> {
+        let trained = self.load()?;
+        if self.weights.is_some() || trained.1 != DEFAULT_WEIGHTS {
+            return Ok(trained);
+        }
+        let released = released()?;
+        let of_released = accuracy_on_mnist(&released.0);
+        let why = match (accuracy_on_mnist(&trained.0), of_released) {
+            (Some(own), Some(least)) if own > least => return Ok(trained),
+            (Some(own), Some(least)) => format!(
+                "{:.2}% of MNIST's test set right, the released weights {:.2}%",
+                100. * own,
+                100. * least
+            ),
+            _ => "no record says how well they do on MNIST's test set".into(),
+        };
+        note(&format!(
+            "{DEFAULT_WEIGHTS} is passed over ({why}); --weights {DEFAULT_WEIGHTS} takes it"
+        ));
+        Ok(released)
+    }
 }
 
-/// Loads a weight file, and notes what is wrong with its record.
+/// Whether `path` names the released weights.
+pub fn is_released(path: &Path) -> bool {
+    path.as_os_str() == RELEASED
+}
+
+fn released() -> Result<(Loaded, String)> {
+    Ok((weights::open_released()?, RELEASED_NAME.into()))
+}
+
+/// The share of MNIST's test set that weights get right, by their record.
+fn accuracy_on_mnist(weights: &Loaded) -> Option<f64> {
+    let record = weights.record.as_ref()?;
+    let is_mnist = record["configuration"]["data"] == BUILT_IN
+        && record["configuration"]["data_sha256"] == Value::Null;
+    is_mnist.then(|| record["test"]["accuracy"].as_f64()).flatten()
+}
+
+/// Loads a weight file, or the released weights by their name, and notes what is wrong with its
+/// record.
 pub fn open(path: &Path) -> Result<Loaded> {
+    if is_released(path) {
+        return weights::open_released();
+    }
     let loaded = weights::open(path)?;
     note_doubt(loaded.doubt.as_deref());
     Ok(loaded)

@@ -28,7 +28,7 @@ pub fn threads() -> Result<usize> {
 pub fn data() -> Result<Data> {
     let data = dataset::load(None)?;
     Ok(Data {
-        name: "built-in MNIST",
+        name: dataset::BUILT_IN,
         train: data.train.count(),
         test: data.test.count(),
         kept: Finding(dataset::builtin::kept().map(|folder| folder.display().to_string())),

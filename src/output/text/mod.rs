@@ -73,11 +73,13 @@ pub fn prediction(prediction: &Prediction, top: usize) -> String {
     shown.join(", ")
 }
 
-/// The `top` most probable digits of an image, or `-` where it shows none.
-pub fn answer(answer: &Answer, top: usize) -> String {
+/// The `top` most probable digits of an image, `-` where it shows none, or `?` where the first is
+/// less sure than `least`.
+pub fn answer(answer: &Answer, top: usize, least: f32) -> String {
     match answer.is_digit {
-        true => prediction(&answer.prediction, top),
         false => "-".to_string(),
+        true if answer.prediction.confidence < least => "?".to_string(),
+        true => prediction(&answer.prediction, top),
     }
 }
 

@@ -22,7 +22,7 @@ pub struct TrainingArgs {
     /// Hidden units [default: 512, or those of --init]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=MAX_HIDDEN))]
     hidden: Option<i64>,
-    #[arg(long, help = learning_rate_help(), value_name = "RATE", value_parser = learning_rate, allow_negative_numbers = true)]
+    #[arg(long, visible_alias = "lr", help = learning_rate_help(), value_name = "RATE", value_parser = learning_rate, allow_negative_numbers = true)]
     learning_rate: Option<f64>,
     /// Schedule of the learning rate
     #[arg(long, value_parser = one_of(SCHEDULES), default_value = name(SCHEDULES, Config::default().schedule))]
@@ -53,7 +53,7 @@ pub struct TrainingArgs {
     pub seed: u64,
     #[command(flatten)]
     pub machine: MachineArgs,
-    /// Start from these weights instead of random ones
+    /// Start from these weights instead of random ones: a file, or `released`
     #[arg(long, value_name = "WEIGHTS")]
     init: Option<PathBuf>,
 }

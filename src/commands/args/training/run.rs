@@ -7,9 +7,9 @@ use anyhow::{Context, Result, ensure};
 use tch::Device;
 
 use super::TrainingArgs;
-use crate::commands::args::weights::note_doubt;
+use crate::commands::args::weights::{is_released, note_doubt};
 use crate::commands::cli::wrong_usage;
-use crate::dataset::{self, Data};
+use crate::dataset::{self, BUILT_IN, Data};
 use crate::experiments::run::Configuration;
 use crate::files::sha256_hex;
 use crate::network::device;
@@ -42,6 +42,9 @@ impl TrainingArgs {
         }
         let (model, doubt) = match &self.init {
             None => (Model::new(self.hidden.unwrap_or(DEFAULT_HIDDEN), seed, device)?, None),
+            Some(path) if is_released(path) => {
+                (weights::model(&weights::open_released()?, device)?, None)
+            }
             Some(path) => {
                 let plain = path.is_file() || path.is_dir() || !path.exists();
                 ensure!(
@@ -103,13 +106,14 @@ impl TrainingArgs {
     ) -> Result<Configuration> {
         let init_sha256 = match &self.init {
             None => None,
+            Some(path) if is_released(path) => Some(weights::released_sha256()),
             Some(path) => Some(sha256_hex(
                 &fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
             )),
         };
         let name = |path: &PathBuf| path.to_string_lossy().into_owned();
         Ok(Configuration {
-            data: self.data.as_ref().map_or("built-in MNIST".into(), name),
+            data: self.data.as_ref().map_or(BUILT_IN.into(), name),
             data_sha256: data.sha256.clone(),
             init: self.init.as_ref().map(name),
             init_sha256,
