@@ -62,6 +62,17 @@ pub fn mistakes(model: &Model, samples: &Samples) -> Result<Vec<Mistake>> {
     Ok(mistakes)
 }
 
+/// Which of `samples` the `model` gets wrong, in their order.
+///
+/// # Errors
+///
+/// As [`Classifier::predict`].
+pub fn wrong(model: &Model, samples: &Samples) -> Result<Vec<bool>> {
+    let labels = Vec::<i64>::try_from(&samples.labels)?;
+    let predictions = model.predict(&samples.digits()?)?;
+    Ok(predictions.iter().zip(labels).map(|(of, label)| of.label as i64 != label).collect())
+}
+
 /// Evaluates `model` on `samples`, which may be on another device.
 ///
 /// # Errors

@@ -142,6 +142,9 @@ pub fn without_times(record: &Value) -> Value {
     let mut record = record.clone();
     if let Some(record) = record.as_object_mut() {
         record.remove("weights"); // of the copy beside
+        for of_the_run in ["command", "started", "seconds"] {
+            record.remove(of_the_run);
+        }
     }
     for epoch in record.get_mut("history").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(epoch) = epoch.as_object_mut() {
@@ -201,7 +204,10 @@ mod tests {
 
     #[test]
     fn the_same_run_has_the_same_record() {
-        let record = |seconds| json!({"history": [{"loss": 1, "seconds": seconds}], "weights": {}});
+        let record = |seconds| {
+            let history = [json!({"loss": 1, "seconds": seconds})];
+            json!({"command": [seconds], "started": seconds, "seconds": seconds, "history": history, "weights": {}})
+        };
         assert_eq!(without_times(&record(1)), without_times(&record(2)));
         assert_eq!(without_times(&record(1)), json!({"history": [{"loss": 1}]}));
     }

@@ -46,6 +46,15 @@ fn training_prints_an_epoch_a_line_and_saves_weights_with_their_record() {
     assert_eq!(record["configuration"]["threads"], 1);
     assert_eq!(record["history"].as_array().unwrap().len(), 3);
     assert!(record["history"][2]["validation_accuracy"].as_f64().unwrap() > 0.);
+    let command =
+        [&["mnist"][..], &SMALL, &["--validation-split", "0.1", "--epochs", "3"]].concat();
+    assert_eq!(record["command"], Value::from(command));
+    let started = record["started"].as_str().unwrap();
+    assert!(
+        started.starts_with("20") && started.ends_with('Z') && started.len() == 20,
+        "{started}"
+    );
+    assert!(record["seconds"].as_f64() > record["history"][2]["seconds"].as_f64());
     let bytes = fs::read(place.path("models/mnist.safetensors")).unwrap();
     assert_eq!(record["weights"]["sha256"], tch_mnist::files::sha256_hex(&bytes));
 
@@ -79,7 +88,7 @@ fn the_same_command_gives_the_same_weights_and_init_goes_on_from_them() {
     let first = train(&["--output", "a.safetensors"]);
     assert_eq!(first, train(&["--output", "b.safetensors"]));
     assert_ne!(first, train(&["--output", "c.safetensors", "--seed", "1"]));
-    assert_ne!(first, train(&["--output", "c.safetensors", "--optimizer", "adam"]));
+    assert_ne!(first, train(&["--output", "f.safetensors", "--optimizer", "adam"]));
     assert_ne!(first, train(&["--output", "d.ot", "--init", "a.safetensors"]));
     let (code, out, _) = small_training(
         &place,
@@ -93,6 +102,36 @@ fn the_same_command_gives_the_same_weights_and_init_goes_on_from_them() {
         place.run(&["train", "--data", "data", "--hidden", "17", "--init", "a.safetensors"]);
     assert_eq!(code, 2);
     assert!(err.contains("has 16 hidden units, not 17; omit --hidden"), "{err}");
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn a_bad_run_is_saved_beside_good_weights() {
+    let place = Place::new();
+    let (code, _, _) = small_training(&place, &["--epochs", "10"]);
+    assert_eq!(code, 0);
+    let path = place.path("models/mnist.safetensors");
+    let good = fs::read(&path).unwrap();
+    // As good: replaced. By one that has learned nothing: not.
+    assert_eq!(small_training(&place, &["--epochs", "10"]).0, 0);
+    let bad = ["--epochs", "1", "--learning-rate", "1e-9"];
+    for number in ["2", "3"] {
+        let (code, out, err) = small_training(&place, &bad);
+        assert_eq!(code, 1, "{err}");
+        let saved = format!("models/mnist-{number}.safetensors");
+        assert!(out.ends_with(&format!("\nSaved: {saved}\n")), "{out}");
+        assert!(err.starts_with("warning: models/mnist.safetensors is kept ("), "{err}");
+        assert!(err.ends_with("is chance level); --force replaces it\n"), "{err}");
+        assert_eq!(fs::read(&path).unwrap(), good);
+        let loaded = tch_mnist::weights::open(&place.path(&saved)).unwrap();
+        assert!(loaded.record.is_some() && loaded.doubt.is_none());
+    }
+    let (code, out, err) = small_training(&place, &[&bad[..], &["--force"]].concat());
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.ends_with("\nSaved: models/mnist.safetensors\n"), "{out}");
+    assert_ne!(fs::read(&path).unwrap(), good);
+    // What lies there now is not good: nothing is lost by another bad run.
+    assert_eq!(small_training(&place, &[&bad[..], &["--seed", "1"]].concat()).0, 0);
 }
 
 #[cfg(feature = "torch")]

@@ -129,7 +129,8 @@ fn two_runs_with_one_output_both_succeed_and_their_files_belong_together() {
     place.data_set("data", 40, 20);
     for round in 0..3 {
         let seeds = ["1", "2", "3", "4"];
-        let children = seeds.map(|seed| spawn(place.command(&train(&["1", "--seed", seed]))));
+        let children =
+            seeds.map(|seed| spawn(place.command(&train(&["1", "--force", "--seed", seed]))));
         for child in children {
             let (code, _, err) = finish(child.wait_with_output().unwrap());
             assert_eq!((code, err.as_str()), (0, ""), "{round}");
@@ -151,7 +152,8 @@ fn runs_that_wait_for_the_folder_all_save() {
     fs::create_dir(place.path("models")).unwrap();
     let held = fs::File::open(place.path("models")).unwrap();
     let seeds = ["1", "2", "3", "4"];
-    let children = seeds.map(|seed| spawn(place.command(&train(&["1", "--seed", seed]))));
+    let children =
+        seeds.map(|seed| spawn(place.command(&train(&["1", "--force", "--seed", seed]))));
     held.lock().unwrap();
     sleep(Duration::from_secs(2));
     drop(held);
@@ -253,7 +255,8 @@ fn two_hundred_kills() {
     // Saving, three in four times while it is at it.
     let models = place.path("models");
     let path = models.join("mnist.safetensors");
-    let save = ["train", "--data", "data", "--hidden", "2048", "--epochs", "1", "--seed"];
+    let save =
+        ["train", "--data", "data", "--hidden", "2048", "--epochs", "1", "--force", "--seed"];
     let save = |seed: &str| place.command(&[&save[..], &[seed]].concat());
     let within = time(save("0"));
     let (mut killed, mut between) = (0, 0);

@@ -11,6 +11,8 @@ use crate::training::optimizer::Optimizer;
 use crate::weights;
 
 #[cfg(feature = "torch")]
+mod place;
+#[cfg(feature = "torch")]
 mod run;
 
 /// Train the network, save its weights and measure them on the test set
@@ -25,6 +27,11 @@ pub struct Args {
     /// name is written next to it
     #[arg(long, value_name = "FILE", default_value = DEFAULT_WEIGHTS, value_parser = weights::file_name)]
     output: PathBuf,
+    /// Replace what lies at --output even by weights that are worse; by default, good weights are
+    /// kept, and those of a run that was interrupted, is at chance level or worse are saved beside
+    /// them, as mnist-2.safetensors
+    #[arg(long)]
+    force: bool,
     /// Draw loss and accuracy by epoch into this file, whose extension names the format, .png or
     /// .svg
     #[arg(long, value_name = "FILE", value_parser = plot::file_name)]

@@ -1,15 +1,20 @@
 //! What `mnist train` does.
 
+use std::env;
+use std::iter;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
 use image::RgbImage;
+use serde_json::Value;
 
-use super::Args;
-use crate::commands::console::print_json;
+use super::{Args, place};
+use crate::commands::console::{note, print_json};
 use crate::commands::interrupt;
 use crate::commands::progress::Display;
-use crate::dataset::Data;
+use crate::dataset::{Data, Samples};
 use crate::experiments::run::{Run, Test};
 use crate::files::atomic;
 use crate::network::device;
@@ -25,6 +30,7 @@ impl Args {
     /// Trains, saves and evaluates. Ctrl-C and SIGTERM end after the current batch, keep the last
     /// complete epoch's weights and give the exit codes 130 and 143.
     pub fn run(&self) -> Result<ExitCode> {
+        let (started, clock) = (SystemTime::now(), Instant::now());
         let stop = interrupt::stop_on_signal()?;
         weights::check_output(&self.output)?;
         if let Some(path) = &self.plot {
@@ -73,7 +79,9 @@ impl Args {
         let run = Run::new(configuration, history.epochs, test);
         let mut record = serde_json::to_value(&run)?;
         record["interrupted"] = history.interrupted.into();
-        weights::save_model(&model, &mut record, &self.output)?;
+        record["started"] = humantime::format_rfc3339_seconds(started).to_string().into();
+        record["seconds"] = clock.elapsed().as_secs_f64().into();
+        let output = self.save(&model, &mut record, history.interrupted, &data.test)?;
         if let Some(path) = &self.plot {
             plot::save(&plot::training(&run.history), path)?;
         }
@@ -90,13 +98,48 @@ impl Args {
             display.line(&format!("Interrupted: these are the weights of epoch {epochs}"))?;
         }
         display.line(&format!("Test: {}", text::figures(test.loss, test.accuracy)))?;
-        let output = text::escape(&self.output.display().to_string());
-        display.line(&format!("Saved: {output}"))?;
+        display.line(&format!("Saved: {}", text::escape(&output.display().to_string())))?;
         if self.json {
             print_json(&record)?;
         }
-        Ok(if history.interrupted { interrupt::exit_code(&stop) } else { ExitCode::SUCCESS })
+        Ok(match history.interrupted {
+            true => interrupt::exit_code(&stop),
+            false if output != self.output => ExitCode::FAILURE,
+            false => ExitCode::SUCCESS,
+        })
     }
+
+    /// Saves the weights with their record, and returns where: at `--output`, or beside it if that
+    /// is to be kept, which is noted.
+    fn save(
+        &self,
+        model: &Model,
+        record: &mut Value,
+        interrupted: bool,
+        test: &Samples,
+    ) -> Result<PathBuf> {
+        record["command"] = command_line().into();
+        let kept = match self.force {
+            true => None,
+            false => place::why_kept(model, interrupted, &self.output, test)?,
+        };
+        let output = match kept {
+            None => self.output.clone(),
+            Some(why) => {
+                let there = self.output.display();
+                note(&format!("warning: {there} is kept ({why}); --force replaces it"));
+                place::beside(&self.output)
+            }
+        };
+        weights::save_model(model, record, &output)?;
+        Ok(output)
+    }
+}
+
+/// The command line as it was given, but for where the program lies.
+fn command_line() -> Vec<String> {
+    let arguments = env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    iter::once("mnist".into()).chain(arguments).collect()
 }
 
 /// What the network gets wrong, of the validation split, else of the test set.
