@@ -26,7 +26,7 @@ use mnist_image::{Digit, single};
 
 /// Classify images of single digits
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("threads", |arg| arg.help("Threads that libtorch uses on the CPU; images are decoded on all cores [default: 1]")))]
+#[command(mut_arg("threads", |arg| arg.help("Threads that compute on the CPU; images are decoded on all cores [default: 1]")))]
 pub struct Args {
     /// Images of one digit each, of any size: PNG, JPEG, BMP, GIF, WebP, TIFF or PNM; a folder
     /// stands for the images in it, and `-` for a list of paths on standard input, one per line

@@ -16,7 +16,7 @@ mod run;
 /// CPU, runs go side by side, as many as there are cores for, each with one thread unless --threads
 /// says otherwise; each gives just what `mnist train` with as many threads does.
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("threads", |arg| arg.help("Threads that libtorch uses on the CPU for each run [default: 1]")))]
+#[command(mut_arg("threads", |arg| arg.help("Threads that compute on the CPU for each run [default: 1]")))]
 #[command(mut_arg("seed", |arg| arg.help("The first seed; each determines initial weights and order of samples")))]
 pub struct Args {
     /// Optimizers, with Keras's constants but for SGD's momentum of 0.9; an entry may set its

@@ -23,7 +23,7 @@ pub struct MachineArgs {
     /// Where to compute: auto, cpu, cuda, cuda:N or mps
     #[arg(long, default_value_t)]
     device: Choice,
-    /// Threads that libtorch uses on the CPU [default: one per core]
+    /// Threads that compute on the CPU [default: one per core]
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=1024))]
     threads: Option<i32>,
 }
