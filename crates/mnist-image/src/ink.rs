@@ -176,6 +176,13 @@ pub(crate) fn dilated(mask: &GrayImage, radius: u32) -> GrayImage {
     extreme(&extreme(mask, radius, u8::max), radius, u8::max)
 }
 
+/// By how much the lightest pixel within `radius` on both axes is lighter than the darkest.
+pub(crate) fn contrasts(image: &GrayImage, radius: u32) -> impl Iterator<Item = u8> {
+    let darkest = extreme(&extreme(image, radius, u8::min), radius, u8::min);
+    let pairs = dilated(image, radius).into_raw().into_iter().zip(darkest.into_raw());
+    pairs.map(|(lightest, darkest)| lightest - darkest)
+}
+
 /// The extreme of each row's pixels within `radius`, transposed: called twice, that of a square.
 ///
 /// The windows of a row grow all at once, from one pixel to two, four and so on; the last step
