@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! mnist_image ─► files ─► dataset ─► network ─► weights ─► training ─► experiments
-//!                                                  └► reading              └► output ─► commands
+//!                                                  └► reading              └► output ─► batch ─► commands
 //! ```
 //!
 //! # Example
@@ -62,6 +62,7 @@
 #[doc = include_str!("../docs/install.md")]
 struct Documentation;
 
+pub mod batch;
 pub mod commands;
 pub mod dataset;
 #[cfg(feature = "torch")]

@@ -8,7 +8,9 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::args::machine;
-use crate::commands::{compare, convert, doctor, evaluate, predict, read, show, summary, train};
+use crate::commands::{
+    batch, compare, convert, doctor, evaluate, predict, read, show, summary, train,
+};
 
 /// Train, compare and apply a two-layer network that reads handwritten digits
 #[derive(Debug, Parser)]
@@ -25,6 +27,7 @@ enum Command {
     Evaluate(evaluate::Args),
     Predict(predict::Args),
     Read(read::Args),
+    Batch(batch::Args),
     Show(show::Args),
     Summary(summary::Args),
     Convert(convert::Args),
@@ -47,6 +50,7 @@ impl Cli {
             }
             Command::Predict(args) => args.run(),
             Command::Read(args) => args.run(),
+            Command::Batch(args) => args.run(),
             Command::Show(args) => args.run(),
             Command::Summary(args) => args.run(),
             Command::Convert(args) => args.run(),

@@ -2,6 +2,7 @@
 
 #[cfg_attr(not(feature = "torch"), allow(dead_code))] // options are parsed that only training reads
 mod args;
+pub mod batch;
 pub mod cli;
 pub mod compare;
 pub mod console;

@@ -6,7 +6,6 @@ use std::thread::available_parallelism;
 
 use ::image::RgbImage;
 use anyhow::{Context, Result};
-use serde::Serialize;
 
 use super::args::inference::InferenceArgs;
 use super::args::{images, share};
@@ -18,7 +17,7 @@ use crate::files::{atomic, input};
 use crate::network::classifier::Classifier;
 use crate::network::verifier::Answer;
 use crate::output::plot::{self, Explanation};
-use crate::output::text;
+use crate::output::{row, text};
 use crate::reading::stream::{AHEAD, classify, in_order};
 use crate::weights;
 use mnist_image::decode::{self, Budget};
@@ -54,13 +53,6 @@ pub struct Args {
     /// Print CSV with a header: what JSON has, with a column for the probability of each digit
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    path: &'a str,
-    #[serde(flatten)]
-    answer: &'a Answer,
 }
 
 /// An image, read.
@@ -138,7 +130,7 @@ impl Args {
         }
         let path = seen.path.to_string_lossy();
         if self.json {
-            return results.json(&Line { path: &path, answer });
+            return results.json(&row::Single { path: &path, answer });
         }
         if self.csv {
             results.csv(table::row(&path, answer));

@@ -7,7 +7,6 @@ use std::thread::available_parallelism;
 
 use anyhow::{Context, Result};
 use image::{GrayImage, ImageFormat, RgbImage};
-use serde_json::json;
 
 use super::args::inference::InferenceArgs;
 use super::args::{images, share};
@@ -17,7 +16,7 @@ use crate::files::atomic;
 use crate::files::{self, input};
 use crate::network::classifier::Classifier;
 use crate::output::plot;
-use crate::output::text;
+use crate::output::{row, text};
 use crate::reading::stream::in_order;
 use crate::reading::{self, ReadDigit};
 use crate::weights;
@@ -166,9 +165,7 @@ impl Args {
         let mut results = Results::default();
         let text = |line: &Vec<ReadDigit>| text::line(line, self.min_confidence);
         if self.json {
-            let lines: Vec<_> =
-                lines.iter().map(|line| json!({"text": text(line), "digits": line})).collect();
-            results.json(&json!({"path": name.to_string(), "lines": lines}))?;
+            results.json(&row::page(&name.to_string(), lines, self.min_confidence))?;
         } else {
             if !images::is_one(&self.images) {
                 results.line(&format!("{name}:"));

@@ -20,6 +20,8 @@ const MAX_WAIT: Duration = Duration::from_secs(300);
 const POLL: Duration = Duration::from_millis(5);
 /// Characters of an error of a reader that are kept.
 const MAX_CAUSE: usize = 600;
+/// What is wrong with a file that ends before it should.
+const ENDS_EARLY: &str = "it is truncated; download or copy it again";
 /// Bytes of a pipe that are kept in memory; more go to a temporary file.
 const MAX_IN_MEMORY: usize = 4_000_000;
 
@@ -67,6 +69,37 @@ pub fn open_regular(path: &Path, most: u64) -> Result<Box<dyn Source>> {
     let file = open_unless(path, |kind| !kind.is_file(), "not a regular file")?;
     let length = file.metadata()?.len();
     Ok(Box::new(BufReader::new(Bounded::new(file, length, most)?)))
+}
+
+/// Opens `length` bytes, at most `most`, of the regular file `path` from `offset` on.
+///
+/// # Errors
+///
+/// If it is not a regular file, too large, or ends before.
+pub fn open_part(path: &Path, offset: u64, length: u64, most: u64) -> Result<Box<dyn Source>> {
+    let mut file = open_unless(path, |kind| !kind.is_file(), "not a regular file")?;
+    let end = offset.checked_add(length);
+    ensure!(end.is_some_and(|end| end <= file.metadata().map_or(0, |file| file.len())), ENDS_EARLY);
+    file.seek(SeekFrom::Start(offset))?;
+    let bounded = Bounded { start: offset, ..Bounded::new(file, length, most)? };
+    Ok(Box::new(BufReader::new(bounded)))
+}
+
+/// Opens `length` bytes of the file `path` from `start` on, as [`open_regular`] opens a whole file.
+///
+/// # Errors
+///
+/// Those of [`open_regular`], and if the file ends before.
+pub fn open_slice(path: &Path, start: u64, length: u64, most: u64) -> Result<Box<dyn Source>> {
+    let file = open_unless(path, |kind| !kind.is_file(), "not a regular file")?;
+    let end = start.checked_add(length);
+    ensure!(
+        end.is_some_and(|end| end <= file.metadata().map_or(0, |file| file.len())),
+        "it is cut"
+    );
+    let mut slice = Bounded { start, ..Bounded::new(file, length, most)? };
+    slice.rewind()?;
+    Ok(Box::new(BufReader::new(slice)))
 }
 
 /// Reads the file `path` as [`open`] opens it.
@@ -127,9 +160,12 @@ fn too_large(most: u64) -> String {
     format!("it has more than the {} MB supported", most / 1_000_000)
 }
 
-/// A file as long as it was when it was opened: some grow, and some of the system's have no end.
+/// A file as long as it was when it was opened: some grow, and some of the system's have no end. Or
+/// a part of one.
 struct Bounded {
     file: File,
+    /// Where in the file it begins.
+    start: u64,
     at: u64,
     length: u64,
 }
@@ -137,7 +173,7 @@ struct Bounded {
 impl Bounded {
     fn new(file: File, length: u64, most: u64) -> Result<Self> {
         ensure!(length <= most, too_large(most));
-        Ok(Self { file, at: 0, length })
+        Ok(Self { file, start: 0, at: 0, length })
     }
 }
 
@@ -157,8 +193,10 @@ impl Seek for Bounded {
             SeekFrom::Start(at) => Some(at),
         };
         let to = to.ok_or(io::Error::from(ErrorKind::InvalidInput))?;
-        self.at = self.file.seek(SeekFrom::Start(to))?;
-        Ok(self.at)
+        let within = self.start.checked_add(to).ok_or(io::Error::from(ErrorKind::InvalidInput))?;
+        self.file.seek(SeekFrom::Start(within))?;
+        self.at = to;
+        Ok(to)
     }
 }
 
@@ -222,7 +260,7 @@ fn in_one_line(error: &Error) -> Error {
         .iter()
         .any(|end| text.contains(end))
     {
-        return anyhow!("it is truncated; download or copy it again");
+        return anyhow!(ENDS_EARLY);
     }
     anyhow!(shortened(&text, MAX_CAUSE).into_owned())
 }
@@ -264,6 +302,21 @@ mod tests {
         assert_eq!(rest, "789");
         opened.seek(SeekFrom::Start(12)).unwrap();
         assert_eq!(opened.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_slice_is_all_that_is_seen_of_a_file() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let mut slice = open_slice(file.path(), 3, 4, 9).unwrap();
+        let mut text = String::new();
+        slice.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "3456");
+        assert_eq!(slice.seek(SeekFrom::End(-1)).unwrap(), 3);
+        text.clear();
+        slice.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "6");
+        assert_eq!(error(open_slice(file.path(), 7, 4, 9)), "it is cut");
     }
 
     #[test]

@@ -8,4 +8,4 @@ pub mod paths;
 #[cfg(feature = "torch")]
 pub mod private;
 
-pub use hash::{hex, sha256_hex};
+pub use hash::{hex, sha256_hex, sha256_of};

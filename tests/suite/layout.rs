@@ -8,7 +8,7 @@ use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 
 /// The folders of `src`, each of which uses only itself and those before it.
-const MODULES: [&str; 9] = [
+const MODULES: [&str; 10] = [
     "files",
     "dataset",
     "network",
@@ -17,15 +17,17 @@ const MODULES: [&str; 9] = [
     "experiments",
     "reading",
     "output",
+    "batch",
     "commands",
 ];
 /// Crates that a folder does without.
-const WITHOUT: [(&str, &[&str]); 5] = [
+const WITHOUT: [(&str, &[&str]); 6] = [
     ("crates/mnist-image/src", &["tch", "tch_mnist", "torch_sys", "clap", "anyhow"]),
     ("src/files", &["tch"]),
     ("src/weights", &["tch"]),
     ("src/reading", &["tch"]),
     ("src/output", &["tch"]),
+    ("src/batch", &["tch"]),
 ];
 /// The one file of those folders that does with tch what they do without.
 const KNOWS_TCH: &str = "src/weights/varstore.rs";

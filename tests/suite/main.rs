@@ -1,6 +1,7 @@
 //! Every test of the program and the library as a whole; one binary, so that it is linked once.
 //! What concerns one stage alone is tested beside that stage.
 
+mod batch;
 mod cli;
 mod common;
 #[cfg(feature = "torch")]

@@ -1,0 +1,209 @@
+//! Inputs → a plan.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{self, Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use tar::{Archive, EntryType};
+
+use super::{
+    Batch, FORMAT, INPUTS, Input, Member, Options, PARTS, PLAN, Plan, Signed, Slice, WEIGHTS,
+};
+use crate::files::{atomic, paths, sha256_hex};
+use crate::network::arrays::Arrays;
+use crate::weights;
+
+/// Files of a folder that are images by name; of what is named itself, the content decides.
+const IMAGES: [&str; 13] =
+    ["png", "jpg", "jpeg", "bmp", "gif", "webp", "tif", "tiff", "pnm", "pbm", "pgm", "ppm", "pam"];
+const LIST: &str = "-";
+/// What the smallest image counts for: opening it takes time as well.
+const LEAST_BYTES: u64 = 1000;
+
+/// Plans a batch in `folder`, which is made if it is missing: the images of `inputs` in shards of
+/// about `shard_bytes`. Images are not read. An input is a folder, of which all images are taken
+/// in the order of their names; a `.tar`; a `.txt`, which lists images and `.tar`s, one a line, or
+/// `-` for such a list in `standard_input`; or an image.
+///
+/// # Errors
+///
+/// If there is a plan, an input cannot be listed or has a name that is not UTF-8, there are none,
+/// or the folder cannot be written to.
+pub fn plan(
+    folder: &Path,
+    inputs: &[PathBuf],
+    standard_input: impl BufRead,
+    shard_bytes: u64,
+    options: Options,
+    model: &Arrays,
+) -> Result<Batch> {
+    let plan_path = folder.join(PLAN);
+    ensure!(
+        !plan_path.exists(),
+        "{} exists; continue it with `mnist batch run`, or name another folder",
+        plan_path.display()
+    );
+    fs::create_dir_all(folder.join(PARTS))
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let mut shards = Vec::new();
+    atomic::write(&folder.join(INPUTS), |temporary| {
+        let mut list = List::new(File::create(temporary)?, shard_bytes);
+        let mut standard_input = Some(standard_input);
+        for input in inputs {
+            match input.as_os_str() == LIST {
+                true => {
+                    let lines = standard_input.take().context("`-` is named twice")?;
+                    list.lines(lines).context("cannot read the list on standard input")?;
+                }
+                false => {
+                    list.input(input).with_context(|| format!("cannot plan {}", input.display()))?
+                }
+            }
+        }
+        shards = list.finish()?;
+        ensure!(!shards.is_empty(), "there are no images in what was named");
+        Ok(())
+    })?;
+    weights::save(model, &folder.join(WEIGHTS))?;
+    let plan = Plan {
+        format: FORMAT,
+        program: crate::VERSION.into(),
+        options,
+        weights: super::digest(model),
+        verifier: super::digest(&weights::verifier()?),
+        shards,
+    };
+    let sha256 = sha256_hex(&serde_json::to_vec(&plan)?);
+    atomic::write_bytes(&plan_path, serde_json::to_vec(&Signed { plan, sha256 })?)?;
+    Batch::open(folder)
+}
+
+/// The list of inputs while it is written, one shard of it in memory.
+struct List {
+    file: BufWriter<File>,
+    shard_bytes: u64,
+    /// The lines of the shard to come, their number, and the size of the images.
+    lines: Vec<u8>,
+    inputs: u64,
+    size: u64,
+    at: u64,
+    shards: Vec<Slice>,
+}
+
+impl List {
+    fn new(file: File, shard_bytes: u64) -> List {
+        let (file, lines, shards) = (BufWriter::new(file), Vec::new(), Vec::new());
+        List { file, shard_bytes, lines, inputs: 0, size: 0, at: 0, shards }
+    }
+
+    fn input(&mut self, path: &Path) -> Result<()> {
+        if fs::metadata(path)?.is_dir() {
+            return self.folder(path);
+        }
+        match extension(path).as_str() {
+            "txt" => self.lines(BufReader::new(File::open(path)?)),
+            _ => self.file(path),
+        }
+    }
+
+    /// Everything below a folder, one folder's names in memory; links to folders are not followed.
+    fn folder(&mut self, path: &Path) -> Result<()> {
+        let mut left = vec![path.to_owned()];
+        while let Some(path) = left.pop() {
+            let entries =
+                fs::read_dir(&path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+            let mut entries =
+                entries.with_context(|| format!("cannot list the folder {}", path.display()))?;
+            entries.sort_by_key(|entry| entry.file_name());
+            let mut folders = Vec::new();
+            for entry in entries {
+                let path = entry.path();
+                if entry.file_type()?.is_dir() {
+                    folders.push(path);
+                } else if extension(&path) == "tar" || IMAGES.contains(&&*extension(&path)) {
+                    self.file(&path)?;
+                }
+            }
+            left.extend(folders.into_iter().rev());
+        }
+        Ok(())
+    }
+
+    fn lines(&mut self, lines: impl BufRead) -> Result<()> {
+        paths::lines(lines).try_for_each(|path| self.file(&path?))
+    }
+
+    /// An image or a `.tar`. Whether an image is there is seen when it is read.
+    fn file(&mut self, path: &Path) -> Result<()> {
+        if extension(path) == "tar" {
+            return self
+                .tar(path)
+                .with_context(|| format!("cannot list the archive {}", path.display()));
+        }
+        let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
+        self.add(&Input { path: absolute(path)?, member: None }, size)
+    }
+
+    /// The images of an archive: its regular files. Links lead elsewhere, and are passed over.
+    fn tar(&mut self, path: &Path) -> Result<()> {
+        let name = absolute(path)?;
+        let mut archive = Archive::new(File::open(path)?);
+        for entry in archive.entries_with_seek()? {
+            let entry = entry?;
+            if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous) {
+                continue;
+            }
+            let member = Member {
+                name: utf8(&entry.path()?)?.to_owned(),
+                at: entry.raw_file_position(),
+                size: entry.size(),
+                header: entry.header().cksum()?,
+            };
+            let size = member.size;
+            self.add(&Input { path: name.clone(), member: Some(member) }, size)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, input: &Input, size: u64) -> Result<()> {
+        serde_json::to_writer(&mut self.lines, input)?;
+        self.lines.push(b'\n');
+        self.inputs += 1;
+        self.size = self.size.saturating_add(size.max(LEAST_BYTES));
+        if self.size >= self.shard_bytes { self.end_shard() } else { Ok(()) }
+    }
+
+    fn end_shard(&mut self) -> Result<()> {
+        if self.inputs > 0 {
+            self.file.write_all(&self.lines)?;
+            let (at, bytes) = (self.at, self.lines.len() as u64);
+            let sha256 = sha256_hex(&self.lines);
+            self.shards.push(Slice { at, bytes, inputs: self.inputs, sha256 });
+            self.at += bytes;
+            self.lines.clear();
+            (self.inputs, self.size) = (0, 0);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<Slice>> {
+        self.end_shard()?;
+        self.file.flush()?;
+        Ok(self.shards)
+    }
+}
+
+fn extension(path: &Path) -> String {
+    path.extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase()
+}
+
+/// Shards are run in other folders than they were planned in.
+fn absolute(path: &Path) -> Result<String> {
+    Ok(utf8(&path::absolute(path)?)?.to_owned())
+}
+
+fn utf8(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("the name {} is not UTF-8; rename it", path.display()))
+}

@@ -1,0 +1,193 @@
+//! `mnist batch`: many images in shards, on as many machines as there are.
+
+use std::io::{self, BufReader};
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread::available_parallelism;
+
+use anyhow::{Result, ensure};
+use clap::{Subcommand, ValueEnum};
+
+use super::args::share;
+use super::args::weights::WeightsArgs;
+use super::console::{Results, note, print, print_json, warn};
+use crate::batch::{self, Batch, Options, Outcome, Progress, Runner};
+
+/// Megabytes of images that take one core about five minutes, as those in docs/examples do.
+const PREDICT_MB: f64 = 100.;
+const READ_MB: f64 = 60.;
+const BYTES_PER_MB: f64 = 1e6;
+/// Characters of the bar that `status` prints.
+const BAR: usize = 40;
+
+/// Read or classify many images, in shards that any number of machines can share
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    step: Step,
+}
+
+#[derive(Debug, Subcommand)]
+enum Step {
+    Plan(PlanArgs),
+    Run(RunArgs),
+    Check(CheckArgs),
+    Status(StatusArgs),
+}
+
+/// List the images and cut the list into shards; no image is read
+#[derive(Debug, clap::Args)]
+struct PlanArgs {
+    /// Folder of the batch, which all machines see; made if it is missing
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Folders of images, .tar files of images, .txt files that list images or .tar files one a
+    /// line, images; `-` reads such a list from standard input
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// What to do with each image, as the command of that name does
+    #[arg(long)]
+    verb: Verb,
+    #[command(flatten)]
+    weights: WeightsArgs,
+    /// Megabytes of images in a shard [default: 60 to read, 100 to predict, about five minutes of
+    /// one core]
+    #[arg(long, value_name = "MB", value_parser = megabytes)]
+    shard_size: Option<f64>,
+    /// Put `?` for digits of a page with a confidence below this, from 0 to 1
+    #[arg(long, value_name = "P", default_value_t = 0., value_parser = share::<f32>)]
+    min_confidence: f32,
+    /// Take everything for digits
+    #[arg(long)]
+    accept_all: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Verb {
+    Read,
+    Predict,
+}
+
+fn megabytes(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|size| *size > 0.).ok_or("it must be more than 0".into())
+}
+
+/// Run shards; those that are done are passed over
+#[derive(Debug, clap::Args)]
+struct RunArgs {
+    /// Folder of the batch
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Numbers of shards, from 0 [default: all]
+    #[arg(value_name = "SHARD")]
+    shards: Vec<usize>,
+    /// Threads that read images [default: one per core]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZero<usize>>,
+}
+
+/// Check that every image has one row and every part is as it was written; print which shards are
+/// to be run
+#[derive(Debug, clap::Args)]
+struct CheckArgs {
+    /// Folder of the batch
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+/// Show how many shards are done
+#[derive(Debug, clap::Args)]
+struct StatusArgs {
+    /// Folder of the batch
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    /// Runs the step. The exit code of `check` is 1 if anything is missing or wrong.
+    pub fn run(&self) -> Result<ExitCode> {
+        match &self.step {
+            Step::Plan(args) => args.run()?,
+            Step::Run(args) => args.run()?,
+            Step::Check(args) => return args.run(),
+            Step::Status(args) => args.run()?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl PlanArgs {
+    fn run(&self) -> Result<()> {
+        let (weights, name) = self.weights.load()?;
+        note(&format!("Weights: {name}"));
+        let (verb, size) = match self.verb {
+            Verb::Read => (batch::Verb::Read, READ_MB),
+            Verb::Predict => (batch::Verb::Predict, PREDICT_MB),
+        };
+        let bytes = (self.shard_size.unwrap_or(size) * BYTES_PER_MB) as u64;
+        let (accept_all, min_confidence) = (self.accept_all, self.min_confidence);
+        let options = Options { verb, accept_all, min_confidence };
+        let list = BufReader::new(io::stdin());
+        let batch = batch::plan(&self.folder, &self.inputs, list, bytes, options, &weights.arrays)?;
+        print(&format!("{} images in {} shards", batch.images(), batch.shards()))
+    }
+}
+
+impl RunArgs {
+    fn run(&self) -> Result<()> {
+        let batch = Batch::open(&self.folder)?;
+        let threads = self.threads.map_or_else(available_parallelism, Ok)?;
+        let runner = Runner::new(&batch, threads)?;
+        let shards = match self.shards.is_empty() {
+            true => (0..batch.shards()).collect(),
+            false => self.shards.clone(),
+        };
+        for shard in shards {
+            match runner.run(shard)? {
+                Outcome::WasDone => note(&format!("Shard {shard}: done before")),
+                Outcome::Done { inputs, errors } => {
+                    note(&format!("Shard {shard}: {inputs} images, {errors} cannot be read"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl CheckArgs {
+    fn run(&self) -> Result<ExitCode> {
+        let batch = Batch::open(&self.folder)?;
+        let check = batch::check(&batch)?;
+        check.wrong.iter().for_each(|(_, error)| warn(error));
+        let mut again: Vec<_> = check.wrong.iter().map(|(shard, _)| *shard).collect();
+        again.extend(&check.missing);
+        again.sort_unstable();
+        if again.is_empty() {
+            print_json(&check.totals)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        note(&format!("{} of {} shards are to be run:", again.len(), batch.shards()));
+        let mut results = Results::default();
+        again.iter().for_each(|shard| results.line(&shard.to_string()));
+        results.flush()?;
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+impl StatusArgs {
+    fn run(&self) -> Result<()> {
+        let progress = batch::status(&Batch::open(&self.folder)?)?;
+        if self.json {
+            return print_json(&progress);
+        }
+        let Progress { done, shards } = progress;
+        ensure!(done <= shards, "{} has more receipts than shards", self.folder.display());
+        let full = BAR * done / shards;
+        let bar = format!("{}{}", "█".repeat(full), "░".repeat(BAR - full));
+        print(&format!("{bar} {done} of {shards} shards ({}%)", 100 * done / shards))
+    }
+}

@@ -1,0 +1,236 @@
+//! `mnist batch`: shards are transactions, whatever happens to those who run them.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::common::{Place, finish, mnist_images};
+
+/// Ten images in a shard, as none counts for less than 1 KB.
+const SHARD: [&str; 4] = ["--verb", "predict", "--shard-size", "0.01"];
+
+/// A folder `images` of 40 digits, one of them cut.
+fn place() -> Place {
+    let place = Place::new();
+    fs::create_dir(place.path("images")).unwrap();
+    for (index, image) in mnist_images(40).iter().enumerate() {
+        image.save(place.path(&format!("images/{index:02}.png"))).unwrap();
+    }
+    let cut = fs::read(place.path("images/07.png")).unwrap();
+    fs::write(place.path("images/07.png"), &cut[..cut.len() / 2]).unwrap();
+    place
+}
+
+fn run(place: &Place, arguments: &[&str]) -> String {
+    let (code, out, err) = place.run(&[&["batch"], arguments].concat());
+    assert_eq!(code, 0, "{arguments:?}: {err}");
+    out
+}
+
+fn plan(place: &Place, folder: &str, inputs: &[&str]) -> String {
+    run(place, &[&["plan", folder], inputs, &SHARD].concat())
+}
+
+/// What `check` prints to standard output and error of a batch that is not whole.
+fn wrong(place: &Place, folder: &str) -> (String, String) {
+    let (code, out, err) = place.run(&["batch", "check", folder]);
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(!place.path(folder).join("_SUCCESS").exists());
+    (out, err)
+}
+
+/// The bytes of all parts.
+fn parts(place: &Place, folder: &str) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(place.path(folder).join("parts")).unwrap();
+    let named = entries.map(|entry| entry.unwrap().path());
+    let mut parts: Vec<_> = named
+        .filter(|path| path.extension().is_some_and(|extension| extension == "zst"))
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().into(), fs::read(path).unwrap()))
+        .collect();
+    parts.sort();
+    parts
+}
+
+fn rows(place: &Place, folder: &str) -> Vec<Value> {
+    let parts = parts(place, folder).into_iter();
+    let text = parts.flat_map(|(_, part)| zstd::decode_all(&part[..]).unwrap()).collect();
+    let text = String::from_utf8(text).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Replaces text in a file of a batch.
+fn change(path: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn rows_are_those_of_predict_and_an_image_that_cannot_be_read_is_one() {
+    let place = place();
+    assert_eq!(plan(&place, "b", &["images"]), "40 images in 4 shards\n");
+    assert_eq!(wrong(&place, "b").0, "0\n1\n2\n3\n");
+    run(&place, &["run", "b", "2"]);
+    assert_eq!(wrong(&place, "b").0, "0\n1\n3\n");
+    assert_eq!(run(&place, &["status", "b", "--json"]), "{\"done\":1,\"shards\":4}\n");
+    run(&place, &["run", "b"]);
+    let totals: Value = serde_json::from_str(&run(&place, &["check", "b"])).unwrap();
+    assert_eq!((&totals["rows"], &totals["errors"]["image"]), (&40.into(), &1.into()));
+    assert!(place.path("b/_SUCCESS").exists());
+
+    let rows = rows(&place, "b");
+    assert_eq!(rows[7]["error"]["kind"], "image");
+    let paths: Vec<&str> = rows.iter().map(|row| row["path"].as_str().unwrap()).collect();
+    assert!(paths.is_sorted(), "{paths:?}");
+    let (_, predicted, _) = place.run(&[&["predict", "--json"], &paths[..]].concat());
+    let predicted = predicted.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let answered: Vec<_> = rows.iter().filter(|row| row.get("error").is_none()).collect();
+    for (row, predicted) in answered.iter().zip(predicted) {
+        assert_eq!((&row["path"], &row["label"]), (&predicted["path"], &predicted["label"]));
+        // libtorch adds in another order.
+        #[cfg(not(feature = "torch"))]
+        assert_eq!(**row, predicted);
+    }
+    assert_eq!(answered.len(), 39);
+}
+
+#[test]
+fn pages_are_read_as_read_reads_them() {
+    let place = Place::new();
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/examples/table.jpg");
+    run(&place, &["plan", "b", page, "/missing.png", "--verb", "read"]);
+    run(&place, &["run", "b"]);
+    let rows = rows(&place, "b");
+    let (_, read, _) = place.run(&["read", "--json", page]);
+    let read: Value = serde_json::from_str(&read).unwrap();
+    let text = |row: &Value| row["lines"][0]["text"].clone();
+    assert_eq!((text(&rows[0]), &rows[0]["path"]), (text(&read), &page.into()));
+    assert_eq!(rows[1]["error"]["kind"], "missing");
+}
+
+#[test]
+fn a_batch_whose_runs_are_killed_at_any_moment_has_the_same_bytes() {
+    let place = place();
+    plan(&place, "whole", &["images"]);
+    run(&place, &["run", "whole"]);
+    plan(&place, "killed", &["images"]);
+    for attempt in 0..30 {
+        let mut command = place.command(&["batch", "run", "killed", "--threads", "1"]);
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        sleep(Duration::from_millis(4 * attempt));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (_, _, err) = place.run(&["batch", "check", "killed"]);
+        assert!(!err.contains("error:"), "{err}");
+    }
+    run(&place, &["run", "killed"]);
+    run(&place, &["check", "killed"]);
+    assert!(parts(&place, "killed") == parts(&place, "whole"));
+}
+
+#[test]
+fn attempts_at_once_and_with_other_numbers_of_threads_write_the_same_bytes() {
+    let place = place();
+    plan(&place, "whole", &["images"]);
+    run(&place, &["run", "whole"]);
+    plan(&place, "b", &["images"]);
+    let start = |threads| {
+        let arguments = ["batch", "run", "b", "--threads", threads];
+        place.command(&arguments).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    for attempt in ["1", "2", "4"].map(start) {
+        let (code, _, err) = finish(attempt.wait_with_output().unwrap());
+        assert_eq!(code, 0, "{err}");
+    }
+    run(&place, &["check", "b"]);
+    assert!(parts(&place, "b") == parts(&place, "whole"));
+}
+
+#[test]
+fn what_was_changed_or_cut_is_refused_with_what_differs() {
+    let place = place();
+    plan(&place, "b", &["images"]);
+    run(&place, &["run", "b"]);
+    let at = |name: &str| place.path("b").join(name);
+
+    for (name, from, to, says) in [
+        ("parts/part-00000.receipt.json", "\"image\":1", "\"image\":0", "other errors"),
+        ("parts/part-00000.receipt.json", "\"shard\":0", "\"shard\":1", "its shard is 1, not 0"),
+        ("parts/part-00000.receipt.json", "}", "", "it is damaged"),
+        ("inputs.jsonl", "00.png", "01.png", "the inputs of shard 0 were changed"),
+    ] {
+        let whole = fs::read(at(name)).unwrap();
+        change(&at(name), from, to);
+        let (again, err) = wrong(&place, "b");
+        assert!(again == "0\n" && err.contains(says), "{says}: {again}{err}");
+        fs::write(at(name), whole).unwrap();
+    }
+    let part = fs::read(at("parts/part-00003.jsonl.zst")).unwrap();
+    fs::write(at("parts/part-00003.jsonl.zst"), &part[..part.len() - 1]).unwrap();
+    let (again, err) = wrong(&place, "b");
+    assert!(again == "3\n" && err.contains("the SHA-256 of its part"), "{again}{err}");
+    let (code, _, err) = place.run(&["batch", "run", "b", "3"]);
+    assert!(code == 1 && err.contains("delete it"), "{err}");
+    fs::remove_file(at("parts/part-00003.receipt.json")).unwrap();
+    run(&place, &["run", "b", "3"]);
+    run(&place, &["check", "b"]);
+
+    for (from, to, says) in [
+        ("predict", "read", "it was changed"),
+        (tch_mnist::VERSION, "0.0.9", "made by mnist 0.0.9"),
+        ("]", "", "it is damaged"),
+    ] {
+        let whole = fs::read(at("plan.json")).unwrap();
+        change(&at("plan.json"), from, to);
+        let (code, _, err) = place.run(&["batch", "run", "b"]);
+        assert!(code == 1 && err.contains(says), "{says}: {err}");
+        fs::write(at("plan.json"), whole).unwrap();
+    }
+    fs::remove_file(at("weights.safetensors")).unwrap();
+    let (code, _, err) = place.run(&["batch", "run", "b"]);
+    assert!(code == 1 && err.contains("weights.safetensors"), "{err}");
+    let (code, _, err) = place.run(&[&["batch", "plan", "b", "images"], &SHARD[..]].concat());
+    assert!(code == 1 && err.contains("exists"), "{err}");
+}
+
+#[test]
+fn images_in_an_archive_are_read_where_they_lie() {
+    let place = place();
+    let image = fs::read(place.path("images/00.png")).unwrap();
+    let mut archive = tar::Builder::new(fs::File::create(place.path("a.tar")).unwrap());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(image.len() as u64);
+    header.set_mode(0o644);
+    let long = format!("{}.png", "long/".repeat(40));
+    archive.append_data(&mut header.clone(), &long, &image[..]).unwrap();
+    let mut outside = header.clone();
+    outside.as_mut_bytes()[..13].copy_from_slice(b"../escape.png");
+    outside.set_cksum();
+    archive.append(&outside, &image[..]).unwrap();
+    let mut link = tar::Header::new_gnu();
+    link.set_entry_type(tar::EntryType::Symlink);
+    link.set_size(0);
+    archive.append_link(&mut link, "link.png", "/etc/passwd").unwrap();
+    archive.finish().unwrap();
+    drop(archive);
+    fs::write(place.path("list.txt"), "images/00.png\na.tar\n").unwrap();
+
+    assert_eq!(plan(&place, "b", &["list.txt"]), "3 images in 1 shards\n");
+    run(&place, &["run", "b"]);
+    let found = rows(&place, "b");
+    for row in &found {
+        assert_eq!(row["score"], found[0]["score"], "{row}");
+    }
+    assert!(found[2]["path"].as_str().unwrap().ends_with("a.tar/../escape.png"));
+    assert!(!place.path("../escape.png").exists() && !place.path("escape.png").exists());
+
+    plan(&place, "later", &["a.tar"]);
+    fs::write(place.path("a.tar"), vec![0; 9000]).unwrap();
+    run(&place, &["run", "later"]);
+    let rows = rows(&place, "later");
+    assert_eq!(rows[0]["error"]["text"], "the archive is not the one that was planned");
+}
