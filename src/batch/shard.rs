@@ -204,7 +204,7 @@ impl<'b> Runner<'b> {
 
 /// What was found on an image.
 enum Seen {
-    Digit(Digit),
+    Digit(Box<Digit>),
     Page(Vec<Vec<Lattice>>),
 }
 
@@ -222,7 +222,7 @@ fn row(
             let decoded = decode::from_reader(source, budget)?;
             let grey = decode::grey(&decoded.image);
             Ok(match options.verb {
-                Verb::Predict => Seen::Digit(single::find(&grey)?.digit),
+                Verb::Predict => Seen::Digit(Box::new(single::find(&grey)?.digit)),
                 Verb::Read => Seen::Page(page::find(&grey)),
             })
         };
@@ -236,7 +236,7 @@ fn row(
             serde_json::to_writer(&mut line, &json!({"path": path, "error": error}))?;
         }
         Ok(Seen::Digit(digit)) => {
-            for mut answer in classify(model, verifier, &[(0, digit)])? {
+            for mut answer in classify(model, verifier, &[(0, *digit)])? {
                 answer.is_digit |= options.accept_all;
                 serde_json::to_writer(&mut line, &row::Single { path: &path, answer: &answer })?;
             }
