@@ -134,7 +134,7 @@ fn without_a_split_mistakes_are_of_the_test_set() {
     assert!(!place.path("log/validation").exists());
     // The same folder again: TensorBoard would draw two runs in one folder as one zigzag.
     for again in ["log/run-2", "log/run-3"] {
-        let more = ["--epochs", "1", "--validation-split", "0.5"];
+        let more = ["--epochs", "1", "--validation-split", "0.5", "--force"];
         assert_eq!(place.run(&[&SMALL[..], &more].concat()).0, 0);
         assert_eq!(image(&events(&place.path(&format!("{again}/validation")))).0, 1);
         assert_eq!(scalars(&events(&place.path(&format!("{again}/train"))), "epoch_loss").len(), 1);
