@@ -277,9 +277,14 @@ def links(page, names, folders):
 
 @functools.cache
 def options_of(command):
-    """The long options in the help of a command; none if there is no such command."""
-    done = subprocess.run([PROGRAM, command, "--help"], capture_output=True, text=True)
-    return re.findall(r"--[a-z][a-z-]*", done.stdout) if done.returncode == 0 else []
+    """The long options in the help of a command and of its own commands; none if there is no such command."""
+    done = subprocess.run([PROGRAM, *command.split(), "--help"], capture_output=True, text=True)
+    if done.returncode != 0:
+        return []
+    _, _, commands = done.stdout.partition("\nCommands:\n")
+    own = re.findall(r"^  ([a-z]+) ", commands.partition("\n\n")[0], re.M)
+    options = re.findall(r"--[a-z][a-z-]*", done.stdout)
+    return options + [option for name in own if name != "help" for option in options_of(f"{command} {name}")]
 
 
 def names_in_code(page, names, folders, targets):
