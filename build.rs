@@ -37,7 +37,9 @@ fn main() {
         }
     }
     for export in exports {
-        println!("cargo:rustc-link-arg-bins=-Wl,--export-dynamic-symbol={export}");
+        for target in ["bins", "examples"] {
+            println!("cargo:rustc-link-arg-{target}=-Wl,--export-dynamic-symbol={export}");
+        }
     }
     let version = version(&lib).unwrap_or_else(|| "of an unknown version".into());
     println!("cargo:rustc-env=LIBTORCH_VERSION={version}");

@@ -11,14 +11,14 @@ use tar::{Archive, EntryType};
 use super::{
     Batch, FORMAT, INPUTS, Input, Member, Options, PARTS, PLAN, Plan, Signed, Slice, WEIGHTS,
 };
-use crate::files::{atomic, paths, sha256_hex};
+use crate::files::paths::{self, LIST};
+use crate::files::{atomic, sha256_hex};
 use crate::network::arrays::Arrays;
 use crate::weights;
 
 /// Files of a folder that are images by name; of what is named itself, the content decides.
 const IMAGES: [&str; 13] =
     ["png", "jpg", "jpeg", "bmp", "gif", "webp", "tif", "tiff", "pnm", "pbm", "pgm", "ppm", "pam"];
-const LIST: &str = "-";
 /// What the smallest image counts for: opening it takes time as well.
 const LEAST_BYTES: u64 = 1000;
 

@@ -21,11 +21,9 @@ use crate::files::input::Source;
 use crate::files::{atomic, input, sha256_of};
 use crate::network::plain::Plain;
 use crate::output::row;
-use crate::reading::stream::{AHEAD, classify, in_order};
+use crate::reading::stream::{AHEAD, PAGES_AHEAD, classify, in_order};
 use crate::{reading, weights};
 
-/// Pages that are read or ready ahead of the next one, for each thread; bounds memory.
-const PAGES_AHEAD: usize = 2;
 /// Receipts are shorter.
 const MAX_RECEIPT_BYTES: u64 = 1 << 16;
 /// zstd's own default.

@@ -17,7 +17,7 @@ use crate::files::{self, input};
 use crate::network::classifier::Classifier;
 use crate::output::plot;
 use crate::output::{row, text};
-use crate::reading::stream::in_order;
+use crate::reading::stream::{PAGES_AHEAD, in_order};
 use crate::reading::{self, ReadDigit};
 use crate::weights;
 use mnist_image::decode::{self, Budget};
@@ -25,9 +25,6 @@ use mnist_image::page::{self, Lattice};
 
 /// The last of the images that `--stages` writes.
 const DIGITS: &str = "digits.png";
-
-/// Pages that are looked at or ready ahead of the next one, for each thread; bounds memory.
-const PAGES_AHEAD: usize = 2;
 
 /// A page, with the writing found on it.
 struct Seen {

@@ -20,8 +20,6 @@ const MAX_WAIT: Duration = Duration::from_secs(300);
 const POLL: Duration = Duration::from_millis(5);
 /// Characters of an error of a reader that are kept.
 const MAX_CAUSE: usize = 600;
-/// What is wrong with a file that ends before it should.
-const ENDS_EARLY: &str = "it is truncated; download or copy it again";
 /// Bytes of a pipe that are kept in memory; more go to a temporary file.
 const MAX_IN_MEMORY: usize = 4_000_000;
 
@@ -69,20 +67,6 @@ pub fn open_regular(path: &Path, most: u64) -> Result<Box<dyn Source>> {
     let file = open_unless(path, |kind| !kind.is_file(), "not a regular file")?;
     let length = file.metadata()?.len();
     Ok(Box::new(BufReader::new(Bounded::new(file, length, most)?)))
-}
-
-/// Opens `length` bytes, at most `most`, of the regular file `path` from `offset` on.
-///
-/// # Errors
-///
-/// If it is not a regular file, too large, or ends before.
-pub fn open_part(path: &Path, offset: u64, length: u64, most: u64) -> Result<Box<dyn Source>> {
-    let mut file = open_unless(path, |kind| !kind.is_file(), "not a regular file")?;
-    let end = offset.checked_add(length);
-    ensure!(end.is_some_and(|end| end <= file.metadata().map_or(0, |file| file.len())), ENDS_EARLY);
-    file.seek(SeekFrom::Start(offset))?;
-    let bounded = Bounded { start: offset, ..Bounded::new(file, length, most)? };
-    Ok(Box::new(BufReader::new(bounded)))
 }
 
 /// Opens `length` bytes of the file `path` from `start` on, as [`open_regular`] opens a whole file.
@@ -260,7 +244,7 @@ fn in_one_line(error: &Error) -> Error {
         .iter()
         .any(|end| text.contains(end))
     {
-        return anyhow!(ENDS_EARLY);
+        return anyhow!("it is truncated; download or copy it again");
     }
     anyhow!(shortened(&text, MAX_CAUSE).into_owned())
 }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use anyhow::{Result, anyhow};
 
+/// The path that stands for a list of paths on standard input.
+pub const LIST: &str = "-";
 /// Bytes in a line; no system has longer paths.
 const MAX_PATH: u64 = 1 << 16;
 /// What some editors put before the first line.

@@ -18,6 +18,8 @@ use crate::network::verifier::{Answer, verify};
 pub const MAX_BATCH: usize = 256;
 /// Images of one digit that are worked on or ready ahead of the next one, at most; bounds memory.
 pub const AHEAD: usize = 2 * MAX_BATCH;
+/// Pages that are read or ready ahead of the next one, for each thread; bounds memory.
+pub const PAGES_AHEAD: usize = 2;
 /// How long what is ready waits for more, so that the network computes batches.
 const GATHER: Duration = Duration::from_millis(50);
 

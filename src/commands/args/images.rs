@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use image::ImageFormat::{self, Bmp, Gif, Jpeg, Png, Pnm, Tiff, WebP};
 
-use crate::files::paths;
+use crate::files::paths::{self, LIST};
 
-/// The path that stands for a list of paths on standard input.
-const LIST: &str = "-";
 /// The formats that are read; images in a folder are told by their extensions.
 const FORMATS: [ImageFormat; 7] = [Png, Jpeg, Bmp, Gif, WebP, Tiff, Pnm];
 
