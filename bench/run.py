@@ -20,8 +20,8 @@ import time
 from itertools import groupby
 from pathlib import Path
 
-from tables import BF16, CENTERED, DEFAULT_FLOOR, FLOOR, KERAS, LOADER, LOOP, OURS, PRELOADED
-from tables import PYTORCH, RUST, details, value
+from tables import BF16, CENTERED, DEFAULT_FLOOR, FLOOR, KERAS, LITE, LOADER, LOOP, OURS
+from tables import PRELOADED, PYTORCH, RUST, details, value
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK, INPUTS, RESULTS = Path(".bench"), Path(".bench/inputs"), Path("bench/results")
@@ -32,6 +32,7 @@ EPOCHS = 5
 
 MNIST = ["target/release/mnist"]
 BARE = ["target/release/examples/bare"]
+WITHOUT_LIBTORCH = [".bench/lite/release/mnist"]
 MKL = ".bench/mkl.so"
 COMMANDS = {
     PYTORCH: [sys.executable, "bench/peers/pytorch.py"],
@@ -55,6 +56,9 @@ def install():
     run(["cc", "-shared", "-fPIC", "-o", MKL, WORK / "mkl.c"])
     build = ["cargo", "build", "--release", "--bin", "mnist", "--example", "bare"]
     run(build, cwd=ROOT / ".libtorch/workspace")
+    target = ROOT / WORK / "lite"
+    lite = ["--no-default-features", "--target-dir", target]
+    run(["cargo", "build", "--release", "--locked", "--bin", "mnist", *lite])
     target = ROOT / WORK / "candle"
     run(["cargo", "build", "--release", "--locked", "--target-dir", target], cwd=CANDLE)
     if not INPUTS.exists():
@@ -124,19 +128,24 @@ def tasks(device, seed):
     if device == "cpu":
         images = sorted((INPUTS / "images").iterdir())
         ours = [*MNIST, "predict", "--json", "--weights", WEIGHTS]
+        lite = [*WITHOUT_LIBTORCH, "predict", "--json", "--weights", WEIGHTS]
         pytorch = [*COMMANDS[PYTORCH], "resize", WEIGHTS]
         centered = [*COMMANDS[PYTORCH], "center", WEIGHTS]
         yield "c", "one image", OURS, [*ours, images[0]], THREADS
+        yield "c", "one image", LITE, [*lite, images[0]], THREADS
         yield "c", "one image", FLOOR, [*BARE, "tensor"], THREADS
         yield "c", "one image", PYTORCH, [*pytorch, images[0]], THREADS
         yield "c", "one image", CENTERED, [*centered, images[0]], THREADS
         keras = [*COMMANDS[KERAS], "classify", INPUTS / "released.keras", images[0]]
         yield "c", "one image", KERAS, keras, THREADS
         yield "c", "one image", RUST, [*COMMANDS[RUST], "classify", WEIGHTS, images[0]], THREADS
-        for name, command in {OURS: ours, PYTORCH: pytorch, CENTERED: centered}.items():
+        commands = {OURS: ours, LITE: lite, PYTORCH: pytorch, CENTERED: centered}
+        for name, command in commands.items():
             yield "d", "10,000 images", name, [*command, *images], THREADS
         sheet = [*MNIST, "read", "--json", INPUTS / "sheet.jpg"]
         yield "d", "a sheet of 12 megapixels", OURS, sheet, THREADS
+        sheet = [*WITHOUT_LIBTORCH, *sheet[1:]]
+        yield "d", "a sheet of 12 megapixels", LITE, sheet, THREADS
 
     def growth(case, contenders=[OURS, FLOOR], **change):
         # One on the CPU, for the sake of time; on a card the first one has its start-up in it.
