@@ -95,7 +95,7 @@ def tasks(device, seed):
         job, case, contenders, hidden=512, optimizer="rmsprop", batch=128, epochs=EPOCHS,
         threads=THREADS, extra=(),
     ):
-        ours = [*MNIST, "train", "--json", "--threads", threads]
+        ours = [*MNIST, "train", "--json", "--force", "--threads", threads]
         ours += ["--output", WORK / "mnist.safetensors"]
         commands = {
             OURS: ours,
