@@ -1,11 +1,12 @@
 //! What the commands print: results to standard output, all else to standard error.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Error, Result};
 use clap::builder::Styles;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::output::text;
@@ -24,6 +25,18 @@ pub fn warn(error: &Error) {
     let styles = Styles::styled();
     let style = styles.get_error();
     let _ = writeln!(anstream::stderr(), "{style}error:{style:#} {}", text::error(error));
+}
+
+/// A progress bar that looks like `template`, hidden where standard error is not a terminal.
+pub fn bar(template: &str) -> ProgressBar {
+    let target = match io::stderr().is_terminal() {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
+    };
+    let bar = ProgressBar::with_draw_target(Some(0), target);
+    let style = ProgressStyle::with_template(template).expect("the template is valid");
+    bar.set_style(style.progress_chars("=>."));
+    bar
 }
 
 /// Standard output cannot be written to.

@@ -1,12 +1,12 @@
 //! What is shown of training while it lasts.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
-use super::console::{note, print};
+use super::console::{bar, note, print};
 use crate::output::text;
 use crate::training::{Epoch, Event, Progress};
 
@@ -162,18 +162,6 @@ impl Pace {
         }
         None
     }
-}
-
-/// A progress bar that looks like `template`, hidden where standard error is not a terminal.
-pub fn bar(template: &str) -> ProgressBar {
-    let target = match io::stderr().is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
-    };
-    let bar = ProgressBar::with_draw_target(Some(0), target);
-    let style = ProgressStyle::with_template(template).expect("the template is valid");
-    bar.set_style(style.progress_chars("=>."));
-    bar
 }
 
 /// Prints lines on the progress of training; to standard error where JSON goes to output.

@@ -1,13 +1,13 @@
 //! The MNIST that is built into the program, unpacked once into a cache folder.
 
-use std::fs::{self, File, Metadata};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use flate2::read::GzDecoder;
 
-use crate::files::{atomic, sha256_hex};
+use crate::files::cache::Cache;
+use crate::files::sha256_hex;
 
 /// The four files: name, gzipped bytes, and the length and SHA-256 of the unpacked ones.
 const FILES: [(&str, &[u8], u64, &str); 4] = [
@@ -43,26 +43,19 @@ const FILES: [(&str, &[u8], u64, &str); 4] = [
 ///
 /// If the system has no folder for such things, or not one that can be trusted and written to.
 pub fn kept() -> Result<PathBuf> {
-    let dir =
-        dirs::cache_dir().context("there is no folder to keep data in; set XDG_CACHE_HOME")?;
-    let dir = dir.join("tch-mnist");
-    unpack(&dir)?;
-    Ok(dir)
+    let cache = Cache::of_user()?;
+    unpack(&cache)?;
+    Ok(cache.path().into())
 }
 
-/// Makes sure that `dir` holds the built-in MNIST, unpacked and unharmed, and that nobody else can
-/// change it. What lies there under the names of its files and is not such a file is removed, and
-/// never followed.
-///
-/// Several processes may do this at once, and any may be killed: a file is replaced as a whole.
-pub(super) fn unpack(dir: &Path) -> Result<()> {
-    take_possession(dir)?;
+/// Makes sure that `cache` holds the built-in MNIST, unpacked and unharmed. What lies there under
+/// the names of its files and is not such a file is removed, and never followed.
+pub(super) fn unpack(cache: &Cache) -> Result<()> {
     for (name, gzipped, length, sha256) in FILES {
-        let path = dir.join(name);
-        match read_own(&path, length) {
+        match cache.read(name, length) {
             Ok(bytes) if sha256_hex(&bytes) == sha256 => continue,
             Ok(_) => {}
-            Err(_) => remove(&path)?,
+            Err(_) => cache.remove(name)?,
         }
         let mut bytes = Vec::with_capacity(length as usize);
         GzDecoder::new(gzipped)
@@ -72,82 +65,22 @@ pub(super) fn unpack(dir: &Path) -> Result<()> {
             sha256_hex(&bytes) == sha256,
             "the built-in {name} is damaged; build the program again from a clean clone"
         );
-        atomic::write_bytes(&path, &bytes)?;
+        cache.write(name, &bytes)?;
     }
     Ok(())
 }
 
-/// Creates the folder `dir` or takes the one that is there, so that only this user can write to it.
-///
-/// Fails if it is someone else's, or a link: what lies there would not be ours to replace.
-fn take_possession(dir: &Path) -> Result<()> {
-    let possess = || -> Result<()> {
-        fs::create_dir_all(dir.parent().unwrap_or(dir))?;
-        let mut builder = fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        let created = builder.create(dir);
-        let metadata = fs::symlink_metadata(dir)?;
-        if !metadata.is_dir() {
-            created?;
-        }
-        ensure!(metadata.is_dir() && is_own(&metadata), "it is not a folder of this user's");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            if metadata.permissions().mode() & 0o022 != 0 {
-                fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
-            }
-        }
-        Ok(())
-    };
-    possess().with_context(|| format!("cannot keep data in {}", dir.display()))
-}
-
-#[cfg(unix)]
-#[allow(unsafe_code)]
-fn is_own(metadata: &Metadata) -> bool {
-    // SAFETY: it takes nothing, changes nothing and cannot fail.
-    std::os::unix::fs::MetadataExt::uid(metadata) == unsafe { libc::geteuid() }
-}
-
-#[cfg(not(unix))]
-fn is_own(_: &Metadata) -> bool {
-    true
-}
-
-/// Reads a regular file of this `length`, never following a link.
-fn read_own(path: &Path, length: u64) -> Result<Vec<u8>> {
-    let mut options = File::options();
-    options.read(true);
-    #[cfg(unix)] // not to wait for whoever writes to a named pipe, either
-    std::os::unix::fs::OpenOptionsExt::custom_flags(
-        &mut options,
-        libc::O_NOFOLLOW | libc::O_NONBLOCK,
-    );
-    let file = options.open(path)?;
-    let metadata = file.metadata()?;
-    ensure!(metadata.is_file() && is_own(&metadata), "it is not a regular file of this user's");
-    let mut bytes = Vec::new();
-    file.take(length + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Removes what is in the place of a file; a folder there is an error.
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
 #[cfg(all(test, unix))]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
 
     use super::*;
+
+    fn unpack(folder: &Path) -> Result<()> {
+        super::unpack(&Cache::open(folder)?)
+    }
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777

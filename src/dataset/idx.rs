@@ -44,6 +44,29 @@ pub struct Idx {
     pub count: usize,
     /// The whole file, header included, decompressed.
     pub bytes: Vec<u8>,
+    /// Bytes of its header.
+    header: usize,
+}
+
+impl Idx {
+    /// The images or labels, one after the other.
+    pub fn items(&self) -> &[u8] {
+        &self.bytes[self.header..]
+    }
+}
+
+/// A file of `count` images or labels, which are `items` one after the other.
+///
+/// # Errors
+///
+/// If they are more than are read.
+pub fn file(content: Content, count: usize, items: Vec<u8>) -> Result<Vec<u8>> {
+    ensure!(count <= MAX_COUNT, "{count} {content} are more than the {MAX_COUNT} supported");
+    let (magic, header_length, _) = content.layout();
+    let side = SIDE as u32;
+    let header = [magic, count as u32, side, side];
+    let header = header.iter().take(header_length / 4).flat_map(|word| word.to_be_bytes());
+    Ok(header.chain(items).collect())
 }
 
 impl Content {
@@ -164,7 +187,7 @@ fn unpacked(
             bail!("label {at} is {}, expected 0 to {}", labels[at], CLASSES - 1);
         }
     }
-    Ok(Idx { count, bytes })
+    Ok(Idx { count, bytes, header: header_length })
 }
 
 impl std::fmt::Display for Content {

@@ -1,26 +1,20 @@
 //! Data sets in MNIST's layout, from a folder or from the program itself, as tensors.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor, vision};
 
 use super::builtin;
-use super::idx::{self, Content, Idx, IdxParts};
+use super::idx::IdxParts;
+use super::layout::{self, FILES, check};
+use super::{Labelled, Part, Split};
 use crate::PIXELS;
+use crate::files::cache::Cache;
 use crate::files::hex;
 use crate::files::private::PrivateFolder;
 use mnist_image::Digit;
-
-/// The names of MNIST's four files, and what is in them: images and labels to train on, then to
-/// test on.
-const FILES: [(&str, Content); 4] = [
-    ("train-images-idx3-ubyte", Content::Images),
-    ("train-labels-idx1-ubyte", Content::Labels),
-    ("t10k-images-idx3-ubyte", Content::Images),
-    ("t10k-labels-idx1-ubyte", Content::Labels),
-];
 
 /// Samples that `tch` loads at a time, at most: 3 MB of float32. Of larger parts, the C library
 /// keeps the memory.
@@ -42,9 +36,11 @@ pub struct Data {
     pub train: Samples,
     /// The test set.
     pub test: Samples,
-    /// What the files are, unless they are the MNIST that is built in: SHA-256 over the unpacked
-    /// four.
+    /// What the files are, unless they are the MNIST that is built in, or several sets: SHA-256 over
+    /// the unpacked four.
     pub sha256: Option<String>,
+    /// The sets that it is mixed of, in their order; empty where it is one.
+    pub parts: Vec<Part>,
 }
 
 impl Samples {
@@ -75,10 +71,18 @@ impl Samples {
         }
     }
 
-    /// What is left to train on, and the last `share`, kept for validation; rounded as Keras does.
+    /// What is left to train on, and the last `share`, kept for validation.
     pub fn split(&self, share: f64) -> (Samples, Samples) {
-        let count = (self.count() as f64 * (1. - share)) as i64; // int(count * (1 - split))
+        let count = left_by_split(self.count(), share);
         (self.narrow(0, count), self.narrow(count, self.count() - count))
+    }
+
+    /// These samples, one after the other; at least one of the parts has to be there.
+    pub fn cat(parts: &[&Samples]) -> Samples {
+        let column = |column: fn(&Samples) -> &Tensor| {
+            Tensor::cat(&parts.iter().map(|part| column(part)).collect::<Vec<_>>(), 0)
+        };
+        Samples { images: column(|of| &of.images), labels: column(|of| &of.labels) }
     }
 
     /// The images in float32, ink from 0 to 1: four times the size of bytes.
@@ -93,6 +97,36 @@ impl Samples {
     }
 }
 
+impl From<&[Labelled]> for Samples {
+    fn from(samples: &[Labelled]) -> Samples {
+        let images: Vec<u8> = samples.iter().flat_map(|sample| sample.digit).collect();
+        let labels: Vec<i64> = samples.iter().map(|sample| sample.label.into()).collect();
+        Samples {
+            images: Tensor::from_slice(&images).view([-1, PIXELS as i64]),
+            labels: Tensor::from_slice(&labels),
+        }
+    }
+}
+
+impl From<&Split> for Data {
+    fn from(split: &Split) -> Data {
+        let mut sha256 = Sha256::new();
+        for part in [&split.train, &split.test] {
+            sha256.update(part.len().to_be_bytes());
+            for Labelled { digit, label } in part {
+                sha256.update(digit);
+                sha256.update([*label]);
+            }
+        }
+        Data {
+            train: split.train[..].into(),
+            test: split.test[..].into(),
+            sha256: Some(hex(&sha256.finalize())),
+            parts: Vec::new(),
+        }
+    }
+}
+
 impl Data {
     /// The same data on another device; on the same one, it shares the tensors.
     pub fn to_device(&self, device: Device) -> Data {
@@ -100,8 +134,14 @@ impl Data {
             train: self.train.to_device(device),
             test: self.test.to_device(device),
             sha256: self.sha256.clone(),
+            parts: self.parts.clone(),
         }
     }
+}
+
+/// How many of `count` samples are left when the last `share` is taken; rounded as Keras does.
+pub(crate) fn left_by_split(count: i64, share: f64) -> i64 {
+    (count as f64 * (1. - share)) as i64 // int(count * (1 - split))
 }
 
 /// Images of any kind that [`Samples`] have, in float32, ink from 0 to 1.
@@ -122,8 +162,8 @@ fn bytes(images: &Tensor) -> Tensor {
 
 /// Loads the data set in the folder `dir`, or the MNIST that is built into the program.
 ///
-/// Each file in the folder may be raw or gzipped (`.gz`), and its name may have a dot in place of
-/// the second hyphen, as some mirrors have it. Everything is checked before `tch` sees it, and what
+/// Each file in the folder may be raw or gzipped (`.gz`), and may have a name that mirrors or EMNIST
+/// give it. Everything is checked before `tch` sees it, and what
 /// `tch` sees is a private copy of what was checked.
 ///
 /// # Errors
@@ -137,7 +177,7 @@ pub fn load(dir: Option<&Path>) -> Result<Data> {
             // No cache folder, or none to be trusted or written to: unpack anew, this time only.
             Err(_) => {
                 let private = PrivateFolder::new()?;
-                builtin::unpack(private.path())?;
+                builtin::unpack(&Cache::open(private.path())?)?;
                 read(private.path())
             }
         };
@@ -148,6 +188,12 @@ pub fn load(dir: Option<&Path>) -> Result<Data> {
         dir.display()
     );
     ensure!(dir.is_dir(), "cannot read data from {}: there is no such folder", dir.display());
+    ensure!(
+        layout::is_layout(dir),
+        "cannot read data from {}: it has neither the four files of MNIST's layout nor folders of \
+         images named 0 to 9",
+        dir.display()
+    );
     let private = PrivateFolder::new()?;
     let mut sha256 = Sha256::new();
     for [images, labels] in FILES.as_chunks().0 {
@@ -160,27 +206,6 @@ pub fn load(dir: Option<&Path>) -> Result<Data> {
     }
     let sha256 = Some(hex(&sha256.finalize()));
     Ok(Data { sha256, ..read(private.path())? })
-}
-
-/// Reads and checks one of the [`FILES`] in the folder `dir`.
-fn check(dir: &Path, &(name, content): &(&str, Content), expected: Option<usize>) -> Result<Idx> {
-    idx::read(&find(dir, name)?, content, expected)
-}
-
-/// The file `name` in `dir`, under one of the names in use for it.
-fn find(dir: &Path, name: &str) -> Result<PathBuf> {
-    let dotted = name.replacen("-idx", ".idx", 1);
-    for name in [name, &dotted] {
-        for path in [dir.join(name), dir.join(format!("{name}.gz"))] {
-            if path.try_exists().with_context(|| format!("cannot find {}", path.display()))? {
-                return Ok(path);
-            }
-        }
-    }
-    let dir = dir.display();
-    bail!(
-        "the data folder {dir} has no file {name} or {name}.gz; it needs all four files of MNIST's layout"
-    )
 }
 
 /// Reads a folder whose files have been checked: into bytes, part by part, since `tch` makes
@@ -198,7 +223,7 @@ fn in_parts(dir: &Path, folder: &PrivateFolder) -> Result<Data> {
     let files = FILES.map(|(name, content)| Ok((name, IdxParts::open(&dir.join(name), content)?)));
     let mut files = files.into_iter().collect::<Result<Vec<_>>>()?;
     let [train, test] = [0, 2].map(|at| Samples::unfilled(files[at].1.count as i64));
-    let all = Data { train, test, sha256: None };
+    let all = Data { train, test, sha256: None, parts: Vec::new() };
     let parts = all.train.count().max(all.test.count()) as usize / PART + 1;
     let mut done = [0, 0];
     for part in 0..parts {
@@ -224,5 +249,6 @@ fn load_part(dir: &Path) -> Result<Data> {
         train: Samples { images: bytes(&set.train_images), labels: set.train_labels },
         test: Samples { images: bytes(&set.test_images), labels: set.test_labels },
         sha256: None,
+        parts: Vec::new(),
     })
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::LIBTORCH;
 use crate::VERSION;
-use crate::dataset::Samples;
+use crate::dataset::{Data, Samples};
 use crate::network::classifier::MAX_HIDDEN;
 use crate::network::kernels::MklKernels;
 use crate::network::model::Model;
@@ -66,6 +66,33 @@ impl Test {
     }
 }
 
+/// Loss and accuracy on the test set of one of the data sets of a mixture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SetTest {
+    /// Its folder, or a name for the one that is built in.
+    pub data: String,
+    /// How many samples it has to test on.
+    pub samples: i64,
+    /// How well the network does on them.
+    #[serde(flatten)]
+    pub test: Test,
+}
+
+impl SetTest {
+    /// Measures a network on each part of `data`; there are none where that is one set.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Test::of`].
+    pub fn of_parts(model: &Model, data: &Data) -> Result<Vec<SetTest>> {
+        let test = |(name, samples): (&str, Samples)| {
+            let test = Test::of(model, &samples)?;
+            Ok(SetTest { data: name.into(), samples: samples.count(), test })
+        };
+        data.tests().into_iter().map(test).collect()
+    }
+}
+
 /// A training run and its result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -81,6 +108,9 @@ pub struct Run {
     pub history: Vec<Epoch>,
     /// How well it does.
     pub test: Test,
+    /// How well it does on each part of a mixture.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<SetTest>,
 }
 
 /// Fails where no network can have this loss and accuracy.
@@ -109,7 +139,8 @@ impl Run {
     /// A run of this program.
     pub fn new(configuration: Configuration, history: Vec<Epoch>, test: Test) -> Run {
         let program = format!("tch-mnist {VERSION}");
-        Run { format: FORMAT, program, libtorch: LIBTORCH.into(), configuration, history, test }
+        let (libtorch, sets) = (LIBTORCH.into(), Vec::new());
+        Run { format: FORMAT, program, libtorch, configuration, history, test, sets }
     }
 
     /// Checks that every value can come from a completed run; the error names the one that cannot.
@@ -150,6 +181,9 @@ impl Run {
                 "an epoch took {:?} seconds, more than a year or less than none",
                 epoch.seconds
             );
+        }
+        for SetTest { test, .. } in &self.sets {
+            check_figures(test.loss, test.accuracy)?;
         }
         check_figures(self.test.loss, self.test.accuracy)
     }

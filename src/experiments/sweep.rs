@@ -11,7 +11,7 @@ use tch::Device;
 
 use crate::dataset::Data;
 use crate::experiments::journal::Journal;
-use crate::experiments::run::{Configuration, Run, Test};
+use crate::experiments::run::{Configuration, Run, SetTest, Test};
 use crate::network::model::Model;
 use crate::training::optimizer::Optimizer;
 use crate::training::{Config, Event, Progress, fit};
@@ -169,5 +169,6 @@ fn train(
         return Ok(None);
     }
     let test = Test::of(&model, &data.test)?;
-    Ok(Some(Run::new(configuration, history.epochs, test)))
+    let sets = SetTest::of_parts(&model, data)?;
+    Ok(Some(Run { sets, ..Run::new(configuration, history.epochs, test) }))
 }

@@ -1,6 +1,7 @@
 //! Files: opening those from elsewhere safely, writing ours whole, telling them apart.
 
 pub mod atomic;
+pub mod cache;
 mod hash;
 pub mod image;
 pub mod input;

@@ -24,6 +24,8 @@ const AUGMENTATION: u64 = 1 << 32;
 const NON_DIGITS: u64 = 1 << 33;
 /// The first stream of other forms of digits.
 const FORMS: u64 = 3 << 32;
+/// The first stream of the choice of samples from a mixture.
+const MIXTURE: u64 = 1 << 34;
 
 /// What to train on in place of the ink 0, which is from 0 to 1. It moves no weight by more than
 /// rounding does, but with gradients of exactly 0 RMSprop's averages decay to denormals and zeros,
@@ -100,9 +102,8 @@ impl<'a> Batches<'a> {
     /// The labels `[count]` in the order of an epoch, and its batches.
     pub fn epoch(&self, epoch: usize) -> (Tensor, impl Iterator<Item = Batch>) {
         let (seed, epoch) = (self.config.seed, epoch as u64);
-        let count = self.samples.count();
-        let mut order: Vec<i64> = (0..count).collect();
-        order.shuffle(&mut random(seed, epoch));
+        let order = self.order(epoch);
+        let count = order.len() as i64;
         let order = Tensor::from_slice(&order).to_device(self.device());
         let labels = self.samples.labels.index_select(0, &order);
 
@@ -139,6 +140,25 @@ impl<'a> Batches<'a> {
             Batch { images, labels, samples, non_digits }
         });
         (labels, batches)
+    }
+
+    /// Which samples an epoch shows, in its order.
+    fn order(&self, epoch: u64) -> Vec<i64> {
+        let seed = self.config.seed;
+        let mut rng = random(seed, MIXTURE + epoch);
+        let (mut order, mut start) = (Vec::new(), 0);
+        for (count, weight) in self.config.shown(self.samples.count()) {
+            let own = start..start + count;
+            start = own.end;
+            for _ in 0..weight as usize {
+                order.extend(own.clone());
+            }
+            let mut own: Vec<i64> = own.collect();
+            let more = (weight.fract() * count as f64).ceil() as usize;
+            order.extend(&*own.partial_shuffle(&mut rng, more).0);
+        }
+        order.shuffle(&mut random(seed, epoch));
+        order
     }
 
     /// The images of an epoch in its `order`, as training sees them, batch by batch.
@@ -204,6 +224,7 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::Part;
 
     /// Images whose first pixel identifies them.
     fn samples(count: i64) -> Samples {
@@ -243,6 +264,31 @@ mod tests {
             order.sort_unstable();
             assert_eq!(order, (0..10).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn sets_of_a_mixture_are_shown_as_often_as_they_weigh() {
+        let part =
+            |weight, train| Part { data: "a".into(), data_sha256: None, weight, train, test: 0 };
+        let mixture = vec![part(2.5, 4), part(0.5, 6)];
+        let config = Config { mixture, validation_split: 0.5, ..Config::default() };
+        let (training, validation) = config.split(&samples(10)).unwrap();
+        assert_eq!(training.labels, Tensor::from_slice(&[0i64, 1, 4, 5, 6]));
+        assert_eq!(validation.labels, Tensor::from_slice(&[2i64, 3, 7, 8, 9]));
+        assert!(config.split(&samples(9)).is_err());
+        let batches = Batches::new(training, &config, Kind::Float).unwrap();
+        let shown = |epoch| {
+            let mut labels = Vec::<i64>::try_from(batches.epoch(epoch).0).unwrap();
+            labels.sort_unstable();
+            labels
+        };
+        for epoch in 1..9 {
+            let labels = shown(epoch);
+            let often = |of| labels.iter().filter(|label| **label == of).count();
+            assert!(often(0) >= 2 && often(1) >= 2 && often(0) + often(1) == 5, "{labels:?}");
+            assert!((4..7).all(|of| often(of) <= 1) && labels.len() == 7, "{labels:?}");
+        }
+        assert!((2..9).any(|epoch| shown(epoch) != shown(1)));
     }
 
     #[test]

@@ -3,9 +3,13 @@
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::dataset::Part;
 use crate::dataset::augment::Augment;
 use crate::training::optimizer::Optimizer;
 use crate::training::schedule::Schedule;
+
+/// The largest weight of a data set.
+pub const MAX_WEIGHT: f64 = 1000.;
 
 /// The number format of the large matrix products.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +50,10 @@ pub struct Config {
     pub precision: Precision,
     /// Determines the order of the samples in every epoch, augmentation and non-digits.
     pub seed: u64,
+    /// The sets that the training set consists of, one after the other, and how often each is shown;
+    /// empty if it is one that is shown once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mixture: Vec<Part>,
 }
 
 impl Default for Config {
@@ -62,6 +70,7 @@ impl Default for Config {
             validation_split: 0.,
             precision: Precision::Float32,
             seed: 0,
+            mixture: Vec::new(),
         }
     }
 }
@@ -82,6 +91,13 @@ impl Config {
             "the share of non-digits must be from 0 to 1, not {}",
             self.non_digits
         );
+        for Part { weight, train, test, .. } in &self.mixture {
+            ensure!(
+                *weight > 0. && *weight <= MAX_WEIGHT,
+                "the weight of a data set must be above 0, up to {MAX_WEIGHT}, not {weight}"
+            );
+            ensure!(*train >= 0 && *test >= 0, "a data set has less than no samples");
+        }
         Ok(())
     }
 
@@ -104,6 +120,7 @@ mod tests {
     fn values_out_of_range_are_refused_by_name() {
         assert!(Config::default().check().is_ok());
         let config = Config::default;
+        let part = |weight| Part { data: "a".into(), data_sha256: None, weight, train: 1, test: 1 };
         for (wrong, fault) in [
             (
                 Config { learning_rate: 0., ..config() },
@@ -126,6 +143,10 @@ mod tests {
             (
                 Config { non_digits: f64::NAN, ..config() },
                 "the share of non-digits must be from 0 to 1, not NaN",
+            ),
+            (
+                Config { mixture: vec![part(f64::NAN)], ..config() },
+                "the weight of a data set must be above 0, up to 1000, not NaN",
             ),
         ] {
             let error = wrong.check().unwrap_err().to_string();

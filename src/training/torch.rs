@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 use super::optimizer::Optimizer;
 use super::{Config, Precision};
 use crate::PIXELS;
-use crate::dataset::Samples;
+use crate::dataset::{Samples, left_by_split};
 use crate::network::device;
 use crate::network::model::Model;
 
@@ -62,8 +62,13 @@ impl Precision {
 impl Config {
     /// Splits `samples` into those to train on and those to validate with; fails if the split
     /// leaves one of the two without any.
+    ///
+    /// Of a mixture, each set is split so.
     pub fn split(&self, samples: &Samples) -> Result<(Samples, Samples)> {
-        let (training, validation) = samples.split(self.validation_split);
+        let (training, validation) = match self.mixture[..] {
+            [] => samples.split(self.validation_split),
+            _ => self.split_mixture(samples)?,
+        };
         ensure!(
             training.count() > 0,
             "a validation split of {} leaves none of the {} samples to train on",
@@ -77,6 +82,34 @@ impl Config {
             samples.count()
         );
         Ok((training, validation))
+    }
+
+    fn split_mixture(&self, samples: &Samples) -> Result<(Samples, Samples)> {
+        let count: i64 = self.mixture.iter().map(|part| part.train).sum();
+        ensure!(
+            count == samples.count(),
+            "the sets of the mixture have {count} samples, the training set has {}",
+            samples.count()
+        );
+        let mut start = 0;
+        let split = self.mixture.iter().map(|part| {
+            let own = samples.narrow(start, part.train);
+            start += part.train;
+            own.split(self.validation_split)
+        });
+        let (training, validation): (Vec<_>, Vec<_>) = split.unzip();
+        let all = |parts: &[Samples]| Samples::cat(&parts.iter().collect::<Vec<_>>());
+        Ok((all(&training), all(&validation)))
+    }
+
+    /// How many of the `count` samples that are trained on are of one set, set after set, and how
+    /// often each is shown in an epoch.
+    pub(super) fn shown(&self, count: i64) -> Vec<(i64, f64)> {
+        let shown = self
+            .mixture
+            .iter()
+            .map(|part| (left_by_split(part.train, self.validation_split), part.weight));
+        if self.mixture.is_empty() { vec![(count, 1.)] } else { shown.collect() }
     }
 }
 

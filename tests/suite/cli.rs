@@ -934,7 +934,8 @@ fn help_shows_every_default() {
     }
     assert!(out.contains("for each run [default: 1]"), "{out}");
     let (code, out, _) = place.run(&["show", "--help"]);
-    assert!(code == 0 && out.contains("[default: the built-in MNIST]"), "{out}");
+    let words = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(code == 0 && words.contains("[default: the built-in MNIST]"), "{out}");
     assert!(out.contains("[default: 10x10]"), "{out}");
     for command in ["compare", "evaluate", "predict", "read", "summary", "doctor"] {
         let (code, out, _) = place.run(&[command, "--help"]);

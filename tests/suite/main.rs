@@ -8,6 +8,8 @@ mod common;
 mod compare;
 #[cfg(feature = "torch")]
 mod faults;
+#[cfg(feature = "torch")]
+mod folders;
 mod formats;
 mod hostile;
 mod images;

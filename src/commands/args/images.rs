@@ -6,12 +6,9 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use image::ImageFormat::{self, Bmp, Gif, Jpeg, Png, Pnm, Tiff, WebP};
 
+use crate::files::image::has_extension;
 use crate::files::paths::{self, LIST};
-
-/// The formats that are read; images in a folder are told by their extensions.
-const FORMATS: [ImageFormat; 7] = [Png, Jpeg, Bmp, Gif, WebP, Tiff, Pnm];
 
 /// Whether `images` names one image and no list or folder of them.
 pub fn is_one(images: &[PathBuf]) -> bool {
@@ -50,10 +47,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     let is_hidden = |path: &Path| {
         path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
     };
-    found.retain(|path| {
-        let format = ImageFormat::from_path(path);
-        format.is_ok_and(|format| FORMATS.contains(&format)) && !is_hidden(path) && !path.is_dir()
-    });
+    found.retain(|path| has_extension(path) && !is_hidden(path) && !path.is_dir());
     ensure!(
         !found.is_empty(),
         "there are no images in the folder {}; they are told by their extensions, and folders \

@@ -1,6 +1,7 @@
 //! Options that several commands share.
 
 pub mod choices;
+pub mod data;
 pub mod images;
 pub mod inference;
 pub mod machine;

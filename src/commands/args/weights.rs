@@ -87,7 +87,11 @@ fn accuracy_on_mnist(weights: &Loaded) -> Option<f64> {
     let record = weights.record.as_ref()?;
     let is_mnist = record["configuration"]["data"] == BUILT_IN
         && record["configuration"]["data_sha256"] == Value::Null;
-    is_mnist.then(|| record["test"]["accuracy"].as_f64()).flatten()
+    let mut sets = record["sets"].as_array().into_iter().flatten();
+    match is_mnist {
+        true => record["test"]["accuracy"].as_f64(),
+        false => sets.find(|set| set["data"] == BUILT_IN)?["accuracy"].as_f64(),
+    }
 }
 
 /// Loads a weight file, or the released weights by their name, and notes what is wrong with its

@@ -12,9 +12,9 @@ use tch::Device;
 use super::Args;
 use crate::commands::args::machine;
 use crate::commands::cli::wrong_usage;
-use crate::commands::console::{note, print, print_json, print_text};
+use crate::commands::console::{bar, note, print, print_json, print_text};
 use crate::commands::interrupt;
-use crate::commands::progress::{bar, line};
+use crate::commands::progress::line;
 use crate::dataset::Data;
 use crate::experiments::comparison::compare;
 use crate::experiments::journal::Journal;
@@ -77,7 +77,7 @@ impl Args {
             .collect();
         let (optimizer, rate) = optimizers[0];
         let model = self.training.model("compare", first, device)?;
-        let config = self.training.config(&model, optimizer, Some(rate), first);
+        let config = self.training.config(&model, data, optimizer, Some(rate), first);
         let base = self.training.configuration(&model, data, config)?;
         let seeds = (0..self.seeds).map(|seed| first.wrapping_add(seed.into()));
         let mut sweep = Sweep::plan(&base, &optimizers, seeds)

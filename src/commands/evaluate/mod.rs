@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::args::data::DataArgs;
 use super::args::inference::InferenceArgs;
 use crate::output::plot;
 
@@ -14,9 +15,8 @@ mod run;
 pub struct Args {
     #[command(flatten)]
     inference: InferenceArgs,
-    /// Folder with a data set in MNIST's layout, raw or .gz [default: the built-in MNIST]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
     /// Draw the reliability diagram, accuracy by confidence, into this file: .png or .svg
     #[arg(long, value_name = "OUT.png", value_parser = plot::file_name)]
     plot: Option<PathBuf>,

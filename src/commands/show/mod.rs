@@ -8,6 +8,7 @@ use anstream::{AutoStream, ColorChoice};
 use anyhow::Result;
 use terminal_size::{Height, Width, terminal_size};
 
+use super::args::data::DataArgs;
 use super::args::weights::WeightsArgs;
 use super::console::{note, print, print_text};
 use crate::files::atomic;
@@ -25,9 +26,8 @@ mod test_set;
 pub struct Args {
     #[command(flatten)]
     what: What,
-    /// Folder with a data set in MNIST's layout, raw or .gz [default: the built-in MNIST]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
     #[command(flatten)]
     weights: WeightsArgs,
     /// Write the figure to this file; its extension chooses the format: .png or .svg

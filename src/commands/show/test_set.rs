@@ -7,7 +7,7 @@ use mnist_image::Digit;
 use tch::Device;
 
 use super::Args;
-use crate::dataset::{self, Samples};
+use crate::dataset::Samples;
 use crate::network::model::Model;
 use crate::output::plot::{self, Confusion, Digits, Palette, Tile, terminal};
 use crate::training::evaluation;
@@ -16,7 +16,7 @@ use crate::weights;
 impl Args {
     /// Shows what is asked for of the test set.
     pub(super) fn of_test_set(&self) -> Result<ExitCode> {
-        let test = dataset::load(self.data.as_deref())?.test;
+        let test = self.data.load()?.test;
         if self.what.confusion {
             return self.confusion(&test);
         }

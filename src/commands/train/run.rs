@@ -2,7 +2,7 @@
 
 use std::env;
 use std::iter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
@@ -15,7 +15,7 @@ use crate::commands::console::{note, print_json};
 use crate::commands::interrupt;
 use crate::commands::progress::Display;
 use crate::dataset::{Data, Samples};
-use crate::experiments::run::{Run, Test};
+use crate::experiments::run::{Run, SetTest, Test};
 use crate::files::atomic;
 use crate::network::device;
 use crate::network::model::Model;
@@ -39,7 +39,7 @@ impl Args {
         let (device, reason) = self.training.machine.start(None)?;
         let mut model = self.training.model("train", self.training.seed, device)?;
         let data = self.training.data()?;
-        let config = self.training.config(&model, self.optimizer, None, self.training.seed);
+        let config = self.training.config(&model, &data, self.optimizer, None, self.training.seed);
         let configuration = self.training.configuration(&model, &data, config.clone())?;
 
         let mut log = match &self.log_dir {
@@ -76,7 +76,8 @@ impl Args {
         }
 
         let test = Test::of(&model, &data.test)?;
-        let run = Run::new(configuration, history.epochs, test);
+        let sets = SetTest::of_parts(&model, &data)?;
+        let run = Run { sets, ..Run::new(configuration, history.epochs, test) };
         let mut record = serde_json::to_value(&run)?;
         record["interrupted"] = history.interrupted.into();
         record["started"] = humantime::format_rfc3339_seconds(started).to_string().into();
@@ -93,12 +94,7 @@ impl Args {
             return Err(error);
         }
 
-        if history.interrupted {
-            let epochs = run.history.len();
-            display.line(&format!("Interrupted: these are the weights of epoch {epochs}"))?;
-        }
-        display.line(&format!("Test: {}", text::figures(test.loss, test.accuracy)))?;
-        display.line(&format!("Saved: {}", text::escape(&output.display().to_string())))?;
+        report(&display, &run, history.interrupted, &output)?;
         if self.json {
             print_json(&record)?;
         }
@@ -136,6 +132,20 @@ impl Args {
     }
 }
 
+/// Says how training ended, how good the network is and where it lies.
+fn report(display: &Display, run: &Run, interrupted: bool, output: &Path) -> Result<()> {
+    if interrupted {
+        let epochs = run.history.len();
+        display.line(&format!("Interrupted: these are the weights of epoch {epochs}"))?;
+    }
+    for SetTest { data, test, .. } in &run.sets {
+        let figures = text::figures(test.loss, test.accuracy);
+        display.line(&text::escape(&format!("Test of {data}: {figures}")))?;
+    }
+    display.line(&format!("Test: {}", text::figures(run.test.loss, run.test.accuracy)))?;
+    display.line(&format!("Saved: {}", text::escape(&output.display().to_string())))
+}
+
 /// The command line as it was given, but for where the program lies.
 fn command_line() -> Vec<String> {
     let arguments = env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
@@ -144,7 +154,7 @@ fn command_line() -> Vec<String> {
 
 /// What the network gets wrong, of the validation split, else of the test set.
 fn mistakes_of(model: &Model, data: &Data, config: &Config) -> Result<RgbImage> {
-    let (_, split) = data.train.split(config.validation_split);
+    let (_, split) = config.split(&data.train)?;
     let (samples, of) = match config.validation_split {
         0. => (&data.test, "test set"),
         _ => (&split, "validation split"),

@@ -16,7 +16,7 @@ pub use comparison::{comparison, comparison_csv};
 pub use escape::{error, escape, plain_error};
 pub(crate) use table::table;
 #[cfg(feature = "torch")]
-pub use training::{epoch, evaluation, figures, run};
+pub use training::{epoch, evaluation, figures, run, sets};
 
 use crate::CLASSES;
 use crate::network::arrays::Layer;

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use comfy_table::CellAlignment;
 
-use super::{confusion, table};
-use crate::experiments::run::Run;
+use super::{confusion, escape, table};
+use crate::experiments::run::{Run, SetTest};
 use crate::training::Epoch;
 use crate::training::calibration::Calibration;
 use crate::training::evaluation::Evaluation;
@@ -39,6 +39,17 @@ pub fn epoch(epoch: &Epoch) -> String {
 /// A loss and an accuracy, in Keras's words.
 pub fn figures(loss: f64, accuracy: f64) -> String {
     format!("loss: {loss:.4} - accuracy: {accuracy:.4}")
+}
+
+/// Loss and accuracy on each part of a mixture.
+pub fn sets(sets: &[SetTest]) -> String {
+    let mut rows = vec![["data", "samples", "loss", "accuracy"].map(String::from)];
+    for SetTest { data, samples, test } in sets {
+        let figures = [test.loss, test.accuracy].map(|figure| format!("{figure:.4}"));
+        let [loss, accuracy] = figures;
+        rows.push([escape(data), samples.to_string(), loss, accuracy]);
+    }
+    table(&[CellAlignment::Left, CellAlignment::Right], rows)
 }
 
 /// A run of a comparison.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::choices::{AUGMENTS, AskedPrecision, OPTIMIZERS, PRECISIONS, SCHEDULES, name, one_of};
+use super::data::DataArgs;
 use super::machine::MachineArgs;
 use super::share;
 use crate::dataset::augment::Augment;
@@ -16,9 +17,8 @@ mod run;
 /// How to train, but for the optimizer.
 #[derive(Debug, clap::Args)]
 pub struct TrainingArgs {
-    /// Folder with a data set in MNIST's layout, raw or .gz [default: the built-in MNIST]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
     /// Hidden units [default: 512, or those of --init]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=MAX_HIDDEN))]
     hidden: Option<i64>,

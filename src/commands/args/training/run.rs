@@ -9,7 +9,7 @@ use tch::Device;
 use super::TrainingArgs;
 use crate::commands::args::weights::{is_released, note_doubt};
 use crate::commands::cli::wrong_usage;
-use crate::dataset::{self, BUILT_IN, Data};
+use crate::dataset::Data;
 use crate::experiments::run::Configuration;
 use crate::files::sha256_hex;
 use crate::network::device;
@@ -66,7 +66,9 @@ impl TrainingArgs {
 
     /// The data set to train and test on.
     pub fn data(&self) -> Result<Data> {
-        dataset::load(self.data.as_deref())
+        let data = self.data.load()?;
+        ensure!(data.train.count() > 0, "there are no images to train on; lower --test-split");
+        Ok(data)
     }
 
     /// The learning rate of `optimizer`: `own` if it has one, else the one given for all.
@@ -74,10 +76,11 @@ impl TrainingArgs {
         own.or(self.learning_rate).unwrap_or(optimizer.default_learning_rate())
     }
 
-    /// How to train `model` with `optimizer`, at the rate `own` if it has one.
+    /// How to train `model` on `data` with `optimizer`, at the rate `own` if it has one.
     pub fn config(
         &self,
         model: &Model,
+        data: &Data,
         optimizer: Optimizer,
         own: Option<f64>,
         seed: u64,
@@ -94,6 +97,7 @@ impl TrainingArgs {
             validation_split: self.validation_split,
             precision: self.precision.unwrap_or_else(fastest),
             seed,
+            mixture: data.parts.clone(),
         }
     }
 
@@ -113,7 +117,7 @@ impl TrainingArgs {
         };
         let name = |path: &PathBuf| path.to_string_lossy().into_owned();
         Ok(Configuration {
-            data: self.data.as_ref().map_or(BUILT_IN.into(), name),
+            data: self.data.name(data),
             data_sha256: data.sha256.clone(),
             init: self.init.as_ref().map(name),
             init_sha256,

@@ -1,0 +1,123 @@
+//! Which images there are in the folders of digits.
+
+use std::fs::{self, FileType};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::CLASSES;
+use crate::files::image::has_extension;
+
+/// The folder of what is no digit, as `mnist serve` collects it.
+const NONE: &str = "none";
+
+/// What an image is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Train,
+    Test,
+}
+
+/// An image in a folder of digits.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub path: PathBuf,
+    pub label: u8,
+    /// What its folder says that it is for.
+    pub side: Option<Side>,
+}
+
+/// The images below a folder, and what is not among them.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    pub images: Vec<Found>,
+    pub passed_over: Vec<String>,
+}
+
+/// Whether `dir` has a folder `train`, or one of a digit.
+pub(super) fn is_of_images(dir: &Path) -> bool {
+    dir.join("train").is_dir() || (0..CLASSES).any(|digit| dir.join(digit.to_string()).is_dir())
+}
+
+/// Lists `dir/train/DIGIT/…` and `dir/test/DIGIT/…`, or `dir/DIGIT/…`.
+pub(super) fn list(dir: &Path) -> Result<Listing> {
+    let mut listing = Listing::default();
+    let train = dir.join("train");
+    if !train.is_dir() {
+        listing.digits(dir, None)?;
+        return Ok(listing);
+    }
+    let test = dir.join("test");
+    let has_test = test.is_dir();
+    listing.digits(&train, has_test.then_some(Side::Train))?;
+    if has_test {
+        listing.digits(&test, Some(Side::Test))?;
+    }
+    for (path, kind) in entries(dir)? {
+        if kind.is_dir() && path != train && path != test {
+            listing.pass_over(&path, "it is neither train nor test");
+        }
+    }
+    Ok(listing)
+}
+
+impl Listing {
+    /// The images in the folders of digits in `dir`.
+    fn digits(&mut self, dir: &Path, side: Option<Side>) -> Result<()> {
+        for (path, kind) in entries(dir)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let label = name.parse::<u8>().ok().filter(|label| usize::from(*label) < CLASSES);
+            match label {
+                _ if !kind.is_dir() => {}
+                Some(label) if name.len() == 1 => self.images(&path, label, side)?,
+                _ if name == NONE => self.pass_over(&path, "it holds what is no digit"),
+                _ => self.pass_over(&path, "its name is no digit from 0 to 9"),
+            }
+        }
+        Ok(())
+    }
+
+    /// The images in `dir`, and in the folders in it.
+    fn images(&mut self, dir: &Path, label: u8, side: Option<Side>) -> Result<()> {
+        let mut others = 0;
+        for (path, kind) in entries(dir)? {
+            if kind.is_dir() {
+                self.images(&path, label, side)?;
+            } else if has_extension(&path) {
+                self.images.push(Found { path, label, side });
+            } else {
+                others += 1;
+            }
+        }
+        if others > 0 {
+            let what = format!("{others} file(s) have the extension of no image");
+            self.pass_over(dir, &format!("in it, {what}"));
+        }
+        Ok(())
+    }
+
+    fn pass_over(&mut self, path: &Path, why: &str) {
+        self.passed_over.push(format!("{}: {why}", path.display()));
+    }
+}
+
+/// What lies in `dir`, by name, with what it leads to; but for what is hidden, and links to folders,
+/// which may lead round in a circle.
+fn entries(dir: &Path) -> Result<Vec<(PathBuf, FileType)>> {
+    let list = || -> std::io::Result<Vec<_>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            let kind = entry?;
+            if name.starts_with(b".") || kind.is_symlink() && path.is_dir() {
+                continue;
+            }
+            found.push((path, kind));
+        }
+        Ok(found)
+    };
+    let mut found = list().with_context(|| format!("cannot list the folder {}", dir.display()))?;
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(found)
+}
