@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use anyhow::{Context, Error, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, PARTS, SUCCESS};
+use super::{Batch, PARTS, RECEIPT, SUCCESS};
 use crate::files::atomic;
 
 /// Bytes of a row that are read: a page of a million digits has fewer.
@@ -41,15 +41,6 @@ pub struct Check {
     pub wrong: Vec<(usize, Error)>,
 }
 
-/// How far a batch is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Progress {
-    /// Shards that have a receipt.
-    pub done: usize,
-    /// All shards.
-    pub shards: usize,
-}
-
 /// A row, as far as it matters here.
 #[derive(Deserialize)]
 struct Row {
@@ -63,7 +54,8 @@ struct RowError {
 }
 
 /// Reads all parts: whether each has the rows of its inputs, in their order, and is as its receipt
-/// says. If so, writes `_SUCCESS` with the totals; otherwise there is none.
+/// says. If so, writes `_SUCCESS` with the totals, and removes what killed runs have left;
+/// otherwise there is none.
 ///
 /// # Errors
 ///
@@ -79,6 +71,7 @@ pub fn check(batch: &Batch) -> Result<Check> {
     let success = batch.folder.join(SUCCESS);
     if check.missing.is_empty() && check.wrong.is_empty() {
         atomic::write_bytes(&success, serde_json::to_vec(&check.totals)?)?;
+        atomic::remove_temporary(&batch.folder.join(PARTS));
     } else if success.exists() {
         fs::remove_file(&success)
             .with_context(|| format!("cannot remove {}", success.display()))?;
@@ -113,8 +106,7 @@ fn add(batch: &Batch, shard: usize, check: &mut Check) -> Result<()> {
     let errors = rows().with_context(|| format!("cannot trust the part {}", path.display()))?;
     ensure!(
         errors == receipt.errors,
-        "the receipt {} has other errors than its part: {:?}, not {errors:?}; delete it to have \
-         the shard done again",
+        "the receipt {} has other errors than its part: {:?}, not {errors:?}",
         batch.receipt(shard).display(),
         receipt.errors
     );
@@ -128,17 +120,23 @@ fn add(batch: &Batch, shard: usize, check: &mut Check) -> Result<()> {
     Ok(())
 }
 
-/// Counts the receipts, without looking into them.
+/// The shards that have no receipt; those that there are are not looked into.
 ///
 /// # Errors
 ///
 /// If the folder cannot be listed.
-pub fn status(batch: &Batch) -> Result<Progress> {
+pub fn missing(batch: &Batch) -> Result<Vec<usize>> {
     let folder = batch.folder.join(PARTS);
     let entries = fs::read_dir(&folder)
         .with_context(|| format!("cannot list the folder {}", folder.display()))?;
-    let is_receipt = |name: &str| name.starts_with("part-") && name.ends_with(".receipt.json");
-    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let done = names.filter(|name| is_receipt(name)).count();
-    Ok(Progress { done, shards: batch.shards() })
+    let mut is_done = vec![false; batch.shards()];
+    for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
+        let number = name.strip_prefix("part-").and_then(|name| name.strip_suffix(RECEIPT));
+        if let Some(shard) = number.and_then(|number| number.parse::<usize>().ok())
+            && let Some(is_done) = is_done.get_mut(shard)
+        {
+            *is_done = true;
+        }
+    }
+    Ok((0..batch.shards()).filter(|shard| !is_done[*shard]).collect())
 }

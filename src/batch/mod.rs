@@ -10,10 +10,12 @@
 
 mod check;
 mod planning;
+mod row;
 mod shard;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Not;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -21,9 +23,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::{input, sha256_hex};
 use crate::network::arrays::Arrays;
+use crate::weights::bytes_of;
 
-pub use check::{Check, Progress, Totals, check, status};
+pub use check::{Check, Totals, check, missing};
 pub use planning::plan;
+pub use row::Unreachable;
 pub use shard::{Outcome, Runner};
 
 /// The version of the files in a batch's folder.
@@ -32,6 +36,8 @@ const PLAN: &str = "plan.json";
 const INPUTS: &str = "inputs.jsonl";
 const WEIGHTS: &str = "weights.safetensors";
 const PARTS: &str = "parts";
+/// What the name of a receipt ends with.
+const RECEIPT: &str = ".receipt.json";
 const SUCCESS: &str = "_SUCCESS";
 /// A plan of 100 million images in shards of 100 has some 200 MB.
 const MAX_PLAN_BYTES: u64 = 1 << 30;
@@ -65,6 +71,9 @@ struct Input {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<Member>,
+    /// Whether it was not there when it was planned: it is not looked for again.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    missing: bool,
 }
 
 /// Where in a `.tar` an image lies.
@@ -108,6 +117,8 @@ pub struct Plan {
     /// SHA-256 of the values of the weights, and of those that find and cut digits.
     weights: String,
     verifier: String,
+    /// How many of its images could not be found.
+    missing: u64,
     shards: Vec<Slice>,
 }
 
@@ -178,12 +189,17 @@ impl Batch {
         self.plan.shards.iter().map(|shard| shard.inputs).sum()
     }
 
+    /// How many of its images were not there when they were planned.
+    pub fn missing(&self) -> u64 {
+        self.plan.missing
+    }
+
     fn part(&self, shard: usize) -> PathBuf {
         self.folder.join(PARTS).join(format!("part-{shard:05}.jsonl.zst"))
     }
 
     fn receipt(&self, shard: usize) -> PathBuf {
-        self.folder.join(PARTS).join(format!("part-{shard:05}.receipt.json"))
+        self.folder.join(PARTS).join(format!("part-{shard:05}{RECEIPT}"))
     }
 
     /// The images of a shard.
@@ -213,6 +229,6 @@ impl Batch {
 
 /// The SHA-256 of the values of weights.
 fn digest(arrays: &Arrays) -> String {
-    let values = arrays.values.iter().flatten();
-    sha256_hex(&values.flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
+    let bytes: Vec<u8> = arrays.values.iter().flat_map(|values| bytes_of(values)).collect();
+    sha256_hex(&bytes)
 }

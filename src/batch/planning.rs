@@ -11,26 +11,24 @@ use tar::{Archive, EntryType};
 use super::{
     Batch, FORMAT, INPUTS, Input, Member, Options, PARTS, PLAN, Plan, Signed, Slice, WEIGHTS,
 };
+use crate::files::image::{is_hidden, is_image};
 use crate::files::paths::{self, LIST};
 use crate::files::{atomic, sha256_hex};
 use crate::network::arrays::Arrays;
 use crate::weights;
 
-/// Files of a folder that are images by name; of what is named itself, the content decides.
-const IMAGES: [&str; 13] =
-    ["png", "jpg", "jpeg", "bmp", "gif", "webp", "tif", "tiff", "pnm", "pbm", "pgm", "ppm", "pam"];
 /// What the smallest image counts for: opening it takes time as well.
 const LEAST_BYTES: u64 = 1000;
 
 /// Plans a batch in `folder`, which is made if it is missing: the images of `inputs` in shards of
 /// about `shard_bytes`. Images are not read. An input is a folder, of which all images are taken
-/// in the order of their names; a `.tar`; a `.txt`, which lists images and `.tar`s, one a line, or
+/// that are not hidden, in the order of their names; a `.tar`; a `.txt`, which lists images and `.tar`s, one a line, or
 /// `-` for such a list in `standard_input`; or an image.
 ///
 /// # Errors
 ///
-/// If there is a plan, an input cannot be listed or has a name that is not UTF-8, there are none,
-/// or the folder cannot be written to.
+/// If there is a plan, an input cannot be listed or has a name that is not UTF-8, there are none or
+/// none of them can be found, or the folder cannot be written to.
 pub fn plan(
     folder: &Path,
     inputs: &[PathBuf],
@@ -47,7 +45,7 @@ pub fn plan(
     );
     fs::create_dir_all(folder.join(PARTS))
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let mut shards = Vec::new();
+    let (mut shards, mut missing) = (Vec::new(), 0);
     atomic::write(&folder.join(INPUTS), |temporary| {
         let mut list = List::new(File::create(temporary)?, shard_bytes);
         let mut standard_input = Some(standard_input);
@@ -62,8 +60,10 @@ pub fn plan(
                 }
             }
         }
-        shards = list.finish()?;
+        (shards, missing) = list.finish()?;
         ensure!(!shards.is_empty(), "there are no images in what was named");
+        let images = shards.iter().map(|shard| shard.inputs).sum::<u64>();
+        ensure!(missing < images, "none of the {images} images that are listed can be found");
         Ok(())
     })?;
     weights::save(model, &folder.join(WEIGHTS))?;
@@ -73,6 +73,7 @@ pub fn plan(
         options,
         weights: super::digest(model),
         verifier: super::digest(&weights::verifier()?),
+        missing,
         shards,
     };
     let sha256 = sha256_hex(&serde_json::to_vec(&plan)?);
@@ -89,13 +90,14 @@ struct List {
     inputs: u64,
     size: u64,
     at: u64,
+    missing: u64,
     shards: Vec<Slice>,
 }
 
 impl List {
     fn new(file: File, shard_bytes: u64) -> List {
         let (file, lines, shards) = (BufWriter::new(file), Vec::new(), Vec::new());
-        List { file, shard_bytes, lines, inputs: 0, size: 0, at: 0, shards }
+        List { file, shard_bytes, lines, inputs: 0, size: 0, at: 0, missing: 0, shards }
     }
 
     fn input(&mut self, path: &Path) -> Result<()> {
@@ -120,9 +122,11 @@ impl List {
             let mut folders = Vec::new();
             for entry in entries {
                 let path = entry.path();
-                if entry.file_type()?.is_dir() {
+                if is_hidden(&path) {
+                    continue;
+                } else if entry.file_type()?.is_dir() {
                     folders.push(path);
-                } else if extension(&path) == "tar" || IMAGES.contains(&&*extension(&path)) {
+                } else if extension(&path) == "tar" || is_image(&path) {
                     self.file(&path)?;
                 }
             }
@@ -135,15 +139,16 @@ impl List {
         paths::lines(lines).try_for_each(|path| self.file(&path?))
     }
 
-    /// An image or a `.tar`. Whether an image is there is seen when it is read.
+    /// An image, there or not, or a `.tar`.
     fn file(&mut self, path: &Path) -> Result<()> {
         if extension(path) == "tar" {
             return self
                 .tar(path)
                 .with_context(|| format!("cannot list the archive {}", path.display()));
         }
-        let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
-        self.add(&Input { path: absolute(path)?, member: None }, size)
+        let size = fs::metadata(path).map(|metadata| metadata.len());
+        let input = Input { path: absolute(path)?, member: None, missing: size.is_err() };
+        self.add(&input, size.unwrap_or_default())
     }
 
     /// The images of an archive: its regular files. Links lead elsewhere, and are passed over.
@@ -162,7 +167,8 @@ impl List {
                 header: entry.header().cksum()?,
             };
             let size = member.size;
-            self.add(&Input { path: name.clone(), member: Some(member) }, size)?;
+            let input = Input { path: name.clone(), member: Some(member), missing: false };
+            self.add(&input, size)?;
         }
         Ok(())
     }
@@ -171,6 +177,7 @@ impl List {
         serde_json::to_writer(&mut self.lines, input)?;
         self.lines.push(b'\n');
         self.inputs += 1;
+        self.missing += u64::from(input.missing);
         self.size = self.size.saturating_add(size.max(LEAST_BYTES));
         if self.size >= self.shard_bytes { self.end_shard() } else { Ok(()) }
     }
@@ -188,10 +195,11 @@ impl List {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Vec<Slice>> {
+    /// The shards, and how many images could not be found.
+    fn finish(mut self) -> Result<(Vec<Slice>, u64)> {
         self.end_shard()?;
         self.file.flush()?;
-        Ok(self.shards)
+        Ok((self.shards, self.missing))
     }
 }
 

@@ -2,36 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::Write;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result, ensure};
-use mnist_image::decode::{self, Budget, MAX_FILE_BYTES};
-use mnist_image::page::{self, Lattice};
-use mnist_image::{Digit, single};
+use mnist_image::decode::Budget;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use tar::Header;
 
-use super::{Batch, Input, Options, Verb, WEIGHTS};
-use crate::files::input::Source;
+use super::row::row;
+use super::{Batch, Input, Verb, WEIGHTS};
 use crate::files::{atomic, input, sha256_of};
 use crate::network::plain::Plain;
-use crate::output::row;
-use crate::reading::stream::{AHEAD, PAGES_AHEAD, classify, in_order};
-use crate::{reading, weights};
+use crate::network::processor::processor;
+use crate::reading::stream::{AHEAD, PAGES_AHEAD, in_order};
+use crate::weights;
 
 /// Receipts are shorter.
 const MAX_RECEIPT_BYTES: u64 = 1 << 16;
 /// zstd's own default.
 const LEVEL: i32 = 3;
-/// The kind of error of an image that is there, but is damaged, too large, or shows nothing.
-const DAMAGED: &str = "image";
-/// The block that precedes a member's bytes in a `.tar`.
-const HEADER_BYTES: u64 = 512;
 
 /// What a shard leaves behind that makes it done.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -52,9 +44,9 @@ pub(super) struct Receipt {
 }
 
 /// How running a shard ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Outcome {
-    /// It had been done before.
+    /// It had been done before, or was by another at the same time.
     WasDone,
     /// It was done now; so many of its images could not be read.
     Done {
@@ -62,6 +54,8 @@ pub enum Outcome {
         inputs: u64,
         /// Those that could not be read.
         errors: u64,
+        /// What was wrong with the receipt that it had, if it had one.
+        doubt: Option<Error>,
     },
 }
 
@@ -71,6 +65,7 @@ pub struct Runner<'b> {
     batch: &'b Batch,
     networks: Arc<(Plain, Plain)>,
     threads: NonZero<usize>,
+    allow_missing: bool,
 }
 
 impl Batch {
@@ -102,23 +97,23 @@ impl Batch {
             same("the SHA-256 of its part", &sha256_of(opened)?, &receipt.sha256)?;
             Ok(receipt)
         };
-        let receipt = receipt().with_context(|| {
-            format!(
-                "cannot trust the receipt {}; delete it to have the shard done again",
-                path.display()
-            )
-        })?;
-        Ok(Some(receipt))
+        let receipt = receipt();
+        receipt.map(Some).with_context(|| format!("cannot trust the receipt {}", path.display()))
     }
 }
 
 impl<'b> Runner<'b> {
-    /// Loads the networks of a batch. Images are read on `threads` threads.
+    /// Loads the networks of a batch. Images are read on `threads` threads. With `allow_missing`, a
+    /// planned image that cannot be reached is a row with its error, and does not fail the shard.
     ///
     /// # Errors
     ///
     /// If the weights are not those of the plan.
-    pub fn new(batch: &'b Batch, threads: NonZero<usize>) -> Result<Runner<'b>> {
+    pub fn new(
+        batch: &'b Batch,
+        threads: NonZero<usize>,
+        allow_missing: bool,
+    ) -> Result<Runner<'b>> {
         let path = batch.folder.join(WEIGHTS);
         let (model, verifier) = (weights::load(&path)?, weights::verifier()?);
         for (what, found, planned) in [
@@ -132,29 +127,38 @@ impl<'b> Runner<'b> {
         }
         let one = NonZero::<usize>::MIN;
         let networks = Arc::new((Plain::new(model, one), Plain::new(verifier, one)));
-        Ok(Runner { batch, networks, threads })
+        Ok(Runner { batch, networks, threads, allow_missing })
     }
 
-    /// Runs a shard, unless it is done.
+    /// Runs a shard, unless it is done. One whose receipt is not true is done again.
     ///
     /// # Errors
     ///
-    /// If there is no such shard, it has a receipt that is not true, or nothing can be written. An
-    /// image that cannot be read is no error, but a row that says why.
+    /// If there is no such shard, or nothing can be written; [`Unreachable`](super::Unreachable) if
+    /// an image that was there when it was planned cannot be reached. An image that cannot be read
+    /// for what it is, or was missing then, is no error, but a row that says why.
     pub fn run(&self, shard: usize) -> Result<Outcome> {
         let inputs = self.batch.inputs(shard)?;
-        if self.batch.done(shard)?.is_some() {
-            return Ok(Outcome::WasDone);
-        }
+        let doubt = match self.batch.done(shard) {
+            Ok(Some(_)) => return Ok(Outcome::WasDone),
+            Ok(None) => None,
+            Err(doubt) => Some(doubt),
+        };
         let start = Instant::now();
         let (count, part) = (inputs.len() as u64, self.batch.part(shard));
         let (mut rows, mut errors, mut sha256) = (0, BTreeMap::new(), String::new());
-        atomic::write(&part, |temporary| {
+        let is_done = || matches!(self.batch.done(shard), Ok(Some(_)));
+        let written = atomic::write_among_others(&part, |temporary| {
             (rows, errors) = self.write(inputs, temporary)?;
+            ensure!(rows == count, "shard {shard} has {count} inputs, but {rows} rows");
             sha256 = sha256_of(File::open(temporary)?)?;
+            ensure!(!is_done(), "another attempt was faster"); // its part and receipt stay
             Ok(())
-        })?;
-        ensure!(rows == count, "shard {shard} has {count} inputs, but {rows} rows");
+        });
+        if written.is_err() && is_done() {
+            return Ok(Outcome::WasDone);
+        }
+        written?;
         let failed = errors.values().sum();
         let receipt = Receipt {
             plan: self.batch.id.clone(),
@@ -167,8 +171,11 @@ impl<'b> Runner<'b> {
             processor: processor(),
             seconds: start.elapsed().as_secs_f64(),
         };
-        atomic::write_bytes(&self.batch.receipt(shard), serde_json::to_vec(&receipt)?)?;
-        Ok(Outcome::Done { inputs: count, errors: failed })
+        let receipt = serde_json::to_vec(&receipt)?;
+        atomic::write_among_others(&self.batch.receipt(shard), |temporary| {
+            Ok(fs::write(temporary, receipt)?)
+        })?;
+        Ok(Outcome::Done { inputs: count, errors: failed, doubt })
     }
 
     /// Writes the part of these images; returns the number of rows, and of errors by kind.
@@ -177,7 +184,8 @@ impl<'b> Runner<'b> {
         part.include_checksum(true)?;
         let (networks, budget) = (Arc::clone(&self.networks), Budget::default());
         let options = self.batch.plan.options.clone();
-        let work = move |input: Input| row(&input, &options, &networks, &budget);
+        let allow_missing = self.allow_missing;
+        let work = move |input: Input| row(&input, &options, allow_missing, &networks, &budget);
         let threads = self.threads.get();
         let ahead = match self.batch.plan.options.verb {
             Verb::Predict => AHEAD,
@@ -198,85 +206,4 @@ impl<'b> Runner<'b> {
         part.finish()?.sync_all()?;
         Ok((rows, errors))
     }
-}
-
-/// What was found on an image.
-enum Seen {
-    Digit(Box<Digit>),
-    Page(Vec<Vec<Lattice>>),
-}
-
-/// The line of an image, and the kind of its error if it has one. The error that is returned is the
-/// network's.
-fn row(
-    input: &Input,
-    options: &Options,
-    (model, verifier): &(Plain, Plain),
-    budget: &Budget,
-) -> Result<(Vec<u8>, Option<&'static str>)> {
-    let path = input.shown();
-    let seen = open(input).map_err(|error| (kind(&error), error)).and_then(|source| {
-        let look = || {
-            let decoded = decode::from_reader(source, budget)?;
-            let grey = decode::grey(&decoded.image);
-            Ok(match options.verb {
-                Verb::Predict => Seen::Digit(Box::new(single::find(&grey)?.digit)),
-                Verb::Read => Seen::Page(page::find(&grey)),
-            })
-        };
-        input::contained(look).map_err(|error| (DAMAGED, error))
-    });
-    let (mut line, mut failed) = (Vec::new(), None);
-    match seen {
-        Err((kind, error)) => {
-            failed = Some(kind);
-            let error = json!({"kind": kind, "text": format!("{error:#}")});
-            serde_json::to_writer(&mut line, &json!({"path": path, "error": error}))?;
-        }
-        Ok(Seen::Digit(digit)) => {
-            for mut answer in classify(model, verifier, &[(0, *digit)])? {
-                answer.is_digit |= options.accept_all;
-                serde_json::to_writer(&mut line, &row::Single { path: &path, answer: &answer })?;
-            }
-        }
-        Ok(Seen::Page(found)) => {
-            let mut lines = reading::read_lines(model, verifier, &found)?;
-            let digits = lines.iter_mut().flatten();
-            digits.for_each(|digit| digit.answer.is_digit |= options.accept_all);
-            let row = row::page(&path, &lines, options.min_confidence);
-            serde_json::to_writer(&mut line, &row)?;
-        }
-    }
-    line.push(b'\n');
-    Ok((line, failed))
-}
-
-/// Whether a file is missing, or there and cannot be read.
-fn kind(error: &Error) -> &'static str {
-    let cause = error.downcast_ref::<std::io::Error>();
-    match cause.map(std::io::Error::kind) {
-        Some(ErrorKind::NotFound) => "missing",
-        _ => "file",
-    }
-}
-
-/// Opens an image; one in a `.tar` only if its header is the one that was planned.
-fn open(input: &Input) -> Result<Box<dyn Source>> {
-    let path = Path::new(&input.path);
-    let Some(member) = &input.member else { return input::open_regular(path, MAX_FILE_BYTES) };
-    let changed = "the archive is not the one that was planned";
-    let start = member.at.checked_sub(HEADER_BYTES).context(changed)?;
-    let mut header = Header::new_old();
-    input::open_slice(path, start, HEADER_BYTES, HEADER_BYTES)?
-        .read_exact(header.as_mut_bytes())?;
-    ensure!(header.cksum().ok() == Some(member.header), changed);
-    input::open_slice(path, member.at, member.size, MAX_FILE_BYTES)
-}
-
-/// The type of this processor: others may round otherwise.
-fn processor() -> String {
-    let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = about.lines().find(|line| line.starts_with("model name"));
-    let name = name.and_then(|line| line.split_once(": ")).map(|(_, name)| name.to_owned());
-    name.unwrap_or_else(|| std::env::consts::ARCH.into())
 }

@@ -110,6 +110,13 @@ pub fn print(line: &str) -> Result<()> {
     results.flush()
 }
 
+/// Prints numbers, one a line.
+pub fn print_numbers(numbers: &[usize]) -> Result<()> {
+    let mut results = Results::default();
+    numbers.iter().for_each(|number| results.line(&number.to_string()));
+    results.flush()
+}
+
 /// Prints a value as one line of JSON.
 pub fn print_json(value: &impl Serialize) -> Result<()> {
     let mut results = Results::default();

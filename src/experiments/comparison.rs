@@ -1,5 +1,7 @@
 //! Runs of several optimizers → how they compare, and whether that is more than noise.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use serde::Serialize;
 
@@ -78,6 +80,8 @@ pub struct Comparison {
     pub seeds: Vec<u64>,
     /// Whether curves and goals are of the validation split, not of training.
     pub validated: bool,
+    /// Runs by the type of processor that did them, as far as they say.
+    pub processors: BTreeMap<String, usize>,
     /// The optimizers, in the order asked for.
     pub contenders: Vec<Contender>,
     /// All pairs of them.
@@ -117,7 +121,11 @@ pub fn compare(runs: &[Vec<Run>]) -> Result<Comparison> {
             });
     }
     let seeds = first.iter().map(|run| run.configuration.config.seed).collect();
-    Ok(Comparison { seeds, validated, contenders, pairs })
+    let mut processors = BTreeMap::new();
+    for processor in runs.iter().flatten().filter_map(|run| run.processor.clone()) {
+        *processors.entry(processor).or_default() += 1;
+    }
+    Ok(Comparison { seeds, validated, processors, contenders, pairs })
 }
 
 fn contender(runs: &[Run], validated: bool) -> Option<Contender> {

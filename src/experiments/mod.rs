@@ -2,6 +2,7 @@
 
 pub mod comparison;
 pub mod journal;
+pub mod records;
 pub mod run;
 pub mod statistics;
 pub mod sweep;

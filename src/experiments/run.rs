@@ -10,6 +10,7 @@ use crate::dataset::{Data, Samples};
 use crate::network::classifier::MAX_HIDDEN;
 use crate::network::kernels::MklKernels;
 use crate::network::model::Model;
+use crate::network::processor::processor;
 use crate::training::evaluation::{Evaluation, evaluate};
 use crate::training::{Config, Epoch};
 
@@ -102,6 +103,9 @@ pub struct Run {
     pub program: String,
     /// The version of libtorch.
     pub libtorch: String,
+    /// The type of processor; runs of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<String>,
     /// All that determined it.
     pub configuration: Configuration,
     /// The epochs that were completed.
@@ -139,8 +143,8 @@ impl Run {
     /// A run of this program.
     pub fn new(configuration: Configuration, history: Vec<Epoch>, test: Test) -> Run {
         let program = format!("tch-mnist {VERSION}");
-        let (libtorch, sets) = (LIBTORCH.into(), Vec::new());
-        Run { format: FORMAT, program, libtorch, configuration, history, test, sets }
+        let (libtorch, processor, sets) = (LIBTORCH.into(), Some(processor()), Vec::new());
+        Run { format: FORMAT, program, libtorch, processor, configuration, history, test, sets }
     }
 
     /// Checks that every value can come from a completed run; the error names the one that cannot.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,6 +12,7 @@ use tch::Device;
 
 use crate::dataset::Data;
 use crate::experiments::journal::Journal;
+use crate::experiments::records;
 use crate::experiments::run::{Configuration, Run, SetTest, Test};
 use crate::network::model::Model;
 use crate::training::optimizer::Optimizer;
@@ -93,6 +95,43 @@ impl Sweep {
         self.done = planned.collect();
         self.journal = Some(journal);
         Ok(())
+    }
+
+    /// Counts those planned that were done each by itself in `folder`, and returns the numbers of
+    /// those that are not done. When none is missing, the journal gets them as well.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`records::load`], and of the journal.
+    pub fn gather(&mut self, folder: &Path) -> Result<Vec<usize>> {
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        for (number, planned) in self.plan.iter().enumerate() {
+            if self.done.iter().any(|run| run.configuration == *planned) {
+                continue;
+            }
+            match records::load(folder, number, planned)? {
+                Some(run) => found.push(run),
+                None => missing.push(number),
+            }
+        }
+        if let Some(journal) = self.journal.as_mut().filter(|_| missing.is_empty()) {
+            found.iter().try_for_each(|run| journal.add(run))?;
+            records::tidy(folder);
+        }
+        self.done.extend(found);
+        Ok(missing)
+    }
+
+    /// Of those planned, only run `number`.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such run.
+    pub fn only(mut self, number: usize) -> Result<Sweep> {
+        let runs = self.plan.len();
+        ensure!(number < runs, "there is no run {number}: there are {runs}, from 0");
+        self.plan = vec![self.plan.swap_remove(number)];
+        Ok(Sweep { optimizers: 1, ..self })
     }
 
     /// The runs that are planned, done or not.

@@ -55,9 +55,20 @@ pub fn prepare_from(path: &Path, input: &Path) -> Result<()> {
 ///
 /// Those of [`prepare`], of `write`, and of the file system.
 pub fn write(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    remove_abandoned(folder_of(&target(path)?)?, PREFIX);
+    write_among_others(path, write)
+}
+
+/// Like [`write()`], but looks at no other file in the folder: for folders of very many, to which
+/// other machines write as well, whose locks may not be seen here. What killed processes leave
+/// there is for [`remove_temporary`].
+///
+/// # Errors
+///
+/// Those of [`write()`].
+pub fn write_among_others(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let path = &target(path)?;
     let folder = folder_of(path)?;
-    remove_abandoned(folder, PREFIX);
     let temporary = temporary(path, folder)?;
     let _ = temporary.as_file().lock(); // says that this process is alive
     let finish = || -> Result<()> {
@@ -135,6 +146,15 @@ pub(crate) fn cause_alone(error: io::Error) -> Error {
 /// Like [`write()`], with what `path` is to hold.
 pub fn write_bytes(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
     write(path, |temporary| Ok(fs::write(temporary, bytes)?))
+}
+
+/// Removes the temporary files of all processes in `folder`, once none of them has anything to add.
+pub fn remove_temporary(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Removes what killed processes have left in `folder`: files and folders whose names begin with

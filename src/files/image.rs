@@ -12,9 +12,15 @@ use super::input;
 /// The formats that are read; images in a folder are told by their extensions.
 const FORMATS: [ImageFormat; 7] = [Png, Jpeg, Bmp, Gif, WebP, Tiff, Pnm];
 
-/// Whether the name of a file ends as that of an image of a format that is read.
-pub fn has_extension(path: &Path) -> bool {
-    ImageFormat::from_path(path).is_ok_and(|format| FORMATS.contains(&format))
+/// Whether a file in a folder is taken for an image, by its name. Hidden ones are not: some systems
+/// put files of their own beside images, `._1.jpg`.
+pub fn is_image(path: &Path) -> bool {
+    ImageFormat::from_path(path).is_ok_and(|format| FORMATS.contains(&format)) && !is_hidden(path)
+}
+
+/// Whether a name begins with a dot.
+pub fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 /// Reads the digit in the image file `path`: of any size, dark on light or light on dark.

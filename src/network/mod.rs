@@ -7,6 +7,7 @@ pub mod kernels;
 #[cfg(feature = "torch")]
 pub mod model;
 pub mod plain;
+pub mod processor;
 #[cfg(feature = "torch")]
 pub mod pruning;
 pub mod verifier;

@@ -42,6 +42,7 @@ use serde_json::{Value, json};
 use crate::files::{atomic, input, sha256_hex};
 use crate::network::arrays::{Arrays, LAYERS};
 use contents::MAX_WEIGHTS_BYTES;
+pub(crate) use contents::bytes_of;
 use format::Format;
 use record::Beside;
 

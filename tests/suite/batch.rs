@@ -79,6 +79,7 @@ fn rows_are_those_of_predict_and_an_image_that_cannot_be_read_is_one() {
     run(&place, &["run", "b", "2"]);
     assert_eq!(wrong(&place, "b").0, "0\n1\n3\n");
     assert_eq!(run(&place, &["status", "b", "--json"]), "{\"done\":1,\"shards\":4}\n");
+    assert_eq!(run(&place, &["status", "b", "--missing"]), "0\n1\n3\n");
     run(&place, &["run", "b"]);
     let totals: Value = serde_json::from_str(&run(&place, &["check", "b"])).unwrap();
     assert_eq!((&totals["rows"], &totals["errors"]["image"]), (&40.into(), &1.into()));
@@ -133,6 +134,8 @@ fn a_batch_whose_runs_are_killed_at_any_moment_has_the_same_bytes() {
     run(&place, &["run", "killed"]);
     run(&place, &["check", "killed"]);
     assert!(parts(&place, "killed") == parts(&place, "whole"));
+    let left = fs::read_dir(place.path("killed/parts")).unwrap();
+    assert_eq!(left.count(), 8, "what killed runs left is removed when all is done");
 }
 
 #[test]
@@ -159,6 +162,7 @@ fn what_was_changed_or_cut_is_refused_with_what_differs() {
     plan(&place, "b", &["images"]);
     run(&place, &["run", "b"]);
     let at = |name: &str| place.path("b").join(name);
+    let whole_parts = parts(&place, "b");
 
     for (name, from, to, says) in [
         ("parts/part-00000.receipt.json", "\"image\":1", "\"image\":0", "other errors"),
@@ -172,13 +176,22 @@ fn what_was_changed_or_cut_is_refused_with_what_differs() {
         assert!(again == "0\n" && err.contains(says), "{says}: {again}{err}");
         fs::write(at(name), whole).unwrap();
     }
+    // What `check` names is done again.
+    for (name, from, says) in [
+        ("parts/part-00001.receipt.json", "{", "it is damaged"),
+        ("parts/part-00001.receipt.json", "\"rows\":10", "its number of rows is 9, not 10"),
+    ] {
+        change(&at(name), from, &from.replace('{', "").replace("10", "9"));
+        let (again, _) = wrong(&place, "b");
+        let (code, _, err) = place.run(&["batch", "run", "b", again.trim()]);
+        assert!(code == 0 && err.contains("done again") && err.contains(says), "{err}");
+        run(&place, &["check", "b"]);
+        assert!(parts(&place, "b") == whole_parts);
+    }
     let part = fs::read(at("parts/part-00003.jsonl.zst")).unwrap();
     fs::write(at("parts/part-00003.jsonl.zst"), &part[..part.len() - 1]).unwrap();
     let (again, err) = wrong(&place, "b");
     assert!(again == "3\n" && err.contains("the SHA-256 of its part"), "{again}{err}");
-    let (code, _, err) = place.run(&["batch", "run", "b", "3"]);
-    assert!(code == 1 && err.contains("delete it"), "{err}");
-    fs::remove_file(at("parts/part-00003.receipt.json")).unwrap();
     run(&place, &["run", "b", "3"]);
     run(&place, &["check", "b"]);
 
@@ -198,6 +211,40 @@ fn what_was_changed_or_cut_is_refused_with_what_differs() {
     assert!(code == 1 && err.contains("weights.safetensors"), "{err}");
     let (code, _, err) = place.run(&[&["batch", "plan", "b", "images"], &SHARD[..]].concat());
     assert!(code == 1 && err.contains("exists"), "{err}");
+}
+
+#[test]
+fn an_image_that_was_planned_and_cannot_be_reached_fails_its_shard() {
+    let place = place();
+    fs::write(place.path("images/.hidden.png"), "").unwrap();
+    plan(&place, "b", &["images"]);
+    fs::rename(place.path("images"), place.path("not mounted")).unwrap();
+    let (code, _, err) = place.run(&["batch", "run", "b"]);
+    assert_eq!((code, err.matches("images/").count()), (1, 4), "{err}");
+    assert!(err.contains("error: shard 3 is not done: cannot reach "), "{err}");
+    assert_eq!(run(&place, &["status", "b", "--json"]), "{\"done\":0,\"shards\":4}\n");
+
+    fs::rename(place.path("not mounted"), place.path("images")).unwrap();
+    fs::remove_file(place.path("images/00.png")).unwrap();
+    let (code, _, err) = place.run(&["batch", "run", "b"]);
+    assert!(code == 1 && err.contains("shard 0 is not done") && err.contains("00.png"), "{err}");
+    assert_eq!(wrong(&place, "b").0, "0\n", "the others are done");
+    run(&place, &["run", "b", "0", "--allow-missing"]);
+    run(&place, &["check", "b"]);
+    assert_eq!(rows(&place, "b")[0]["error"]["kind"], "missing");
+
+    // What was not there when it was planned is not looked for.
+    fs::write(place.path("list.txt"), "images/00.png\nimages/01.png\n").unwrap();
+    let (code, _, err) = place.run(&["batch", "plan", "c", "list.txt", "--verb", "predict"]);
+    assert!(code == 0 && err.contains("warning: 1 of 2 images cannot be found"), "{err}");
+    fs::copy(place.path("images/01.png"), place.path("images/00.png")).unwrap();
+    run(&place, &["run", "c"]);
+    let found = rows(&place, "c");
+    assert_eq!(found[0]["error"]["kind"], "missing");
+    assert!(found[1].get("error").is_none(), "{}", found[1]);
+    fs::write(place.path("list.txt"), "nowhere.png\n").unwrap();
+    let (code, _, err) = place.run(&["batch", "plan", "d", "list.txt", "--verb", "predict"]);
+    assert!(code == 1 && err.contains("none of the 1 images"), "{err}");
 }
 
 #[test]

@@ -45,6 +45,16 @@ fn timeless(place: &Place, file: &str) -> Value {
     value
 }
 
+/// The lines of a folder's CSV without the seconds for an epoch.
+fn untimed(place: &Place, folder: &str) -> Vec<String> {
+    let csv = fs::read_to_string(place.path(&format!("{folder}/compare.csv"))).unwrap();
+    let cells = |line: &str| {
+        let cells = line.split(',').enumerate().filter(|(at, _)| *at != 9);
+        cells.map(|(_, cell)| cell.to_string()).collect::<Vec<_>>().join(",")
+    };
+    csv.lines().map(cells).collect()
+}
+
 fn lines(place: &Place, file: &str) -> Vec<Run> {
     let text = fs::read_to_string(place.path(file)).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -114,24 +124,66 @@ fn a_killed_comparison_resumes_to_the_same_table() {
     assert!(out.contains(&format!("\nAlready finished: {runs} of 16 runs\n")), "{out}");
     assert!(fs::read_to_string(&path).unwrap().starts_with(&kept));
     assert_eq!(timeless(&place, "whole/compare.json"), timeless(&place, "killed/compare.json"));
-    let untimed = |folder: &str| -> Vec<String> {
-        let csv = fs::read_to_string(place.path(&format!("{folder}/compare.csv"))).unwrap();
-        let cells = |line: &str| {
-            line.split(',')
-                .enumerate()
-                .filter(|(at, _)| *at != 9)
-                .map(|c| c.1.to_string())
-                .collect::<Vec<_>>()
-        };
-        csv.lines().map(|line| cells(line).join(",")).collect()
-    };
-    assert_eq!(untimed("whole"), untimed("killed"));
+    assert_eq!(untimed(&place, "whole"), untimed(&place, "killed"));
 
     // With all of it done, nothing is trained; with more seeds, only those.
     let (code, out, _) = run(&place, &[&more("killed")[..], &["--resume"]].concat());
     assert_eq!((code, out.contains("Run ")), (0, false), "{out}");
     let (code, out, _) = run(&place, &["--output-dir", "killed", "--seeds", "9", "--resume"]);
     assert_eq!((code, out.matches("Run ").count()), (0, 2), "{out}");
+}
+
+#[test]
+fn runs_done_each_by_itself_merge_to_the_same_table() {
+    let place = Place::new();
+    place.data_set("data", 200, 50);
+    assert_eq!(run(&place, &["--output-dir", "whole"]).0, 0);
+    let apart = |more: &[&str]| run(&place, &[&["--output-dir", "apart"], more].concat());
+
+    let (code, out, err) = apart(&["--merge"]);
+    assert_eq!((code, out.as_str()), (1, "0\n1\n2\n3\n"), "{err}");
+    for number in ["3", "0", "2"] {
+        let (code, out, err) = apart(&["--run", number]);
+        assert_eq!((code, out.as_str()), (0, ""), "{err}");
+    }
+    let record = place.path("apart/runs/run-00003.json");
+    let written = fs::metadata(&record).unwrap().modified().unwrap();
+    let (code, _, err) = apart(&["--run", "3"]);
+    assert!(code == 0 && err.contains("Run 3: done before"), "{err}");
+    assert_eq!(fs::metadata(&record).unwrap().modified().unwrap(), written);
+    assert_eq!(apart(&["--merge"]).1, "1\n");
+    assert!(!place.path("apart/compare.json").exists());
+    assert_eq!(apart(&["--run", "1"]).0, 0);
+
+    let (code, _, err) = apart(&["--merge", "--epochs", "3"]);
+    assert!(code == 1 && err.contains("run-00000.json: epochs is 2 there and 3 now"), "{err}");
+    let (code, _, err) = apart(&["--run", "1", "--optimizers", "sgd,adam"]);
+    assert!(code == 1 && err.contains("use the same options"), "{err}");
+    for (wrong, fault) in [
+        (&["--run", "4"][..], "there is no run 4: there are 4, from 0"),
+        (&["--run", "0", "--merge"], "cannot be used with"),
+        (&["--run", "0", "--precision", "auto"], "name one with --precision"),
+    ] {
+        let (code, _, err) = apart(wrong);
+        assert!(code == 2 && err.contains(fault), "{err}");
+    }
+
+    let (code, merged, _) = apart(&["--merge"]);
+    assert!(code == 0 && !merged.contains("several types of processor"), "{merged}");
+    assert_eq!(timeless(&place, "whole/compare.json"), timeless(&place, "apart/compare.json"));
+    assert_eq!(untimed(&place, "whole"), untimed(&place, "apart"));
+    // It is then as if it had been done on one machine: more seeds can follow.
+    let (code, out, _) = apart(&["--resume", "--seeds", "3"]);
+    assert_eq!((code, out.matches("Run ").count()), (0, 2), "{out}");
+
+    // Another type of processor is named.
+    let mut other: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    other["processor"] = "Abacus".into();
+    fs::write(&record, other.to_string()).unwrap();
+    fs::remove_file(place.path("apart/runs.jsonl")).unwrap();
+    let (_, merged, _) = apart(&["--merge"]);
+    assert!(merged.contains("1 on Abacus"), "{merged}");
+    assert_eq!(timeless(&place, "apart/compare.json")["processors"]["Abacus"], 1);
 }
 
 #[cfg(unix)]

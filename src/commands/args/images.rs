@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::files::image::has_extension;
+use crate::files::image::is_image;
 use crate::files::paths::{self, LIST};
 
 /// Whether `images` names one image and no list or folder of them.
@@ -44,10 +44,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     };
     let mut found =
         list().with_context(|| format!("cannot list the folder {}", folder.display()))?;
-    let is_hidden = |path: &Path| {
-        path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
-    };
-    found.retain(|path| has_extension(path) && !is_hidden(path) && !path.is_dir());
+    found.retain(|path| is_image(path) && !path.is_dir());
     ensure!(
         !found.is_empty(),
         "there are no images in the folder {}; they are told by their extensions, and folders \

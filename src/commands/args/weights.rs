@@ -22,7 +22,7 @@ const RELEASED_NAME: &str = "the released weights";
 pub struct WeightsArgs {
     /// Weight file: .safetensors, .ot, Keras's .h5 or .keras, PyTorch's .pt; or `released`, the
     /// weights that are built in [default: models/mnist.safetensors in the current folder if it
-    /// exists, else the released weights; predict and read: the better of these two]
+    /// exists, else the released weights; predict, read and batch: the better of these two]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 }

@@ -34,6 +34,13 @@ pub struct Args {
     /// Resume the runs in --output-dir
     #[arg(long, requires = "output_dir")]
     resume: bool,
+    /// Do only run K, from 0, and keep it in --output-dir for --merge; one that is there is not
+    /// done again
+    #[arg(long, value_name = "K", requires = "output_dir", conflicts_with_all = ["resume", "merge"])]
+    run: Option<usize>,
+    /// Compare the runs in --output-dir, or print which of them are still to be done
+    #[arg(long, requires = "output_dir", conflicts_with = "resume")]
+    merge: bool,
     /// Print the comparison as JSON, progress on standard error
     #[arg(long)]
     json: bool,

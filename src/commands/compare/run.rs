@@ -1,6 +1,7 @@
 //! What `mnist compare` does.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
@@ -12,12 +13,13 @@ use tch::Device;
 use super::Args;
 use crate::commands::args::machine;
 use crate::commands::cli::wrong_usage;
-use crate::commands::console::{bar, note, print, print_json, print_text};
+use crate::commands::console::{bar, note, print, print_json, print_numbers, print_text};
 use crate::commands::interrupt;
 use crate::commands::progress::line;
 use crate::dataset::Data;
 use crate::experiments::comparison::compare;
 use crate::experiments::journal::Journal;
+use crate::experiments::records;
 use crate::experiments::run::Run;
 use crate::experiments::sweep::{Observer, Sweep};
 use crate::files::atomic;
@@ -34,7 +36,14 @@ impl Args {
         let stop = interrupt::stop_on_signal()?;
         let (device, reason) = self.training.machine.start(Some(1))?;
         let data = self.training.data()?;
-        let mut sweep = self.sweep(&data, device)?;
+        let mut sweep = self.plan(&data, device)?;
+        if let (Some(folder), Some(number)) = (&self.output_dir, self.run) {
+            return self.run_one(folder, number, sweep, data, device, &stop);
+        }
+        self.keep(&mut sweep)?;
+        if let (Some(folder), true) = (&self.output_dir, self.merge) {
+            return self.merge(folder, sweep);
+        }
         let (planned, done) = (sweep.planned().len(), sweep.done().len());
         let mut text = format!("Device: {} ({reason})", device::name(device));
         if done > 0 {
@@ -67,8 +76,52 @@ impl Args {
         failure.map_or(Ok(ExitCode::SUCCESS), Err)
     }
 
-    /// All runs that are asked for, those among them that are in the output folder done.
-    fn sweep(&self, data: &Data, device: Device) -> Result<Sweep> {
+    /// Does one run and keeps it by itself, unless it is there.
+    fn run_one(
+        &self,
+        folder: &Path,
+        number: usize,
+        sweep: Sweep,
+        data: Data,
+        device: Device,
+        stop: &AtomicUsize,
+    ) -> Result<ExitCode> {
+        let mut sweep = sweep.only(number).map_err(|error| wrong_usage("compare", error))?;
+        if records::load(folder, number, &sweep.planned()[0])?.is_some() {
+            note(&format!("Run {number}: done before"));
+            return Ok(ExitCode::SUCCESS);
+        }
+        atomic::prepare(&records::path(folder, number))?;
+        let display = Display::new(true, &sweep, stop, None);
+        let model = |seed| Ok(self.training.initial("compare", seed, device)?.0);
+        sweep.run(data, device, &machine::side_by_side(device)?, &model, &display)?;
+        let failure = display.finish();
+        let Some(run) = sweep.done().first() else {
+            note("Interrupted: a run that is not complete is not kept");
+            return Ok(interrupt::exit_code(stop));
+        };
+        records::save(folder, number, run)?;
+        failure.map_or(Ok(ExitCode::SUCCESS), Err)
+    }
+
+    /// Compares what was done run by run; the exit code is 1 if any is missing.
+    fn merge(&self, folder: &Path, mut sweep: Sweep) -> Result<ExitCode> {
+        let missing = sweep.gather(folder)?;
+        if missing.is_empty() {
+            self.finish(&sweep)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        note(&format!("{} of {} runs are to be done:", missing.len(), sweep.planned().len()));
+        print_numbers(&missing)?;
+        Ok(ExitCode::FAILURE)
+    }
+
+    /// All runs that are asked for.
+    fn plan(&self, data: &Data, device: Device) -> Result<Sweep> {
+        if (self.run.is_some() || self.merge) && self.training.precision.is_none() {
+            let message = "each run would choose its precision by a measurement of its own; name one with --precision";
+            return Err(wrong_usage("compare", message));
+        }
         let first = self.training.seed;
         let optimizers: Vec<(Optimizer, f64)> = self
             .optimizers
@@ -80,13 +133,16 @@ impl Args {
         let config = self.training.config(&model, data, optimizer, Some(rate), first);
         let base = self.training.configuration(&model, data, config)?;
         let seeds = (0..self.seeds).map(|seed| first.wrapping_add(seed.into()));
-        let mut sweep = Sweep::plan(&base, &optimizers, seeds)
-            .map_err(|error| wrong_usage("compare", error))?;
+        Sweep::plan(&base, &optimizers, seeds).map_err(|error| wrong_usage("compare", error))
+    }
+
+    /// Counts those that the output folder has as done, and keeps the others there.
+    fn keep(&self, sweep: &mut Sweep) -> Result<()> {
         if let Some(folder) = &self.output_dir {
             let path = folder.join("runs.jsonl");
             let (journal, kept) = Journal::open(&path)?;
             ensure!(
-                self.resume || kept.is_empty(),
+                self.resume || self.merge || kept.is_empty(),
                 "{} already has runs; use --resume to continue them, or name another folder",
                 path.display()
             );
@@ -94,7 +150,7 @@ impl Args {
                 .keep(journal, kept)
                 .with_context(|| format!("cannot resume {}", path.display()))?;
         }
-        Ok(sweep)
+        Ok(())
     }
 
     /// Compares, writes the results and shows them.

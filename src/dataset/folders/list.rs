@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::CLASSES;
-use crate::files::image::has_extension;
+use crate::files::image::is_image;
 
 /// The folder of what is no digit, as `mnist serve` collects it.
 const NONE: &str = "none";
@@ -83,7 +83,7 @@ impl Listing {
         for (path, kind) in entries(dir)? {
             if kind.is_dir() {
                 self.images(&path, label, side)?;
-            } else if has_extension(&path) {
+            } else if is_image(&path) {
                 self.images.push(Found { path, label, side });
             } else {
                 others += 1;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::CellAlignment;
 
-use super::table;
+use super::{escape, table};
 use crate::experiments::comparison::{Comparison, Contender, Pair, SIGNIFICANCE};
 use crate::experiments::statistics::Spread;
 
@@ -46,7 +46,17 @@ pub fn comparison(comparison: &Comparison) -> String {
         "\nMean ± standard deviation over {runs} seed{plural}. Best epoch: the one with the least \
          validation loss.\n97% and 98%: epochs until the {of} accuracy is that high."
     );
-    text + &verdict(comparison)
+    text += &verdict(comparison);
+    if comparison.processors.len() > 1 {
+        let runs = |(name, runs): (&String, &usize)| format!("{runs} on {}", escape(name));
+        let list: Vec<_> = comparison.processors.iter().map(runs).collect();
+        let _ = writeln!(
+            text,
+            "Runs were done on several types of processor, which may round differently: {}.",
+            list.join(", ")
+        );
+    }
+    text
 }
 
 /// What can be said of which is best.

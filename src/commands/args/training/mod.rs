@@ -47,7 +47,7 @@ pub struct TrainingArgs {
     validation_split: f64,
     /// Number format of the large matrix products
     #[arg(long, value_parser = one_of(PRECISIONS), default_value = name(PRECISIONS, Some(Config::default().precision)))]
-    precision: AskedPrecision,
+    pub precision: AskedPrecision,
     /// Determines initial weights and order of samples
     #[arg(long, default_value_t = Config::default().seed, allow_negative_numbers = true)]
     pub seed: u64,

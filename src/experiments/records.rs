@@ -1,0 +1,95 @@
+//! Runs of a comparison that are done each by itself, on any machine: a file for each.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::experiments::journal;
+use crate::experiments::run::{Configuration, Run};
+use crate::files::{atomic, input};
+
+/// The folder of the records within that of a comparison.
+const RECORDS: &str = "runs";
+/// The most bytes of a record, which are those of a run of thousands of epochs.
+const MAX_RECORD_BYTES: u64 = 1 << 24;
+
+/// Where the record of run `number` lies, of a comparison in `folder`.
+pub fn path(folder: &Path, number: usize) -> PathBuf {
+    folder.join(RECORDS).join(format!("run-{number:05}.json"))
+}
+
+/// Keeps run `number`; it is on disk when this returns.
+///
+/// # Errors
+///
+/// If it cannot be written.
+pub fn save(folder: &Path, number: usize, run: &Run) -> Result<()> {
+    let line = serde_json::to_vec(run)?;
+    atomic::write_among_others(&path(folder, number), |temporary| {
+        Ok(std::fs::write(temporary, line)?)
+    })
+}
+
+/// Run `number`, which is planned like this, if it is done.
+///
+/// # Errors
+///
+/// If its record is of another run, another configuration or version, or damaged.
+pub fn load(folder: &Path, number: usize, planned: &Configuration) -> Result<Option<Run>> {
+    let path = path(folder, number);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let read = || -> Result<Run> {
+        let (runs, _) = journal::parse(&input::read_regular(&path, MAX_RECORD_BYTES)?)?;
+        let Ok([run]) = <[Run; 1]>::try_from(runs) else {
+            bail!("it is cut; delete it to have the run done again");
+        };
+        if let Some(difference) = run.difference(planned)? {
+            bail!("{difference}; use the same options as that run, or name another folder");
+        }
+        ensure!(
+            run.configuration == *planned,
+            "it is of {}, and run {number} is {} now; use the same options as that run, or name \
+             another folder",
+            run.configuration.name(),
+            planned.name()
+        );
+        Ok(run)
+    };
+    read().map(Some).with_context(|| format!("cannot use the run in {}", path.display()))
+}
+
+/// Removes what killed runs have left, once none has anything to add.
+pub fn tidy(folder: &Path) {
+    atomic::remove_temporary(&folder.join(RECORDS));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiments::run::tests::run as some_run;
+    use crate::training::optimizer::Optimizer;
+
+    #[test]
+    fn a_run_is_loaded_as_it_was_saved_and_as_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = some_run(Optimizer::Adam, 1);
+        let planned = &run.configuration;
+        assert!(load(folder.path(), 4, planned).unwrap().is_none());
+        save(folder.path(), 4, &run).unwrap();
+        assert_eq!(load(folder.path(), 4, planned).unwrap().unwrap(), run);
+
+        let refused =
+            |planned: &Configuration| format!("{:#}", load(folder.path(), 4, planned).unwrap_err());
+        let other = some_run(Optimizer::Sgd, 1).configuration;
+        let error = refused(&other);
+        assert!(error.contains("it is of adam, seed 1, and run 4 is sgd:0.001, seed 1"), "{error}");
+        let mut other = planned.clone();
+        other.hidden += 1;
+        assert!(refused(&other).contains("hidden is 16 there and 17 now"));
+        let text = std::fs::read(path(folder.path(), 4)).unwrap();
+        std::fs::write(path(folder.path(), 4), &text[..text.len() - 9]).unwrap();
+        assert!(refused(planned).contains("it is cut"));
+    }
+}
