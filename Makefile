@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 
-.PHONY: help train lite test dist wheel check docs bench libtorch tensorboard interop fuzz faults load audit
+.PHONY: help train lite test dist wheel check docs bench libtorch tensorboard interop scale fuzz faults load audit
 # Cargo resolves its own dependencies; two recipes at once would only wait for its lock.
 .NOTPARALLEL:
 # In the workspace whose tch fits the libtorch that was found, see scripts/libtorch.sh.
@@ -60,6 +60,13 @@ interop: libtorch ## Compare with Keras, PyTorch and onnxruntime over MNIST's te
 	cp scripts/interop.txt .interop/installed
 	$(cargo) build --release --bin mnist --example probabilities
 	PYTHONPATH=.interop python3 scripts/interop.py .interop/files
+
+scale: libtorch ## Show a batch and a comparison on a Ray cluster on this machine, with kills (PAGES=60)
+	cmp -s scale/requirements.txt .scale/installed || rm -rf .scale
+	[ -e .scale ] || python3 -m pip install --quiet --no-deps --target .scale/ray -r scale/requirements.txt
+	cp scale/requirements.txt .scale/installed
+	$(cargo) build
+	PYTHONPATH=$(CURDIR)/.scale/ray python3 scale/show.py target/debug/mnist .scale/show $(PAGES)
 
 SECONDS ?= 1200
 fuzz: libtorch ## Fuzz each reader for SECONDS=1200 (needs a nightly Rust)
