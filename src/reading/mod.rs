@@ -70,9 +70,10 @@ pub fn read_lines(
     let mut sure = verify(verifier, &digits)?.into_iter();
     let mut chosen: Vec<Vec<(&Candidate, Verdict)>> = Vec::new();
     for line in lines {
+        let height = usual_height(line);
         let best = line.iter().flat_map(|lattice| {
             let sure: Vec<_> = sure.by_ref().take(lattice.candidates.len()).collect();
-            let best = segmentation::best(lattice, &sure);
+            let best = segmentation::best(lattice, &sure, height);
             best.into_iter().map(move |index| (&lattice.candidates[index], sure[index]))
         });
         chosen.push(best.collect());
@@ -96,4 +97,14 @@ pub fn read_lines(
             .collect()
     });
     Ok(spaced.collect())
+}
+
+/// The median height of what stands on a line: of digits, and of several that touch.
+fn usual_height(line: &[Lattice]) -> f32 {
+    let whole = |lattice: &Lattice| {
+        let ends = lattice.strokes.len() - 1;
+        let all = lattice.candidates.iter().find(|one| one.from == 0 && one.to == ends);
+        all.or(lattice.candidates.first()).map(|one| one.local.height)
+    };
+    spaces::lower_median(line.iter().filter_map(whole).collect()) as f32
 }

@@ -25,7 +25,7 @@ pub(super) fn spaces(lines: &[Vec<Bounds>]) -> Vec<Vec<bool>> {
 }
 
 /// The median, of an even number the lower of the two, or 0 of none.
-fn lower_median(mut values: Vec<u32>) -> u32 {
+pub(super) fn lower_median(mut values: Vec<u32>) -> u32 {
     values.sort_unstable();
     values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(0)
 }

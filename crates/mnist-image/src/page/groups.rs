@@ -31,6 +31,8 @@ const BESIDE: Joint = Joint { overlap: 0., gap: 0.125, width: 1.3, height: 1.3, 
 /// height, and greatest width.
 const GROUP_HEIGHTS: [f32; 2] = [0.4, 3.];
 const MAX_GROUP_WIDTH: f32 = 8.;
+/// Heights, in those of a digit, of one that the page's edge has left whole, by judgement.
+const WHOLE_HEIGHTS: [f32; 2] = [0.75, 1.5];
 /// Share of the usual ink below which a group is a shadow, or shows through from the other side.
 const MIN_STRENGTH: f32 = 0.15;
 
@@ -60,6 +62,15 @@ impl Group {
         (GROUP_HEIGHTS[0]..=GROUP_HEIGHTS[1]).contains(&heights)
             && width <= MAX_GROUP_WIDTH
             && wide <= high * MAX_ASPECT
+    }
+
+    /// Whether it is as high as digits are, no strip along the page's edge, and little of it lies
+    /// there: a digit that the edge does not take much of.
+    fn is_whole_at_edge(&self, height: u32) -> bool {
+        let heights = self.whole.height() as f32 / height as f32;
+        (WHOLE_HEIGHTS[0]..=WHOLE_HEIGHTS[1]).contains(&heights)
+            && 3 * self.whole.width() > self.whole.height()
+            && 3 * self.whole.at_edge < self.whole.size()
     }
 }
 
@@ -104,7 +115,7 @@ pub(super) fn groups(found: &[Component], height: u32) -> Vec<Group> {
     let mut groups = gather(found, height);
     let usual = usual_strength(groups.iter().map(|group| &group.whole));
     groups.retain(|group| group.has_size(height) && group.whole.strength() > MIN_STRENGTH * usual);
-    let cut_off = |group: &Group| group.whole.is_cut_off();
+    let cut_off = |group: &Group| group.whole.is_cut_off() && !group.is_whole_at_edge(height);
     if groups.iter().any(|group| !cut_off(group)) {
         groups.retain(|group| !cut_off(group));
     }
@@ -224,6 +235,11 @@ mod tests {
         let others =
             [filled(300, 60, 4, 4), filled(40, 200, 330, 20), shadow, filled(380, 50, 20, 40)];
         assert_eq!(sizes(&[&digits[..], &others].concat()), [(20, 40); 3]);
+        // One as high as the others, whose lower stroke the edge cuts.
+        let cut = Component { at_edge: 12, ..filled(380, 50, 20, 40) };
+        assert_eq!(sizes(&[&digits[..], &[cut]].concat()), [(20, 40); 4]);
+        let strip = Component { at_edge: 12, ..filled(392, 50, 8, 40) };
+        assert_eq!(sizes(&[&digits[..], &[strip]].concat()), [(20, 40); 3]);
         // Alone on its page, a digit may reach the edge.
         assert_eq!(sizes(&others[3..]), [(20, 40)]);
     }

@@ -23,6 +23,8 @@ const SOFT_EDGE: u32 = 2;
 /// Width from which on a group may be several digits: its share of its own height and of a digit's.
 /// Narrow digits touch as well, but then both are narrower than this only if they are 1s.
 const SEVERAL: [f32; 2] = [0.75, 0.6];
+/// The same where a cut goes through no stroke: a 1 stands close beside its neighbour.
+const APART: f32 = 0.5;
 /// Least height and greatest width of a digit between two cuts, in heights of a digit.
 const MIN_PART_HEIGHT: f32 = 0.5;
 const MAX_PART_WIDTH: f32 = 1.5;
@@ -58,9 +60,16 @@ impl Lattice {
         let own = Cutout::new(page, group, labels, height);
         let whole = &group.whole;
         let width = whole.width() as f32;
-        let several =
-            width > SEVERAL[0] * whole.height() as f32 && width > SEVERAL[1] * height as f32;
-        let cuts = if several { seams(&own.ink, height / own.shrink) } else { Vec::new() };
+        let is_wide = |[own, usual]: [f32; 2]| {
+            width > own * whole.height() as f32 && width > usual * height as f32
+        };
+        let mut cuts = match is_wide([APART; 2]) {
+            true => seams(&own.ink, height / own.shrink),
+            false => Vec::new(),
+        };
+        if !is_wide(SEVERAL) {
+            cuts.retain(|seam| strokes(seam, &own.ink) == 0 && own.is_divided_by(seam));
+        }
         own.lattice(page, cuts, height)
     }
 
@@ -140,6 +149,15 @@ impl Cutout {
         }
     }
 
+    /// Whether there is ink on either side of `seam`.
+    fn is_divided_by(&self, seam: &Seam) -> bool {
+        let inked = |(x, y, _): &(u32, u32, &Luma<u8>)| self.mask.get_pixel(*x, *y).0[0] > 0;
+        let is_left = |(x, y, _): (u32, u32, &Luma<u8>)| x < seam[y as usize];
+        let mut pixels = self.mask.enumerate_pixels().filter(inked).map(is_left);
+        let Some(first) = pixels.next() else { return false };
+        pixels.any(|other| other != first)
+    }
+
     /// What lies between every two of `cuts` and the ends, if it may be a digit of about `height`
     /// pixels.
     fn lattice(&self, page: &Page, mut cuts: Vec<Seam>, height: u32) -> Lattice {
@@ -217,6 +235,7 @@ impl Cutout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::component::{components, label};
     use crate::page::find;
 
     /// A page with a ring of 40 pixels around each of these columns.
@@ -245,6 +264,29 @@ mod tests {
             assert!((half.x + half.width / 2).abs_diff(middle) <= 3, "{half:?}");
             assert!(half.width.abs_diff(40) <= 6 && half.height.abs_diff(40) <= 3, "{half:?}");
         }
+    }
+
+    #[test]
+    fn narrow_digits_are_cut_apart_only_where_nothing_is_cut() {
+        // A bar close beside another, joined with it at half of its height or not.
+        let candidates = |joined: bool| {
+            let page = GrayImage::from_fn(200, 100, |x, y| {
+                let bar = (30..70).contains(&y)
+                    && [80, 97, 150].iter().any(|&left| (left..left + 5).contains(&x));
+                let bridge = joined && (48..52).contains(&y) && (80..102).contains(&x);
+                Luma([if bar || bridge { 30 } else { 225 }])
+            });
+            let page = Page::new(&page, &mut |_, _| ()).unwrap();
+            let labels = label(&page.mask);
+            let found = components(&labels, &page.mask, &page.ink);
+            let near: Vec<_> = (1..).zip(&found).filter(|(_, one)| one.left < 120).collect();
+            let whole =
+                near.iter().map(|(_, one)| (*one).clone()).reduce(|a, b| a.union(&b)).unwrap();
+            let group = Group { whole, labels: near.iter().map(|(label, _)| *label).collect() };
+            Lattice::new(&page, &group, &labels, 40).candidates.len()
+        };
+        assert!(candidates(false) > 2);
+        assert_eq!(candidates(true), 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod frames;
 mod groups;
+mod hysteresis;
 mod lattice;
 mod lines;
 mod pale;
@@ -168,6 +169,7 @@ impl Page {
         ruled_lines::erase(&mut ink, &mut mask, &at_all);
         frames::erase(&mut ink, &mut mask);
         pale::revise(&mut mask, &ink, levels, faint);
+        hysteresis::extend(&mut mask, &ink, levels);
         see("without-lines", &mask);
         Some(Page { ink, mask, levels, back, scale, image: grey.dimensions() })
     }
