@@ -1,5 +1,6 @@
 //! Data sets in MNIST's layout, from a folder or from the program itself, as tensors.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -188,6 +189,7 @@ pub fn load(dir: Option<&Path>) -> Result<Data> {
         dir.display()
     );
     ensure!(dir.is_dir(), "cannot read data from {}: there is no such folder", dir.display());
+    fs::read_dir(dir).with_context(|| format!("cannot read data from {}", dir.display()))?;
     ensure!(
         layout::is_layout(dir),
         "cannot read data from {}: it has neither the four files of MNIST's layout nor folders of \

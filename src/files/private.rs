@@ -2,9 +2,10 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use tempfile::{Builder, TempDir};
 
 use super::atomic;
@@ -47,11 +48,17 @@ impl PrivateFolder {
     ///
     /// # Errors
     ///
-    /// If there is no space.
+    /// If there is no space, or too many files are open.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path().join(name);
-        fs::write(&path, bytes).with_context(|| {
-            format!("cannot write {}; set TMPDIR to a folder with more space", path.display())
+        fs::write(&path, bytes).map_err(|error| {
+            let remedy = match error.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                    "; set TMPDIR to a folder with more space"
+                }
+                _ => "", // the cause says it, as that too many files are open
+            };
+            Error::from(error).context(format!("cannot write {}{remedy}", path.display()))
         })
     }
 }

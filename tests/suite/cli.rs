@@ -699,11 +699,16 @@ fn predict_suggests_read_for_an_image_with_several_digits() {
 fn too_little_memory_is_an_error() {
     let place = Place::new();
     one(60, 90).save(place.path("a.png")).unwrap();
+    let large =
+        image::GrayImage::from_fn(4000, 4000, |x, y| [[255], [0]][usize::from(x == y)].into());
+    large.save(place.path("large.png")).unwrap();
     place.data_set("data", 40, 20);
     let train: &[&str] = &["train", "--data", "data", "--epochs", "1", "--hidden", "16"];
     let verbs = [
         &["predict", "a.png"][..],
         &["read", "a.png"],
+        &["predict", "large.png"],
+        &["read", "large.png"],
         &["summary"],
         train,
         &["show", "--output", "b.png"],
@@ -814,6 +819,29 @@ fn ctrl_c_keeps_the_last_complete_epoch() {
     let interrupted = weights();
     assert_eq!(place.run(&[&SMALL[..], &["--epochs", &epochs]].concat()).0, 0);
     assert_eq!(weights(), interrupted);
+}
+
+#[cfg(feature = "torch")]
+#[cfg(unix)]
+#[test]
+fn a_closed_terminal_keeps_the_last_complete_epoch() {
+    let place = Place::new();
+    place.data_set("data", 2000, 50);
+    let mut command = place.command(&[&SMALL[..], &["--epochs", "100000"]].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.by_ref().any(|line| line.starts_with("Epoch 3/")));
+    drop((lines, child.stderr.take())); // nobody reads on
+    // The kernel sends it, and the shell that got it, too.
+    for _ in 0..2 {
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(129));
+    let record = json(&fs::read_to_string(place.path("models/mnist.json")).unwrap());
+    assert_eq!(record["interrupted"], true);
+    assert!(record["history"].as_array().unwrap().len() >= 3);
+    tch_mnist::weights::load(&place.path("models/mnist.safetensors")).unwrap();
 }
 
 #[cfg(feature = "torch")]

@@ -507,7 +507,7 @@ fn without_permission_the_file_is_named() {
         (&["read", "a.png"], "a.png"),
         (&["summary", "--weights", "a.ot"], "a.ot"),
         (&["evaluate", "--data", "data"], "data/train-labels-idx1-ubyte"),
-        (&["evaluate", "--data", "closed"], "closed/"),
+        (&["evaluate", "--data", "closed"], "closed"),
         (&train, "out"),
         (&["convert", "a.ot", "out/a.h5"], "out"),
         (&["compare", "--data", "data", "--output-dir", "out/new"], "data/train-labels"),

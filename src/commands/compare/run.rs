@@ -30,8 +30,8 @@ use crate::training::Progress;
 use crate::training::optimizer::Optimizer;
 
 impl Args {
-    /// Trains every optimizer with every seed. Ctrl-C and SIGTERM end the runs in progress, keep
-    /// the others and give the exit codes 130 and 143.
+    /// Trains every optimizer with every seed. Ctrl-C, SIGTERM and SIGHUP end the runs in progress,
+    /// keep the others and give the exit codes 130, 143 and 129.
     pub fn run(&self) -> Result<ExitCode> {
         let stop = interrupt::stop_on_signal()?;
         let (device, reason) = self.training.machine.start(Some(1))?;
@@ -118,8 +118,9 @@ impl Args {
 
     /// All runs that are asked for.
     fn plan(&self, data: &Data, device: Device) -> Result<Sweep> {
-        if (self.run.is_some() || self.merge) && self.training.precision.is_none() {
-            let message = "each run would choose its precision by a measurement of its own; name one with --precision";
+        let is_part = self.run.is_some() || self.merge || self.resume;
+        if is_part && self.training.precision.is_none() {
+            let message = "each start would choose its precision by a measurement of its own; name one with --precision";
             return Err(wrong_usage("compare", message));
         }
         let first = self.training.seed;

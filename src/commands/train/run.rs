@@ -27,8 +27,8 @@ use crate::training::{Config, Event, fit};
 use crate::weights;
 
 impl Args {
-    /// Trains, saves and evaluates. Ctrl-C and SIGTERM end after the current batch, keep the last
-    /// complete epoch's weights and give the exit codes 130 and 143.
+    /// Trains, saves and evaluates. Ctrl-C, SIGTERM and SIGHUP end after the current batch, keep the
+    /// last complete epoch's weights and give the exit codes 130, 143 and 129.
     pub fn run(&self) -> Result<ExitCode> {
         let (started, clock) = (SystemTime::now(), Instant::now());
         let stop = interrupt::stop_on_signal()?;
@@ -90,19 +90,16 @@ impl Args {
             let image = mistakes_of(&model, &data, &config)?;
             log.mistakes(run.history.len(), &image)?;
         }
-        if let Some(error) = failure {
-            return Err(error);
+        let shown = failure.map_or(Ok(()), Err).and_then(|()| {
+            report(&display, &run, history.interrupted, &output)?;
+            if self.json { print_json(&record) } else { Ok(()) }
+        });
+        match history.interrupted {
+            // A terminal that was closed shows nothing more.
+            true => return Ok(interrupt::exit_code(&stop)),
+            false => shown?,
         }
-
-        report(&display, &run, history.interrupted, &output)?;
-        if self.json {
-            print_json(&record)?;
-        }
-        Ok(match history.interrupted {
-            true => interrupt::exit_code(&stop),
-            false if output != self.output => ExitCode::FAILURE,
-            false => ExitCode::SUCCESS,
-        })
+        Ok(if output == self.output { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// Saves the weights with their record, and returns where: at `--output`, or beside it if that
