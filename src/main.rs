@@ -3,6 +3,7 @@
 mod memory;
 mod surroundings;
 
+use std::env;
 use std::panic;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +12,7 @@ use anyhow::anyhow;
 use clap::Parser;
 use tch_mnist::commands::cli::Cli;
 use tch_mnist::commands::console;
+use tch_mnist::output::text;
 
 #[cfg(feature = "torch")]
 tch_mnist::mkl_kernels_by_processor!();
@@ -26,7 +28,12 @@ fn main() -> ExitCode {
     }
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return console::failed(&error.into()),
+        Err(error) => {
+            // It holds what was given, which may be the name of a hostile file.
+            let escaped = env::args_os().map(|given| text::escape(&given.to_string_lossy()));
+            let error = Cli::try_parse_from(escaped).err().unwrap_or(error);
+            return console::failed(&error.into());
+        }
     };
     if surroundings::folder_is_gone() {
         return console::failed(&anyhow!(

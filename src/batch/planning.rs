@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{self, Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use tar::{Archive, EntryType};
 
 use super::{
@@ -19,6 +19,9 @@ use crate::weights;
 
 /// What the smallest image counts for: opening it takes time as well.
 const LEAST_BYTES: u64 = 1000;
+const UNWRITTEN: &str = "cannot write the list of the images";
+/// What the parts of an archive are multiples of.
+const BLOCK: u64 = 512;
 
 /// Plans a batch in `folder`, which is made if it is missing: the images of `inputs` in shards of
 /// about `shard_bytes`. Images are not read. An input is a folder, of which all images are taken
@@ -46,7 +49,9 @@ pub fn plan(
     fs::create_dir_all(folder.join(PARTS))
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let (mut shards, mut missing) = (Vec::new(), 0);
-    atomic::write(&folder.join(INPUTS), |temporary| {
+    // Why the inputs cannot be listed says nothing of the file that they were to be listed in.
+    let mut unlisted = None;
+    let fill = |temporary: &Path| {
         let mut list = List::new(File::create(temporary)?, shard_bytes);
         let mut standard_input = Some(standard_input);
         for input in inputs {
@@ -65,7 +70,18 @@ pub fn plan(
         let images = shards.iter().map(|shard| shard.inputs).sum::<u64>();
         ensure!(missing < images, "none of the {images} images that are listed can be found");
         Ok(())
-    })?;
+    };
+    let written = atomic::write(&folder.join(INPUTS), |temporary| {
+        fill(temporary).map_err(|error| {
+            let failed = anyhow!("{error}");
+            unlisted = Some(error);
+            failed
+        })
+    });
+    if let Some(error) = unlisted {
+        return Err(error);
+    }
+    written?;
     weights::save(model, &folder.join(WEIGHTS))?;
     let plan = Plan {
         format: FORMAT,
@@ -155,8 +171,10 @@ impl List {
     fn tar(&mut self, path: &Path) -> Result<()> {
         let name = absolute(path)?;
         let mut archive = Archive::new(File::open(path)?);
+        let mut end = 0;
         for entry in archive.entries_with_seek()? {
             let entry = entry?;
+            end = entry.raw_file_position().saturating_add(entry.size().next_multiple_of(BLOCK));
             if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous) {
                 continue;
             }
@@ -170,6 +188,11 @@ impl List {
             let input = Input { path: name.clone(), member: Some(member), missing: false };
             self.add(&input, size)?;
         }
+        // A block of zeros ends an archive; the reader takes the end of the file for it.
+        ensure!(
+            fs::metadata(path)?.len() >= end.saturating_add(BLOCK),
+            "it ends before the mark of its end; download or copy it again"
+        );
         Ok(())
     }
 
@@ -184,7 +207,7 @@ impl List {
 
     fn end_shard(&mut self) -> Result<()> {
         if self.inputs > 0 {
-            self.file.write_all(&self.lines)?;
+            self.file.write_all(&self.lines).context(UNWRITTEN)?;
             let (at, bytes) = (self.at, self.lines.len() as u64);
             let sha256 = sha256_hex(&self.lines);
             self.shards.push(Slice { at, bytes, inputs: self.inputs, sha256 });
@@ -198,7 +221,7 @@ impl List {
     /// The shards, and how many images could not be found.
     fn finish(mut self) -> Result<(Vec<Slice>, u64)> {
         self.end_shard()?;
-        self.file.flush()?;
+        self.file.flush().context(UNWRITTEN)?;
         Ok((self.shards, self.missing))
     }
 }

@@ -11,6 +11,7 @@ use crate::commands::args::machine;
 use crate::commands::{
     batch, compare, convert, doctor, evaluate, predict, read, show, summary, train,
 };
+use crate::output::text;
 
 /// Train, compare and apply a two-layer network that reads handwritten digits
 #[derive(Debug, Parser)]
@@ -62,6 +63,7 @@ impl Cli {
 /// Wrong usage of the subcommand `name` that only its own code can see. The program shows it as
 /// clap's own errors, with the usage, and ends with exit code 2.
 pub fn wrong_usage(name: &str, message: impl Display) -> Error {
+    let message = text::escape(&message.to_string());
     let mut cli = Cli::command();
     cli.build();
     let error = match cli.find_subcommand_mut(name) {

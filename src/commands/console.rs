@@ -74,15 +74,19 @@ impl Results {
 
     /// Adds a value as one line of JSON.
     pub fn json(&mut self, value: &impl Serialize) -> Result<()> {
-        serde_json::to_writer(&mut self.0, value)?;
+        self.text(&text::json(value)?);
         self.text("\n");
         Ok(())
     }
 
-    /// Adds a row of CSV (RFC 4180); names of files are quoted where they need it, not escaped.
+    /// Adds a row of CSV (RFC 4180); names of files are quoted where they need it, and escaped only
+    /// on a terminal.
     pub fn csv(&mut self, row: impl Iterator<Item = String>) {
-        let row: Vec<_> = row.map(quoted).collect();
-        self.text(&row.join(","));
+        let row = row.map(quoted).collect::<Vec<_>>().join(",");
+        match io::stdout().is_terminal() {
+            true => self.text(&text::escape(&row)),
+            false => self.text(&row),
+        }
         self.text("\n");
     }
 

@@ -73,6 +73,7 @@ impl Args {
                 return Err(wrong_usage("predict", "--explain takes one image"));
             }
             atomic::prepare_from(path, &self.images[0])?;
+            self.inference.weights.prepare_output(path)?;
         }
         // One thread: the cores are for decoding, and libtorch's threads would spin on them.
         let (model, machine) = self.inference.start(Some(1))?;

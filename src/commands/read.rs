@@ -23,8 +23,11 @@ use crate::weights;
 use mnist_image::decode::{self, Budget};
 use mnist_image::page::{self, Lattice};
 
-/// The last of the images that `--stages` writes.
+/// The last two of the images that `--stages` writes, and all of them.
+const CANDIDATES: &str = "candidates.png";
 const DIGITS: &str = "digits.png";
+const STAGES: [&str; 6] =
+    ["paper.png", "ink.png", "upright.png", "without-lines.png", CANDIDATES, DIGITS];
 
 /// A page, with the writing found on it.
 struct Seen {
@@ -79,11 +82,10 @@ impl Args {
             let message = format!("{option} takes one image");
             return Err(wrong_usage("read", message));
         }
-        if let Some(path) = &self.annotate {
-            atomic::prepare_from(path, &self.images[0])?;
-        }
-        if let Some(folder) = &self.stages {
-            atomic::prepare(&folder.join(DIGITS))?;
+        let stages = self.stages.iter().flat_map(|folder| STAGES.map(|name| folder.join(name)));
+        for path in self.annotate.iter().cloned().chain(stages) {
+            atomic::prepare_from(&path, &self.images[0])?;
+            self.inference.weights.prepare_output(&path)?;
         }
         let (model, machine) = self.inference.start(None)?;
         let verifier = machine.classifier(weights::verifier()?)?;
@@ -197,7 +199,7 @@ impl Seen {
         }
         if let Some((_, mask)) = self.stages.last() {
             let drawn = plot::stages::candidates(mask, &self.found);
-            plot::save_image(&drawn.into(), &folder.join("candidates.png"))?;
+            plot::save_image(&drawn.into(), &folder.join(CANDIDATES))?;
         }
         Ok(())
     }

@@ -74,8 +74,14 @@ pub fn beside(path: &Path, sha256: &str) -> Beside {
 
 fn beside_exactly(path: &Path, sha256: &str) -> Beside {
     let place = path_of(path);
-    if place == path || !place.is_file() {
+    if place == path || fs::symlink_metadata(&place).is_err() {
         return Beside::Nothing;
+    }
+    if !place.is_file() {
+        return Beside::Doubtful(place, "it is no regular file");
+    }
+    if fs::metadata(&place).is_ok_and(|metadata| metadata.len() > MAX_RECORD_BYTES) {
+        return Beside::Doubtful(place, "it is larger than any record");
     }
     let Ok(text) = input::read_regular(&place, MAX_RECORD_BYTES) else {
         return Beside::Doubtful(place, "it cannot be read");

@@ -278,6 +278,15 @@ fn images_in_an_archive_are_read_where_they_lie() {
     assert!(found[2]["path"].as_str().unwrap().ends_with("a.tar/../escape.png"));
     assert!(!place.path("../escape.png").exists() && !place.path("escape.png").exists());
 
+    let whole = fs::read(place.path("a.tar")).unwrap();
+    // Without the mark of its end, and within the second image.
+    for missing in [1024, 1024 + 512 + 1] {
+        fs::write(place.path("cut.tar"), &whole[..whole.len() - missing]).unwrap();
+        let (code, _, err) = place.run(&["batch", "plan", "cut", "cut.tar", "--verb", "predict"]);
+        assert!(code == 1 && err.contains("cut.tar: it ends before"), "{err}");
+        assert!(!err.contains("inputs.jsonl"), "{err}");
+    }
+
     plan(&place, "later", &["a.tar"]);
     fs::write(place.path("a.tar"), vec![0; 9000]).unwrap();
     run(&place, &["run", "later"]);

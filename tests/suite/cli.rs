@@ -418,6 +418,9 @@ fn names_of_files_never_reach_a_terminal_as_they_are() {
         (&["convert", "w\x1b\n.ot", "o\x1b\n.ot"], 0),
         (&["show", "--output", "o\x1b\n.png"], 0),
         (&["predict", name, "--explain", "why.svg"], 0),
+        (&["predict", name, "--json"], 0),
+        (&["predict", "--\x1b[2J\n.png"], 2),
+        (&["read", name, "--device", "\x1b]0;\u{9b}"], 2),
     ] {
         let (found, out, err) = place.run(arguments);
         assert_eq!(found, code, "{arguments:?}: {out}{err}");
@@ -434,6 +437,9 @@ fn names_of_files_never_reach_a_terminal_as_they_are() {
     assert!(out.starts_with(&format!("{shown}: 1 (")), "{out}");
     let (_, out, _) = place.run(&["predict", name, "--json"]);
     assert_eq!(json(&out)["path"], name, "JSON is exact");
+    // What is not written to a terminal, colours are left out of: this is what shows the escape.
+    let (_, _, err) = place.run(&["predict", "--\x1b[2Ja"]);
+    assert!(err.contains(r"--\u{1b}[2Ja"), "{err}");
     let svg = fs::read_to_string(place.path("why.svg")).unwrap();
     assert!(svg.contains(r"a\u{1b}[31m\n") && !svg.contains('\x1b'), "{svg}");
 }

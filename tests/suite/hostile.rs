@@ -583,6 +583,24 @@ fn odd_names_are_read_and_outputs_that_are_inputs_are_refused() {
         assert!(code == 1 && err.contains("a.png itself"), "{err}");
     }
     assert_eq!(fs::read(place.path("a.png")).unwrap(), bytes);
+    // The name of a stage, and weights with the name of a figure.
+    fs::create_dir(place.path("stages")).unwrap();
+    fs::copy(place.path("a.png"), place.path("stages/ink.png")).unwrap();
+    tch_mnist::weights::save(&arrays(16, 0), &place.path("w.ot")).unwrap();
+    fs::rename(place.path("w.ot"), place.path("w.png")).unwrap();
+    for (arguments, kept) in [
+        (&["read", "stages/ink.png", "--stages", "stages"][..], "stages/ink.png"),
+        (&["predict", "a.png", "--weights", "w.png", "--explain", "w.png"], "w.png"),
+        (&["read", "a.png", "--weights", "w.png", "--annotate", "w.png"], "w.png"),
+        (&["show", "--weights", "w.png", "--weights-map", "--output", "w.png"], "w.png"),
+        #[cfg(feature = "torch")]
+        (&["evaluate", "--weights", "w.png", "--plot", "w.png"], "w.png"),
+    ] {
+        let before = fs::read(place.path(kept)).unwrap();
+        let (code, _, err) = place.run(arguments);
+        assert!(code == 1 && err.contains("itself; name another file"), "{arguments:?}: {err}");
+        assert_eq!(fs::read(place.path(kept)).unwrap(), before, "{arguments:?}");
+    }
     let (code, _, err) = place.run(&["predict", "a.png", "--explain", "a.png/b.png"]);
     assert!(code == 1 && err.contains("a.png"), "{err}");
     #[cfg(target_os = "linux")]

@@ -12,7 +12,7 @@ use crate::weights::Loaded;
 #[derive(Debug, clap::Args)]
 pub struct InferenceArgs {
     #[command(flatten)]
-    weights: WeightsArgs,
+    pub weights: WeightsArgs,
     #[command(flatten)]
     machine: MachineArgs,
     /// Say which device is used, and why

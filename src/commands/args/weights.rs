@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::commands::console::note;
 use crate::dataset::BUILT_IN;
+use crate::files::atomic;
 use crate::weights::{self, Loaded};
 
 /// Where `mnist train` saves, and the other commands look first.
@@ -28,6 +29,12 @@ pub struct WeightsArgs {
 }
 
 impl WeightsArgs {
+    /// Makes sure that `output` can be written, and is not the weight file itself.
+    pub fn prepare_output(&self, output: &Path) -> Result<()> {
+        let file = self.weights.as_deref().filter(|path| !is_released(path));
+        atomic::prepare_from(output, file.unwrap_or(Path::new(DEFAULT_WEIGHTS)))
+    }
+
     /// Loads the weights, with a name for them: without the option, those trained here, if there
     /// are some.
     pub fn load(&self) -> Result<(Loaded, String)> {

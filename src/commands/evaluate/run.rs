@@ -8,7 +8,6 @@ use serde_json::json;
 use super::Args;
 use crate::commands::console::{print_json, print_text};
 use crate::experiments::run::SetTest;
-use crate::files::atomic;
 use crate::output::plot::{self, Reliability};
 use crate::output::text;
 use crate::training::{calibration, evaluation};
@@ -17,7 +16,7 @@ impl Args {
     /// Prints the measurements.
     pub fn run(&self) -> Result<ExitCode> {
         if let Some(path) = &self.plot {
-            atomic::prepare(path)?;
+            self.inference.weights.prepare_output(path)?;
         }
         let (machine, loaded, name) = self.inference.load(None)?;
         let model = machine.model(&loaded)?;

@@ -11,7 +11,6 @@ use terminal_size::{Height, Width, terminal_size};
 use super::args::data::DataArgs;
 use super::args::weights::WeightsArgs;
 use super::console::{note, print, print_text};
-use crate::files::atomic;
 use crate::output::plot::{self, Digits, Figure, terminal};
 use crate::weights::Loaded;
 
@@ -73,7 +72,7 @@ impl Args {
     /// Shows the figure, or writes it to a file.
     pub fn run(&self) -> Result<ExitCode> {
         if let Some(path) = &self.output {
-            atomic::prepare(path)?;
+            self.weights.prepare_output(path)?;
         }
         if self.what.weights_map {
             let filters = self.weights()?.arrays.filters().to_vec();

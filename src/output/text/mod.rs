@@ -13,7 +13,7 @@ use indicatif::HumanCount;
 
 #[cfg(feature = "torch")]
 pub use comparison::{comparison, comparison_csv};
-pub use escape::{error, escape, plain_error};
+pub use escape::{error, escape, json, plain_error};
 pub(crate) use table::table;
 #[cfg(feature = "torch")]
 pub use training::{epoch, evaluation, figures, run, sets};
