@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -32,6 +33,7 @@ README_FULL = """mnist {version}: trains, compares and applies a two-layer netwo
     bin/mnist read page.jpg
     bin/mnist train
 
+Manual pages and completions are in share/.
 {system}libtorch {torch} lies in lib/, without CUDA; bin/ and lib/ have to stay beside each other. Licences are in
 licenses/.
 """
@@ -40,6 +42,7 @@ README_LITE = """mnist {version} without libtorch: reads handwritten digits, and
     ./mnist predict digit.png
     ./mnist read page.jpg
 
+Manual pages and completions are in share/.
 {system}It is one file, which may be put anywhere. Licences are in licenses/.
 """
 
@@ -56,13 +59,30 @@ def version():
     return re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
 
 
-def built(torch):
-    """The program, built to be moved; DIST_TARGET names the folder that cargo builds in."""
-    target = os.environ.get("DIST_TARGET", str(ROOT / "target/dist"))
-    features = [] if torch else ["--no-default-features"]
-    command = ["cargo", "build", "--release", "--locked", "--bin", "mnist", "--target-dir", target, *features]
+# The folder that cargo builds in.
+TARGET = Path(os.environ.get("DIST_TARGET", ROOT / "target/dist"))
+
+
+def cargo(*command):
+    command = ["cargo", command[0], "--release", "--locked", "--target-dir", TARGET, *command[1:]]
     subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {"MNIST_RPATH": RPATH})
-    return (Path(target) / "release/mnist").read_bytes()
+
+
+def built(torch):
+    """The program, built to be moved."""
+    cargo("build", "--bin", "mnist", *([] if torch else ["--no-default-features"]))
+    return (TARGET / "release/mnist").read_bytes()
+
+
+def pages():
+    """Manual pages and completions, the same for both builds: path in the archive, bytes, mode."""
+    with tempfile.TemporaryDirectory() as folder:
+        cargo("run", "--example", "man", "--no-default-features", "--", folder)
+        for path in sorted(Path(folder).iterdir()):
+            yield f"share/man/man1/{path.name}", path.read_bytes(), 0o644
+    for shell, name in [("bash", "mnist.bash"), ("zsh", "_mnist"), ("fish", "mnist.fish")]:
+        script = run(TARGET / "release/mnist", "completions", shell)
+        yield f"share/completions/{name}", script.encode(), 0o644
 
 
 def needed(library):
@@ -158,19 +178,22 @@ def system(program, more=""):
 
 
 def tar():
+    lite = built(torch=False)
+    more = list(pages())
     program = built(torch=True)
     text = README_FULL.format(version=version(), torch=torch_version(), system=system(program, " and libstdc++"))
     tarball(f"mnist-{version()}-linux-x86_64", [
         ("bin/mnist", program, 0o755),
         ("README", text.encode(), 0o644),
         *((f"lib/{place}", path, 0o644) for place, path in sorted(libraries(program).items())),
+        *more,
         *((f"licenses/{name}", data, 0o644) for name, data in licences(torch=True)),
     ])
-    program = built(torch=False)
-    text = README_LITE.format(version=version(), system=system(program))
+    text = README_LITE.format(version=version(), system=system(lite))
     tarball(f"mnist-lite-{version()}-linux-x86_64", [
-        ("mnist", program, 0o755),
+        ("mnist", lite, 0o755),
         ("README", text.encode(), 0o644),
+        *more,
         *((f"licenses/{name}", data, 0o644) for name, data in licences(torch=False)),
     ])
 

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::{Error, Result};
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, Parser, Subcommand};
 
 use crate::commands::args::machine;
 use crate::commands::{
-    batch, compare, convert, doctor, evaluate, predict, read, show, summary, train,
+    batch, compare, completions, console, convert, dataset, doctor, evaluate, predict, read, show,
+    summary, train,
 };
 use crate::output::text;
 
@@ -19,6 +20,12 @@ use crate::output::text;
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Print results, warnings and errors only: no notes, no progress
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// When to use colours [default: on a terminal, unless NO_COLOR is set]
+    #[arg(long, global = true, value_name = "WHEN", default_value_t, hide_default_value = true)]
+    color: ColorChoice,
 }
 
 #[derive(Debug, Subcommand)]
@@ -32,12 +39,23 @@ enum Command {
     Show(show::Args),
     Summary(summary::Args),
     Convert(convert::Args),
+    Dataset(dataset::Args),
     Doctor(doctor::Args),
+    Completions(completions::Args),
 }
 
 impl Cli {
     /// Runs the chosen command and returns the exit code.
     pub fn run(self) -> Result<ExitCode> {
+        if self.quiet {
+            console::be_quiet();
+        }
+        match self.color {
+            ColorChoice::Auto => anstream::ColorChoice::Auto,
+            ColorChoice::Always => anstream::ColorChoice::Always,
+            ColorChoice::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
         machine::within_memory(|| match self.command {
             #[cfg(feature = "torch")]
             Command::Train(args) => args.run(),
@@ -55,7 +73,9 @@ impl Cli {
             Command::Show(args) => args.run(),
             Command::Summary(args) => args.run(),
             Command::Convert(args) => args.run(),
+            Command::Dataset(args) => args.run(),
             Command::Doctor(args) => args.run(),
+            Command::Completions(args) => args.run(),
         })
     }
 }

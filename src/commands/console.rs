@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Error, Result};
 use clap::builder::Styles;
@@ -14,9 +16,32 @@ use crate::output::text;
 /// The exit code of a program that panics, as Rust has it.
 const PANICKED: u8 = 101;
 
+/// Whether only results, warnings and errors are shown.
+static QUIET: AtomicBool = AtomicBool::new(false);
+/// What notes begin with that are shown anyway.
+const WARNING: &str = "warning: ";
+
+/// From now on, shows only results, warnings and errors.
+pub fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Whether only results, warnings and errors are shown.
+pub fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// Says where a file was written, beside the results.
+pub fn saved(path: &Path) {
+    note(&format!("Saved: {}", path.display()));
+}
+
 /// Says something beside the results, in one line: to standard error, so that the results can be
 /// piped.
 pub fn note(line: &str) {
+    if is_quiet() && !line.starts_with(WARNING) {
+        return;
+    }
     let _ = writeln!(io::stderr(), "{}", text::escape(line));
 }
 
@@ -29,7 +54,7 @@ pub fn warn(error: &Error) {
 
 /// A progress bar that looks like `template`, hidden where standard error is not a terminal.
 pub fn bar(template: &str) -> ProgressBar {
-    let target = match io::stderr().is_terminal() {
+    let target = match io::stderr().is_terminal() && !is_quiet() {
         true => ProgressDrawTarget::stderr(),
         false => ProgressDrawTarget::hidden(),
     };

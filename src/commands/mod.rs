@@ -5,8 +5,10 @@ mod args;
 pub mod batch;
 pub mod cli;
 pub mod compare;
+pub mod completions;
 pub mod console;
 pub mod convert;
+pub mod dataset;
 pub mod doctor;
 pub mod evaluate;
 #[cfg(feature = "torch")]

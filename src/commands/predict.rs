@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::args::inference::InferenceArgs;
 use super::args::{images, share};
 use super::cli::wrong_usage;
-use super::console::{self, Results, note, warn};
+use super::console::{self, Results, note, saved, warn};
 use crate::CLASSES;
 use crate::files::image as files_image;
 use crate::files::{atomic, input};
@@ -190,5 +190,7 @@ fn explain(
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let title = text::escape(&format!("{name}: {}", text::answer(answer, 1, 0.)));
     let explanation = Explanation { title, input, digit, prediction: answer.prediction.clone() };
-    plot::save(&explanation, output)
+    plot::save(&explanation, output)?;
+    saved(output);
+    Ok(())
 }

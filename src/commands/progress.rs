@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use indicatif::ProgressBar;
 
-use super::console::{bar, note, print};
+use super::console::{bar, is_quiet, note, print};
 use crate::output::text;
 use crate::training::{Epoch, Event, Progress};
 
 /// Time between two updates of the bar: reading its figures waits for the device.
 const REDRAW: Duration = Duration::from_millis(100);
 /// Columns of a terminal that a bar with all figures beside it needs.
-const WIDE: usize = 72;
+const WIDE: usize = 86;
 
 /// A line per epoch, and while it lasts, on a terminal, a bar.
 pub struct Display {
@@ -21,6 +21,7 @@ pub struct Display {
     to_stderr: bool,
     bar: ProgressBar,
     drawn: Instant,
+    left: Left,
     pace: Pace,
 }
 
@@ -31,7 +32,9 @@ impl Display {
             false => "{prefix} {pos:>5}/{len} [{wide_bar}] {msg}",
             true => "{prefix} {pos:>5}/{len} {wide_msg}",
         });
-        Display { epochs, to_stderr, bar, drawn: Instant::now(), pace: Pace::new(Instant::now()) }
+        let now = Instant::now();
+        let left = Left { since: now, steps: 0 };
+        Display { epochs, to_stderr, bar, drawn: now, left, pace: Pace::new(now) }
     }
 
     /// Shows what has happened.
@@ -46,6 +49,7 @@ impl Display {
                         ));
                     });
                 }
+                self.left.steps += 1;
                 if !self.bar.is_hidden() {
                     self.step(progress);
                 }
@@ -72,8 +76,10 @@ impl Display {
         if let Ok((loss, accuracy)) = progress.metrics() {
             let milliseconds = 1e3 * self.bar.elapsed().as_secs_f64() / progress.step as f64;
             self.bar.set_position(progress.step as u64);
+            let to_do = (self.epochs - progress.epoch + 1) * progress.steps - progress.step;
             self.bar.set_message(format!(
-                "{milliseconds:.1} ms/step - {}",
+                "{milliseconds:.1} ms/step, {} left - {}",
+                self.left.of(to_do, Instant::now()),
                 text::figures(loss, accuracy)
             ));
         }
@@ -123,6 +129,26 @@ fn columns(of_stderr: bool) -> Option<usize> {
     size.map(|(width, _)| width.0.into())
 }
 
+/// How long training will go on, all epochs together, validation included.
+struct Left {
+    since: Instant,
+    /// Steps since then.
+    steps: usize,
+}
+
+impl Left {
+    /// The time for `to_do` steps, if they take as long as those before: `1m 40s`.
+    fn of(&self, to_do: usize, now: Instant) -> String {
+        let each = (now - self.since).as_secs_f64() / self.steps.max(1) as f64;
+        let seconds = (each * to_do as f64).ceil() as u64;
+        match seconds {
+            ..60 => format!("{seconds}s"),
+            60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+            _ => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
+        }
+    }
+}
+
 /// Notices when steps become many times slower than they were.
 struct Pace {
     since: Instant,
@@ -166,6 +192,9 @@ impl Pace {
 
 /// Prints lines on the progress of training; to standard error where JSON goes to output.
 pub fn line(to_stderr: bool, text: &str) -> Result<()> {
+    if is_quiet() {
+        return Ok(());
+    }
     for line in text.lines() {
         match to_stderr {
             true => note(line),
@@ -187,6 +216,7 @@ mod tests {
             accuracy: 0.98765,
             validation_loss: Some(0.23456),
             validation_accuracy: Some(0.97654),
+            learning_rate: None,
             seconds: 12.345,
         };
         for (columns, expected) in [
@@ -208,6 +238,17 @@ mod tests {
         let text = epoch_line(&epoch, 10, Some(40));
         assert_eq!(text, "Epoch 10/10 - 12.35s - loss: 0.1235\n  accuracy: 0.9877");
         assert!(!epoch_line(&epoch, 10, Some(80)).contains('\n'));
+    }
+
+    #[test]
+    fn the_time_left_is_that_of_the_steps_to_do() {
+        let since = Instant::now();
+        let left = Left { since, steps: 100 };
+        let after = |seconds| since + Duration::from_secs(seconds);
+        assert_eq!(left.of(400, after(10)), "40s");
+        assert_eq!(left.of(1001, after(10)), "1m 41s");
+        assert_eq!(left.of(100_000, after(10)), "2h 46m");
+        assert_eq!(Left { since, steps: 0 }.of(5, since), "0s");
     }
 
     #[test]

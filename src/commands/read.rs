@@ -11,7 +11,7 @@ use image::{GrayImage, ImageFormat, RgbImage};
 use super::args::inference::InferenceArgs;
 use super::args::{images, share};
 use super::cli::wrong_usage;
-use super::console::{self, Results, note, warn};
+use super::console::{self, Results, note, saved, warn};
 use crate::files::atomic;
 use crate::files::{self, input};
 use crate::network::classifier::Classifier;
@@ -126,6 +126,7 @@ impl Args {
                     let lines = reading::read_lines(model, verifier, &seen.found)?;
                     if let Some(folder) = &self.stages {
                         plot::save(&plot::stages::digits(&lines), &folder.join(DIGITS))?;
+                        saved(folder);
                     }
                     Ok((seen.image, lines))
                 });
@@ -160,6 +161,7 @@ impl Args {
                 .write_to(&mut bytes, ImageFormat::from_path(output)?)
                 .with_context(|| format!("cannot write {}", output.display()))?;
             atomic::write_bytes(output, bytes.get_ref())?;
+            saved(output);
         }
         let mut results = Results::default();
         let text = |line: &Vec<ReadDigit>| text::line(line, self.min_confidence);

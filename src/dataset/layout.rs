@@ -23,7 +23,7 @@ pub fn is_layout(dir: &Path) -> bool {
     FILES.iter().any(|(name, _)| matches!(named(dir, name), Ok(found) if !found.is_empty()))
 }
 
-/// Reads the folder `dir`.
+/// Reads the folder `dir`. The files may have names that mirrors or EMNIST give them.
 ///
 /// # Errors
 ///

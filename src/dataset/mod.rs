@@ -4,6 +4,7 @@
 pub mod augment;
 #[cfg(feature = "torch")]
 pub mod builtin;
+pub mod export;
 pub mod folders;
 #[cfg(feature = "torch")]
 pub mod forms;

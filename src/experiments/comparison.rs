@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use crate::experiments::run::Run;
 use crate::experiments::statistics::{Spread, correct_by_holm, paired_t_test};
+use crate::experiments::variation::Varied;
 use crate::training::optimizer::Optimizer;
-use crate::training::{Config, Epoch};
+use crate::training::{Config, Epoch, Schedule};
 
 /// Accuracies for which the comparison says when they are reached.
 pub const GOALS: [f64; 2] = [0.97, 0.98];
@@ -39,12 +40,21 @@ pub struct Point {
 /// The results of one optimizer over its runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Contender {
-    /// Its name: `adam`, or `adam:0.0003` where the learning rate is not the default.
+    /// Its name: `adam`, or `adam:0.0003` where the learning rate is not the default, and the
+    /// settings in which others differ, as `adam hidden=128`.
     pub name: String,
     /// The optimizer.
     pub optimizer: Optimizer,
     /// Its learning rate.
     pub learning_rate: f64,
+    /// Hidden units.
+    pub hidden: i64,
+    /// Samples per step.
+    pub batch_size: i64,
+    /// Share of the hidden units that steps leave out.
+    pub dropout: f64,
+    /// The schedule of the learning rate.
+    pub schedule: Schedule,
     /// Whether its mean test accuracy is above every other's by more than noise.
     pub best: bool,
     /// On the test set, after the last epoch.
@@ -92,9 +102,10 @@ pub struct Comparison {
 pub fn compare(runs: &[Vec<Run>]) -> Result<Comparison> {
     let first = runs.first().context("there is nothing to compare")?;
     let validated = first.iter().all(|run| run.history.iter().all(|e| e.validation_loss.is_some()));
+    let varied = Varied::among(runs.iter().flatten().map(|run| &run.configuration));
     let mut contenders = runs
         .iter()
-        .map(|runs| contender(runs, validated))
+        .map(|runs| contender(runs, validated, &varied))
         .collect::<Option<Vec<Contender>>>()
         .context("there are no runs to compare")?;
 
@@ -128,8 +139,10 @@ pub fn compare(runs: &[Vec<Run>]) -> Result<Comparison> {
     Ok(Comparison { seeds, validated, processors, contenders, pairs })
 }
 
-fn contender(runs: &[Run], validated: bool) -> Option<Contender> {
-    let Config { optimizer, learning_rate, .. } = runs.first()?.configuration.config;
+fn contender(runs: &[Run], validated: bool, varied: &Varied) -> Option<Contender> {
+    let configuration = &runs.first()?.configuration;
+    let Config { optimizer, learning_rate, batch_size, dropout, schedule, .. } =
+        configuration.config;
     let over =
         |value: &dyn Fn(&Run) -> f64| Spread::of(&runs.iter().map(value).collect::<Vec<_>>());
     let loss = |epoch: &Epoch| epoch.validation_loss.filter(|_| validated).unwrap_or(epoch.loss);
@@ -144,9 +157,13 @@ fn contender(runs: &[Run], validated: bool) -> Option<Contender> {
     };
     let epochs = runs.iter().map(|run| run.history.len()).min()?;
     Some(Contender {
-        name: optimizer.name_at(learning_rate),
+        name: varied.name(configuration),
         optimizer,
         learning_rate,
+        hidden: configuration.hidden,
+        batch_size,
+        dropout,
+        schedule,
         best: false,
         test_accuracy: over(&|run| run.test.accuracy)?,
         test_loss: over(&|run| run.test.loss)?,

@@ -6,3 +6,4 @@ pub mod records;
 pub mod run;
 pub mod statistics;
 pub mod sweep;
+pub mod variation;

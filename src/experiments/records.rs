@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::experiments::journal;
 use crate::experiments::run::{Configuration, Run};
+use crate::experiments::variation::Varied;
 use crate::files::{atomic, input};
 
 /// The folder of the records within that of a comparison.
@@ -45,7 +46,7 @@ pub fn load(folder: &Path, number: usize, planned: &Configuration) -> Result<Opt
         let Ok([run]) = <[Run; 1]>::try_from(runs) else {
             bail!("it is cut; delete it to have the run done again");
         };
-        if let Some(difference) = run.difference(planned)? {
+        if let Some(difference) = run.difference(planned, &Varied::default())? {
             bail!("{difference}; use the same options as that run, or name another folder");
         }
         ensure!(

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::LIBTORCH;
 use crate::VERSION;
 use crate::dataset::{Data, Samples};
+use crate::experiments::variation::Varied;
 use crate::network::classifier::MAX_HIDDEN;
 use crate::network::kernels::MklKernels;
 use crate::network::model::Model;
@@ -131,10 +132,28 @@ impl Configuration {
         format!("{}, seed {seed}", optimizer.name_at(learning_rate))
     }
 
-    /// What it has in common with others of its comparison.
-    pub fn shared(&self) -> Result<Map<String, Value>> {
+    /// Whose value differs from that of `other`, by name, if one does.
+    pub fn difference(&self, other: &Value) -> Result<Option<String>> {
+        let own = serde_json::to_value(self)?;
+        let (Some(own), Some(other)) = (own.as_object(), other.as_object()) else {
+            return Ok(Some("it is no configuration".into()));
+        };
+        let mut names = own.keys().chain(other.keys());
+        let value = |of: &Map<String, Value>, name: &String| of.get(name).cloned();
+        let differs = |name: &&String| value(own, name) != value(other, name);
+        Ok(names.find(differs).map(|name| {
+            let shown = |of| value(of, name).unwrap_or_default();
+            format!("{name} is {} there and {} now", shown(other), shown(own))
+        }))
+    }
+
+    /// What it has in common with others of its comparison, in which these settings are `varied`.
+    pub fn shared(&self, varied: &Varied) -> Result<Map<String, Value>> {
         let Value::Object(mut shared) = serde_json::to_value(self)? else { return Ok(Map::new()) };
-        shared.retain(|key, _| !["optimizer", "learning_rate", "seed"].contains(&key.as_str()));
+        let own = ["optimizer", "learning_rate", "seed", "momentum"].into_iter();
+        for key in own.chain(varied.keys()) {
+            shared.remove(key);
+        }
         Ok(shared)
     }
 }
@@ -157,7 +176,7 @@ impl Run {
         );
         ensure!(*threads > 0, "{threads} threads, expected at least 1");
         ensure!(
-            self.history.len() == config.epochs,
+            self.history.len() == config.epochs || config.ends_early(&self.history),
             "{} epochs, expected {}",
             self.history.len(),
             config.epochs
@@ -192,10 +211,12 @@ impl Run {
         check_figures(self.test.loss, self.test.accuracy)
     }
 
-    /// Why it cannot be compared with runs like `other` of this program, if it cannot.
-    pub fn difference(&self, other: &Configuration) -> Result<Option<String>> {
+    /// Why it cannot be compared with runs like `other` of this program, in which these settings are
+    /// `varied`, if it cannot.
+    pub fn difference(&self, other: &Configuration, varied: &Varied) -> Result<Option<String>> {
         let other = Run::new(other.clone(), Vec::new(), self.test);
-        let (mut own, mut others) = (self.configuration.shared()?, other.configuration.shared()?);
+        let (mut own, mut others) =
+            (self.configuration.shared(varied)?, other.configuration.shared(varied)?);
         own.insert("program".into(), self.program.clone().into());
         others.insert("program".into(), other.program.into());
         own.insert("libtorch".into(), self.libtorch.clone().into());
@@ -233,6 +254,7 @@ pub(super) mod tests {
             accuracy: 0.9,
             validation_loss: Some(0.6),
             validation_accuracy: Some(0.8),
+            learning_rate: None,
             seconds: 1.,
         };
         Run::new(configuration, vec![epoch(1), epoch(2)], Test { loss: 0.1, accuracy: 0.95 })
@@ -272,13 +294,16 @@ pub(super) mod tests {
         let run = run(Optimizer::Adam, 0);
         let mut other = run.configuration.clone();
         (other.config.seed, other.config.optimizer) = (7, Optimizer::Sgd);
-        assert_eq!(run.difference(&other).unwrap(), None);
+        assert_eq!(run.difference(&other, &Varied::default()).unwrap(), None);
         other.hidden = 17;
-        let difference = run.difference(&other).unwrap().unwrap();
+        let difference = run.difference(&other, &Varied::default()).unwrap().unwrap();
         assert_eq!(difference, "hidden is 16 there and 17 now");
         let old = Run { libtorch: "1.0".into(), ..run };
         assert!(
-            old.difference(&old.configuration).unwrap().unwrap().starts_with("libtorch is \"1.0")
+            old.difference(&old.configuration, &Varied::default())
+                .unwrap()
+                .unwrap()
+                .starts_with("libtorch is \"1.0")
         );
     }
 }

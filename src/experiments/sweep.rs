@@ -14,14 +14,17 @@ use crate::dataset::Data;
 use crate::experiments::journal::Journal;
 use crate::experiments::records;
 use crate::experiments::run::{Configuration, Run, SetTest, Test};
+use crate::experiments::variation::{Varied, combinations};
 use crate::network::model::Model;
 use crate::training::optimizer::Optimizer;
-use crate::training::{Config, Event, Progress, fit};
+use crate::training::{Config, Event, Progress, Setting, fit};
 
 /// The runs of a comparison: those that are planned, and those that are done.
 #[derive(Debug)]
 pub struct Sweep {
-    optimizers: usize,
+    contenders: usize,
+    /// What tells them apart beside their optimizers.
+    varied: Varied,
     plan: Vec<Configuration>,
     done: Vec<Run>,
     journal: Option<Journal>,
@@ -38,32 +41,49 @@ pub trait Observer: Sync {
 }
 
 impl Sweep {
-    /// Plans a run of each optimizer, at its learning rate, with each of `seeds`: seed after seed,
-    /// so that there is something of each optimizer early on. All else is as in `base`.
+    /// Plans a run of each optimizer, at its learning rate, and if there is a `grid`, with each
+    /// combination of its settings, with each of `seeds`: seed after seed, so that there is something
+    /// of each early on. All else is as in `base`.
     ///
     /// # Errors
     ///
-    /// If two of the optimizers are the same at the same learning rate.
+    /// If two of them are the same.
     pub fn plan(
         base: &Configuration,
         optimizers: &[(Optimizer, f64)],
+        grid: &[Vec<Setting>],
         seeds: impl Iterator<Item = u64>,
     ) -> Result<Sweep> {
-        for (at, (optimizer, learning_rate)) in optimizers.iter().enumerate() {
-            ensure!(
-                !optimizers[..at].contains(&(*optimizer, *learning_rate)),
-                "{} is listed twice",
-                optimizer.name_at(*learning_rate)
-            );
+        let of = |&(optimizer, learning_rate): &(Optimizer, f64)| Configuration {
+            config: Config {
+                momentum: base.config.momentum.filter(|_| optimizer.has_momentum()),
+                optimizer,
+                learning_rate,
+                ..base.config.clone()
+            },
+            ..base.clone()
+        };
+        let contenders = combinations(optimizers.iter().map(of).collect(), grid);
+        let varied = Varied::among(contenders.iter());
+        for (at, contender) in contenders.iter().enumerate() {
+            contender.config.check()?;
+            let name = varied.name(contender);
+            ensure!(!contenders[..at].contains(contender), "{name} is listed twice");
         }
         let plan = seeds.flat_map(|seed| {
-            optimizers.iter().map(move |&(optimizer, learning_rate)| Configuration {
-                config: Config { optimizer, learning_rate, seed, ..base.config.clone() },
-                ..base.clone()
+            contenders.iter().map(move |contender| Configuration {
+                config: Config { seed, ..contender.config.clone() },
+                ..contender.clone()
             })
         });
         let plan = plan.collect();
-        Ok(Sweep { optimizers: optimizers.len(), plan, done: Vec::new(), journal: None })
+        let contenders = contenders.len();
+        Ok(Sweep { contenders, varied, plan, done: Vec::new(), journal: None })
+    }
+
+    /// What tells the runs apart beside their optimizers.
+    pub fn varied(&self) -> &Varied {
+        &self.varied
     }
 
     /// Keeps every run that is done in `journal`, and counts those planned that are `kept` there.
@@ -75,7 +95,7 @@ impl Sweep {
         let mut tests = HashMap::new();
         for run in &kept {
             if let Some(planned) = self.plan.first()
-                && let Some(difference) = run.difference(planned)?
+                && let Some(difference) = run.difference(planned, &self.varied)?
             {
                 bail!("{difference}; use the same options as those runs, or name another folder");
             }
@@ -131,7 +151,7 @@ impl Sweep {
         let runs = self.plan.len();
         ensure!(number < runs, "there is no run {number}: there are {runs}, from 0");
         self.plan = vec![self.plan.swap_remove(number)];
-        Ok(Sweep { optimizers: 1, ..self })
+        Ok(Sweep { contenders: 1, ..self })
     }
 
     /// The runs that are planned, done or not.
@@ -145,14 +165,14 @@ impl Sweep {
     }
 
     /// Does the runs that are not done, as many side by side as `pool` has threads, each beginning
-    /// with what `model` makes for its seed. Those that are done stay so when one fails, or when
+    /// with what `model` makes for it. Those that are done stay so when one fails, or when
     /// `observer` ends it.
     pub fn run(
         &mut self,
         data: Data,
         device: Device,
         pool: &ThreadPool,
-        model: &(dyn Fn(u64) -> Result<Model> + Sync),
+        model: &(dyn Fn(&Configuration) -> Result<Model> + Sync),
         observer: &dyn Observer,
     ) -> Result<()> {
         let is_done =
@@ -178,13 +198,13 @@ impl Sweep {
         })
     }
 
-    /// The runs that are done by optimizer, in the order of the seeds.
-    pub fn by_optimizer(&self) -> Vec<Vec<Run>> {
+    /// The runs that are done by contender, in the order of the seeds.
+    pub fn by_contender(&self) -> Vec<Vec<Run>> {
         let run = |planned: &Configuration| {
             self.done.iter().find(|run| run.configuration == *planned).cloned()
         };
-        let of = |at| self.plan.iter().skip(at).step_by(self.optimizers).filter_map(run).collect();
-        (0..self.optimizers).map(of).collect()
+        let of = |at| self.plan.iter().skip(at).step_by(self.contenders).filter_map(run).collect();
+        (0..self.contenders).map(of).collect()
     }
 }
 
@@ -192,19 +212,19 @@ impl Sweep {
 fn train(
     configuration: Configuration,
     data: &Data,
-    model: &dyn Fn(u64) -> Result<Model>,
+    model: &dyn Fn(&Configuration) -> Result<Model>,
     observer: &dyn Observer,
 ) -> Result<Option<Run>> {
     if observer.flow().is_break() {
         return Ok(None);
     }
+    let mut model = model(&configuration)?;
     let config = &configuration.config;
-    let mut model = model(config.seed)?;
     let history = fit(&mut model, &data.train, config, &mut |event| match event {
         Event::Step(progress) => observer.step(progress),
         Event::Epoch(_) => observer.flow(),
     })?;
-    if history.epochs.len() < config.epochs {
+    if history.interrupted && history.epochs.len() < config.epochs {
         return Ok(None);
     }
     let test = Test::of(&model, &data.test)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use tempfile::NamedTempFile;
 
 /// What the names of temporary files begin with.
@@ -155,6 +155,36 @@ pub fn remove_temporary(folder: &Path) {
             let _ = fs::remove_file(entry.path());
         }
     }
+}
+
+/// Makes the folder `path` by way of `write`, which is given a temporary one beside it. What is
+/// written there and not synced may be lost in a power cut; it replaces nothing.
+///
+/// # Errors
+///
+/// If there is something at `path` already but an empty folder, those of `write`, and of the file
+/// system.
+pub fn write_folder(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let cannot = || format!("cannot write the folder {}", path.display());
+    let is_free = || match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    };
+    ensure!(is_free(), "{}: there is something already; name another folder", cannot());
+    let parent = folder_of(path)?;
+    remove_abandoned(parent, PREFIX);
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    let made = builder.prefix(PREFIX).tempdir_in(parent).map_err(cause_alone);
+    let temporary = made.with_context(cannot)?;
+    let lock = File::open(temporary.path());
+    let _ = lock.as_ref().map(File::lock); // says that this process is alive
+    write(temporary.path()).with_context(cannot)?;
+    fs::rename(temporary.path(), path).with_context(cannot)?;
+    #[cfg(unix)]
+    File::open(parent).and_then(|parent| parent.sync_all()).with_context(cannot)?;
+    Ok(())
 }
 
 /// Removes what killed processes have left in `folder`: files and folders whose names begin with

@@ -21,7 +21,10 @@ pub(super) const DENSE_1: &str = "dense_1.weight";
 #[derive(Debug)]
 pub struct Model {
     pub(crate) vs: nn::VarStore,
-    net: nn::Sequential,
+    /// Images → hidden units.
+    hidden_layer: nn::Sequential,
+    /// Hidden units → logits.
+    output_layer: nn::Linear,
     hidden: i64,
 }
 
@@ -68,16 +71,16 @@ impl Model {
             ..LinearConfig::default()
         };
         let dense_1 = nn::linear(&root / "dense_1", inputs, hidden, zeros);
-        let net = nn::seq()
+        let hidden_layer = nn::seq()
             .add_fn(move |images| {
                 // Where these are of the kind already, this does nothing.
                 let (ws, bs) =
                     (dense_1.ws.to_kind(kind), dense_1.bs.as_ref().map(|b| b.to_kind(kind)));
                 images.to_kind(kind).linear(&ws, bs.as_ref()).to_kind(Kind::Float) // [batch, hidden]
             })
-            .add_fn(Tensor::relu)
-            .add(nn::linear(&root / "dense_2", hidden, CLASSES as i64, zeros)); // [batch, 10]
-        Ok(Model { vs, net, hidden })
+            .add_fn(Tensor::relu);
+        let output_layer = nn::linear(&root / "dense_2", hidden, CLASSES as i64, zeros);
+        Ok(Model { vs, hidden_layer, output_layer, hidden })
     }
 
     /// A network with the weights `arrays`.
@@ -105,7 +108,16 @@ impl Model {
 
     /// The logits `[batch, 10]` of images `[batch, 784]` on the model's device, from 0 to 1.
     pub fn forward(&self, images: &Tensor) -> Tensor {
-        self.net.forward(images)
+        self.forward_through(images, |hidden| hidden)
+    }
+
+    /// Like [`Self::forward`], but with what `change` makes of the hidden units `[batch, hidden]`.
+    pub(crate) fn forward_through(
+        &self,
+        images: &Tensor,
+        change: impl FnOnce(Tensor) -> Tensor,
+    ) -> Tensor {
+        self.output_layer.forward(&change(self.hidden_layer.forward(images))) // [batch, 10]
     }
 
     /// The images `[digits, 784]` on the model's device, from 0 to 1.

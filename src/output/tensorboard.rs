@@ -18,7 +18,7 @@ use crc::{CRC_32_ISCSI, Crc};
 use image::{ImageFormat, RgbImage};
 use prost::{Message, Oneof};
 
-use crate::training::Epoch;
+use crate::training::{self, Config, Epoch};
 
 /// An event.
 #[derive(Clone, PartialEq, Message)]
@@ -160,6 +160,8 @@ impl Events {
 pub struct TrainingLog {
     train: Events,
     validation: Option<Events>,
+    /// The losses of the steps of an epoch, which are computed together, at its last one.
+    step_losses: Vec<f32>,
 }
 
 impl TrainingLog {
@@ -171,13 +173,29 @@ impl TrainingLog {
         Ok(TrainingLog {
             train: Events::create(&folder.join("train"))?,
             validation: validation.transpose()?,
+            step_losses: Vec::new(),
         })
     }
 
+    /// Adds what is to be logged of a step or an epoch of training with `config`.
+    pub fn event(&mut self, event: &training::Event<'_>, config: &Config) -> Result<()> {
+        match event {
+            training::Event::Step(progress) if progress.step == progress.steps => {
+                self.step_losses = progress.step_losses()?;
+                Ok(())
+            }
+            training::Event::Step(_) => Ok(()),
+            training::Event::Epoch(epoch) => {
+                let planned = config.learning_rate_at(epoch.epoch as f64);
+                self.epoch(epoch, epoch.learning_rate.unwrap_or(planned))
+            }
+        }
+    }
+
     /// Adds an epoch, the learning rate at its end, and the mean loss of each of its steps.
-    pub fn epoch(&mut self, epoch: &Epoch, learning_rate: f64, step_losses: &[f32]) -> Result<()> {
-        for (at, loss) in step_losses.iter().enumerate() {
-            let step = (epoch.epoch - 1) * step_losses.len() + at;
+    fn epoch(&mut self, epoch: &Epoch, learning_rate: f64) -> Result<()> {
+        for (at, loss) in self.step_losses.iter().enumerate() {
+            let step = (epoch.epoch - 1) * self.step_losses.len() + at;
             self.train.scalars(step, &[("batch_loss", f64::from(*loss))])?;
         }
         self.train.scalars(

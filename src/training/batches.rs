@@ -11,6 +11,7 @@ use crate::dataset::non_digits::{self, NonDigits};
 use crate::dataset::{Samples, ink};
 use crate::network::model::{Model, random};
 use crate::network::pruning;
+use crate::training::regularisation::Regularisation;
 use crate::training::{Config, none};
 
 /// Images to augment at a time, rounded to whole batches: more do not fit into a processor's cache.
@@ -62,11 +63,10 @@ impl<'a> Batches<'a> {
     pub fn new(mut samples: Samples, config: &'a Config, kind: Kind) -> Result<Batches<'a>> {
         let device = samples.images.device();
         // Images that stay as they are can be made ready once; others have ink nearly everywhere.
-        let inputs =
-            match config.keeps_images() && !config.optimizer.moves_weights_without_gradient() {
-                true => pruning::inputs_with_ink(&samples.images)?,
-                false => Tensor::arange(PIXELS as i64, (Kind::Int64, device)),
-            };
+        let inputs = match config.keeps_images() && !config.moves_weights_without_gradient() {
+            true => pruning::inputs_with_ink(&samples.images)?,
+            false => Tensor::arange(PIXELS as i64, (Kind::Int64, device)),
+        };
         if config.keeps_images() {
             let ready = |images: &Tensor| {
                 ink(images).to_kind(kind).index_select(1, &inputs).clamp_min(LEAST_INK)
@@ -93,6 +93,11 @@ impl<'a> Batches<'a> {
     /// The pixels `[inputs]` that training sees, int64 indices.
     pub fn inputs(&self) -> &Tensor {
         &self.inputs
+    }
+
+    /// Number of steps in an epoch.
+    pub(super) fn steps(&self) -> usize {
+        self.order(1).len().div_ceil(self.config.batch_size as usize)
     }
 
     fn device(&self) -> Device {
@@ -206,16 +211,16 @@ fn dealt(all: &Tensor, steps: i64) -> Vec<Tensor> {
 
 impl Batch {
     /// The logits `[batch, 10]` of the samples, and the loss to minimise.
-    pub fn forward(&self, model: &Model) -> (Tensor, Tensor) {
+    pub(super) fn forward(&self, model: &Model, by: &mut Regularisation) -> (Tensor, Tensor) {
         let Some((non_digits, counted)) = &self.non_digits else {
-            let logits = model.forward(&self.images);
-            let loss = logits.cross_entropy_for_logits(&self.labels);
+            let logits = by.logits(model, &self.images);
+            let loss = by.loss(&logits, &self.labels);
             return (logits.narrow(0, 0, self.samples), loss);
         };
-        let all = model.forward(&Tensor::cat(&[&self.images, non_digits], 0));
+        let all = by.logits(model, &Tensor::cat(&[&self.images, non_digits], 0));
         let digits = all.narrow(0, 0, self.labels.size()[0]); // [batch + forms, 10]
         let others = all.narrow(0, self.labels.size()[0], counted.size()[0]); // [others, 10]
-        let loss = none::with_none(&digits).cross_entropy_for_logits(&self.labels)
+        let loss = by.loss(&none::with_none(&digits), &self.labels)
             + none::loss(&others, counted) * non_digits::WEIGHT;
         (digits.narrow(0, 0, self.samples), loss)
     }
@@ -312,7 +317,8 @@ mod tests {
         let batches = Batches::new(samples, &config, Kind::Float).unwrap();
         let model = Model::new(8, 0, Device::Cpu).unwrap();
         let (labels, all) = batches.epoch(1);
-        let logits: Vec<Tensor> = all.map(|batch| batch.forward(&model).0).collect();
+        let mut by = Regularisation::of(&config, 1);
+        let logits: Vec<Tensor> = all.map(|batch| batch.forward(&model, &mut by).0).collect();
         assert_eq!(Tensor::cat(&logits, 0).size(), [labels.size()[0], 10]);
     }
 

@@ -23,6 +23,17 @@ pub enum Precision {
     Bf16,
 }
 
+/// Which epoch's weights are the result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// The last one's.
+    #[default]
+    Last,
+    /// Those with the least loss on the validation split.
+    Best,
+}
+
 /// How to train; the defaults are those of the Keras tutorial's larger model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
@@ -50,6 +61,25 @@ pub struct Config {
     pub precision: Precision,
     /// Determines the order of the samples in every epoch, augmentation and non-digits.
     pub seed: u64,
+    /// The momentum of the optimizer, if not its usual one; only RMSprop and SGD have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f64>,
+    /// The weight decay, if not the optimizer's usual one: in each step, every weight loses the
+    /// learning rate times this share of itself, as with Keras's `weight_decay`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+    /// Share of the hidden units that each training step leaves out, from 0 to below 1.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
+    /// Share of each label that training spreads over all classes, from 0 to below 1.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub label_smoothing: f64,
+    /// Epochs without less loss on the validation split after which training ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<usize>,
+    /// Which epoch's weights are the result.
+    #[serde(default, skip_serializing_if = "is_last")]
+    pub keep: Keep,
     /// The sets that the training set consists of, one after the other, and how often each is shown;
     /// empty if it is one that is shown once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -70,6 +100,12 @@ impl Default for Config {
             validation_split: 0.,
             precision: Precision::Float32,
             seed: 0,
+            momentum: None,
+            weight_decay: None,
+            dropout: 0.,
+            label_smoothing: 0.,
+            early_stopping: None,
+            keep: Keep::Last,
             mixture: Vec::new(),
         }
     }
@@ -91,6 +127,30 @@ impl Config {
             "the share of non-digits must be from 0 to 1, not {}",
             self.non_digits
         );
+        let shares = [("dropout", self.dropout), ("label smoothing", self.label_smoothing)];
+        for (name, share) in shares {
+            let is_share = (0. ..1.).contains(&share);
+            ensure!(is_share, "the {name} must be from 0 to below 1, not {share}");
+        }
+        if let Some(momentum) = self.momentum {
+            let name = self.optimizer.name_at(self.optimizer.default_learning_rate());
+            ensure!(self.optimizer.has_momentum(), "{name} has no momentum; rmsprop and sgd do");
+            let is_share = (0. ..1.).contains(&momentum);
+            ensure!(is_share, "the momentum must be from 0 to below 1, not {momentum}");
+        }
+        let decay = self.weight_decay();
+        ensure!(
+            decay >= 0. && decay * self.learning_rate < 1.,
+            "the weight decay times the learning rate must be from 0 to below 1, not {}",
+            decay * self.learning_rate
+        );
+        for (needs, what) in [
+            (self.keep == Keep::Best, "keeping the best epoch"),
+            (self.early_stopping.is_some(), "early stopping"),
+            (self.schedule == Schedule::Plateau, "the schedule plateau"),
+        ] {
+            ensure!(!needs || self.validation_split > 0., "{what} needs a validation split");
+        }
         for Part { weight, train, test, .. } in &self.mixture {
             ensure!(
                 *weight > 0. && *weight <= MAX_WEIGHT,
@@ -106,10 +166,33 @@ impl Config {
         self.learning_rate * self.schedule.factor(done / self.epochs as f64)
     }
 
+    /// The momentum of the optimizer.
+    pub fn momentum(&self) -> f64 {
+        self.momentum.unwrap_or(self.optimizer.default_momentum())
+    }
+
+    /// The weight decay.
+    pub fn weight_decay(&self) -> f64 {
+        self.weight_decay.unwrap_or(self.optimizer.default_weight_decay())
+    }
+
+    /// Whether a weight changes even when its gradient is always 0.
+    pub fn moves_weights_without_gradient(&self) -> bool {
+        self.weight_decay() > 0.
+    }
+
     /// Whether training sees each image as it is, in every epoch.
     pub fn keeps_images(&self) -> bool {
         self.augment.is_empty() && self.non_digits == 0.
     }
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.
+}
+
+fn is_last(keep: &Keep) -> bool {
+    *keep == Keep::Last
 }
 
 #[cfg(test)]
@@ -143,6 +226,19 @@ mod tests {
             (
                 Config { non_digits: f64::NAN, ..config() },
                 "the share of non-digits must be from 0 to 1, not NaN",
+            ),
+            (Config { dropout: 1., ..config() }, "the dropout must be from 0 to below 1, not 1"),
+            (
+                Config { optimizer: Optimizer::Adam, momentum: Some(0.5), ..config() },
+                "adam has no momentum; rmsprop and sgd do",
+            ),
+            (
+                Config { weight_decay: Some(1000.), ..config() },
+                "the weight decay times the learning rate must be from 0 to below 1, not 1",
+            ),
+            (
+                Config { keep: Keep::Best, ..config() },
+                "keeping the best epoch needs a validation split",
             ),
             (
                 Config { mixture: vec![part(f64::NAN)], ..config() },

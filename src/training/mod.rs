@@ -4,7 +4,11 @@
 pub mod batches;
 #[cfg(feature = "torch")]
 pub mod calibration;
+#[cfg(feature = "torch")]
+pub mod checkpoint;
 pub mod config;
+#[cfg(feature = "torch")]
+mod course;
 #[cfg(feature = "torch")]
 pub mod evaluation;
 #[cfg(feature = "torch")]
@@ -14,13 +18,19 @@ mod none;
 pub mod optimizer;
 #[cfg(feature = "torch")]
 pub mod progress;
+#[cfg(feature = "torch")]
+mod regularisation;
 pub mod schedule;
+mod setting;
+#[cfg(feature = "torch")]
+mod steps;
 #[cfg(feature = "torch")]
 mod torch;
 
-pub use config::{Config, Precision};
+pub use config::{Config, Keep, Precision};
 #[cfg(feature = "torch")]
-pub use fit::fit;
+pub use fit::{Resumable, fit, fit_resumable};
 #[cfg(feature = "torch")]
 pub use progress::{Epoch, Event, History, Progress};
 pub use schedule::Schedule;
+pub use setting::Setting;

@@ -48,6 +48,21 @@ impl Optimizer {
         }
     }
 
+    /// Whether it has momentum.
+    pub fn has_momentum(self) -> bool {
+        matches!(self, Optimizer::RmsProp | Optimizer::Sgd)
+    }
+
+    /// The momentum when none is given.
+    pub fn default_momentum(self) -> f64 {
+        if self == Optimizer::Sgd { 0.9 } else { 0. }
+    }
+
+    /// The weight decay when none is given.
+    pub fn default_weight_decay(self) -> f64 {
+        if self == Optimizer::AdamW { 4e-3 } else { 0. }
+    }
+
     /// Its name: `adam`, or `adam:0.0003` where the learning rate is not the default.
     pub fn name_at(self, learning_rate: f64) -> String {
         let name = format!("{self:?}").to_lowercase();

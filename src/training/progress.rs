@@ -21,12 +21,15 @@ pub struct Epoch {
     /// Accuracy on the validation split after the epoch, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
+    /// The learning rate, where the epochs before decided it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
     /// Time taken in seconds, without validation; the first epoch's includes what is done once.
     pub seconds: f64,
 }
 
 /// The epochs of a training run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// The epochs that were completed.
     pub epochs: Vec<Epoch>,

@@ -10,13 +10,16 @@ pub enum Schedule {
     Constant,
     /// From the learning rate down to 0 along half a cosine (Loshchilov & Hutter 2016, one cycle).
     Cosine,
+    /// A tenth of the rate whenever the loss on the validation split has not become less for three
+    /// epochs, see [`Config::plateau_factor`](crate::training::Config::plateau_factor).
+    Plateau,
 }
 
 impl Schedule {
-    /// The factor of the learning rate when the share `done`, from 0 to 1, of all steps is done.
+    /// The factor of the learning rate that is known from the start, when the share `done`, from 0 to 1, of all steps is done.
     pub fn factor(self, done: f64) -> f64 {
         match self {
-            Schedule::Constant => 1.,
+            Schedule::Constant | Schedule::Plateau => 1.,
             Schedule::Cosine => 0.5 * (1. + (std::f64::consts::PI * done).cos()),
         }
     }

@@ -13,6 +13,13 @@ use crate::dataset::{Samples, left_by_split};
 use crate::network::device;
 use crate::network::model::Model;
 
+/// The ε of all optimizers that have one.
+pub(super) const EPSILON: f64 = 1e-7;
+/// β₁ and β₂ of Adam and AdamW.
+pub(super) const ADAM_BETAS: (f64, f64) = (0.9, 0.999);
+/// The ρ of RMSprop, libtorch's α.
+pub(super) const RMSPROP_RHO: f64 = 0.9;
+
 /// How often each precision is tried, in turn; the shortest time counts.
 const TRIALS: usize = 9;
 /// Share of float32's time that bf16 takes at most where it is clearly faster; chosen by judgement.
@@ -114,28 +121,37 @@ impl Config {
 }
 
 impl Optimizer {
-    /// Whether a weight changes even when its gradient is always 0, as by weight decay.
-    pub fn moves_weights_without_gradient(self) -> bool {
-        self == Optimizer::AdamW
-    }
-
     /// The optimizer over all weights of `model`.
     pub fn build(self, model: &Model, learning_rate: f64) -> Result<nn::Optimizer> {
+        let (momentum, decay) = (self.default_momentum(), self.default_weight_decay());
+        self.build_with(model, learning_rate, momentum, decay)
+    }
+
+    /// Like [`Self::build`], with this momentum, where it has one, and if it is AdamW, this decay.
+    pub(super) fn build_with(
+        self,
+        model: &Model,
+        learning_rate: f64,
+        momentum: f64,
+        decay: f64,
+    ) -> Result<nn::Optimizer> {
         Optimizer::check_learning_rate(learning_rate)?;
+        let (eps, (beta1, beta2)) = (EPSILON, ADAM_BETAS);
         let vs = &model.vs;
         match self {
             Optimizer::Adam => {
-                nn::Adam { eps: 1e-7, ..Default::default() }.build(vs, learning_rate)
+                nn::Adam { beta1, beta2, eps, ..Default::default() }.build(vs, learning_rate)
             }
             Optimizer::AdamW => {
-                nn::AdamW { eps: 1e-7, wd: 4e-3, ..Default::default() }.build(vs, learning_rate)
+                let adamw = nn::AdamW { beta1, beta2, eps, wd: decay, ..Default::default() };
+                adamw.build(vs, learning_rate)
             }
             Optimizer::RmsProp => {
-                nn::RmsProp { alpha: 0.9, eps: 1e-7, ..Default::default() }.build(vs, learning_rate)
+                let alpha = RMSPROP_RHO;
+                let rmsprop = nn::RmsProp { alpha, eps, momentum, ..Default::default() };
+                rmsprop.build(vs, learning_rate)
             }
-            Optimizer::Sgd => {
-                nn::Sgd { momentum: 0.9, ..Default::default() }.build(vs, learning_rate)
-            }
+            Optimizer::Sgd => nn::Sgd { momentum, ..Default::default() }.build(vs, learning_rate),
         }
         .context("cannot create the optimizer")
     }
@@ -204,7 +220,7 @@ mod tests {
             let moved = no_grad(|| (after - before).abs().max().double_value(&[]));
             assert_eq!(
                 moved > 0.,
-                optimizer.moves_weights_without_gradient(),
+                Config { optimizer, ..Config::default() }.moves_weights_without_gradient(),
                 "{optimizer:?} {moved}"
             );
         }

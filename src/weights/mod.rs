@@ -49,6 +49,8 @@ use record::Beside;
 pub use format::file_name;
 pub use record::check_unrecorded;
 #[cfg(feature = "torch")]
+pub(crate) use safetensors::{seal_of, sealed};
+#[cfg(feature = "torch")]
 pub use varstore::{model, save_model};
 
 /// The released weights.

@@ -36,7 +36,8 @@ fn training_prints_an_epoch_a_line_and_saves_weights_with_their_record() {
             assert!(line.contains(word), "{out}");
         }
     }
-    assert!(lines[4].starts_with("Test: loss: ") && lines[5] == "Saved: models/mnist.safetensors");
+    assert!(lines[4].starts_with("Kept: epoch ") && lines[5].starts_with("Test: loss: "), "{out}");
+    assert_eq!(lines[6], "Saved: models/mnist.safetensors");
     assert!(!out.contains(['\r', '\x1b']), "a log file would be garbled: {out:?}");
 
     let record = json(&fs::read_to_string(place.path("models/mnist.json")).unwrap());
@@ -975,4 +976,17 @@ fn help_shows_every_default() {
         let (code, out, _) = place.run(&[command, "--help"]);
         assert!(code == 0 && out.contains("--json"), "{out}");
     }
+}
+
+#[test]
+fn shells_get_completions_of_all_commands() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let (code, out, err) = place.run(&["completions", shell]);
+        assert_eq!((code, err.as_str()), (0, ""));
+        for word in ["predict", "min-confidence", "elastic"] {
+            assert!(out.contains(word), "{shell}: {word}");
+        }
+    }
+    assert_eq!(place.run(&["completions", "cmd"]).0, 2);
 }

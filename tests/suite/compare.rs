@@ -86,7 +86,8 @@ fn the_same_seeds_give_the_same_comparison_and_each_run_is_the_same_as_train() {
     for (optimizer, rate, seed) in [("adam", "0.001", "1"), ("sgd", "0.1", "0")] {
         let options = ["--optimizer", optimizer, "--learning-rate", rate, "--seed", seed, "--json"];
         let arguments =
-            [&["train", "--threads", "1"], &SMALL.as_flattened()[4..], &options].concat();
+            [&["train", "--threads", "1", "--keep", "last"], &SMALL.as_flattened()[4..], &options]
+                .concat();
         let (code, out, _) = place.run(&arguments);
         assert_eq!(code, 0);
         let trained: Run = serde_json::from_str(&out).unwrap();
@@ -371,6 +372,7 @@ fn runs(optimizer: Optimizer, accuracies: &[f64]) -> Vec<Run> {
             accuracy: accuracy - 0.01 * (2 - epoch) as f64,
             validation_loss: None,
             validation_accuracy: None,
+            learning_rate: None,
             seconds: 1.,
         };
         Run::new(configuration, vec![epoch(1), epoch(2)], Test { loss: 0.1, accuracy })
@@ -421,4 +423,38 @@ fn goals_count_the_runs_that_reach_them() {
     assert_eq!(comparison.contenders[0].best_epoch, None);
     let text = text::comparison(&comparison);
     assert!(text.contains(" 1.4  2.0 (3 of 5)\n"), "{text}");
+}
+
+#[test]
+fn a_grid_compares_every_combination_under_a_name_of_its_own() {
+    let place = Place::new();
+    place.data_set("data", 100, 50);
+    let grid = ["--grid", "hidden=4,16", "--grid", "dropout=0,0.2", "--optimizers", "adam"];
+    let compare =
+        ["compare", "--data", "data", "--epochs", "1", "--seeds", "2", "--output-dir", "a"];
+    let (code, out, err) = place.run(&[&compare[..], &grid].concat());
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("Run 8/8 - adam hidden=") && out.contains(", seed 1 - "), "{out}");
+    let json: Value =
+        serde_json::from_str(&fs::read_to_string(place.path("a/compare.json")).unwrap()).unwrap();
+    let contenders = json["contenders"].as_array().unwrap();
+    let names: Vec<_> = contenders.iter().map(|of| of["name"].as_str().unwrap()).collect();
+    assert_eq!(names[0], "adam hidden=4 dropout=0");
+    assert_eq!(names[3], "adam hidden=16 dropout=0.2");
+    assert_eq!((&contenders[3]["hidden"], &contenders[3]["dropout"]), (&16.into(), &0.2.into()));
+    assert_eq!(json["pairs"].as_array().unwrap().len(), 6);
+    assert!(json["configuration"].get("hidden").is_none(), "{}", json["configuration"]);
+    let (code, out, err) = place.run(&[&compare[..], &grid, &["--resume"]].concat());
+    assert!(code == 0 && out.contains("Already finished: 8 of 8 runs"), "{err}");
+
+    for (wrong, fault) in [
+        ("hidden", "choose SETTING=LIST"),
+        ("hidden=0", "choose a number from 1"),
+        ("width=1", "choose hidden, batch-size"),
+        ("schedule=warm", "choose schedules from constant, cosine, plateau"),
+        ("hidden=4,4", "is listed twice"),
+    ] {
+        let (code, _, err) = place.run(&["compare", "--data", "data", "--grid", wrong]);
+        assert!(code == 2 && err.contains(fault), "{wrong}: {err}");
+    }
 }

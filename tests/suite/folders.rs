@@ -102,3 +102,30 @@ fn mixed_sets_are_kept_apart_in_the_record_and_in_evaluate() {
         assert!(code == 2 && err.contains(word), "{err}");
     }
 }
+
+#[test]
+fn adapting_starts_from_the_released_weights_and_mixes_mnist_in() {
+    let place = Place::new();
+    folders(&place, "mine", 0, 60);
+    let adapt = ["train", "--adapt", "--data=mine", "--json"];
+    let (code, out, err) =
+        place.run(&[&adapt[..], &["--data=mnist:0.01", "--epochs=1", "--threads=1"]].concat());
+    assert_eq!(code, 0, "{err}");
+    let record = json(&out);
+    let configuration = &record["configuration"];
+    for (name, value) in [
+        ("init", Value::from("released")),
+        ("optimizer", "adam".into()),
+        ("schedule", "cosine".into()),
+        ("learning_rate", 3e-4.into()),
+        ("epochs", 1.into()),
+    ] {
+        assert_eq!(configuration[name], value, "{name}");
+    }
+    let [mine, mnist] = [0, 1].map(|at| &configuration["mixture"][at]);
+    let shown = mine["weight"].as_f64().unwrap() * mine["train"].as_f64().unwrap();
+    assert!((shown - 2000.).abs() < 1e-6 && mnist["weight"] == 0.01, "{configuration}");
+    assert!(record["sets"][1]["accuracy"].as_f64().unwrap() > 0.98, "{}", record["sets"]);
+    assert!(place.path("models/adapted.safetensors").exists());
+    assert_eq!(place.run(&["train", "--adapt"]).0, 2);
+}

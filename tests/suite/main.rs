@@ -3,9 +3,12 @@
 
 mod batch;
 mod cli;
+#[cfg(feature = "torch")]
+mod comforts;
 mod common;
 #[cfg(feature = "torch")]
 mod compare;
+mod dataset;
 #[cfg(feature = "torch")]
 mod faults;
 #[cfg(feature = "torch")]

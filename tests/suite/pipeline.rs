@@ -230,7 +230,7 @@ fn blank_pixels_are_left_out_of_training_without_a_difference() {
         let moved = moved.abs().max().double_value(&[]);
         assert_eq!(
             moved < 1e-8,
-            !optimizer.moves_weights_without_gradient(),
+            !config.moves_weights_without_gradient(),
             "{optimizer:?}: {moved}"
         );
     }

@@ -238,6 +238,7 @@ fn history(validated: bool) -> Vec<Epoch> {
         accuracy: 1. - 0.1 / epoch as f64,
         validation_loss: validated.then_some(0.5),
         validation_accuracy: validated.then_some(0.95),
+        learning_rate: None,
         seconds: 1.,
     };
     (1..=6).map(epoch).collect()

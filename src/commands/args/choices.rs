@@ -4,7 +4,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::dataset::augment::Augment;
 use crate::training::optimizer::Optimizer;
-use crate::training::{Precision, Schedule};
+use crate::training::{Keep, Precision, Schedule};
 
 /// A name, its help text and what it stands for.
 pub type Choice<T> = (&'static str, &'static str, T);
@@ -37,6 +37,18 @@ pub const SCHEDULES: &[Choice<Schedule>] = &[
         "From the learning rate down to 0 along half a cosine (Loshchilov & Hutter 2016, one cycle)",
         Schedule::Cosine,
     ),
+    (
+        "plateau",
+        "A tenth of the rate whenever the loss on the validation split has not become less for three \
+         epochs, as Keras's ReduceLROnPlateau",
+        Schedule::Plateau,
+    ),
+];
+
+/// Names of what is kept.
+pub const KEEPS: &[Choice<Keep>] = &[
+    ("best", "The weights of the epoch with the least loss on the validation split", Keep::Best),
+    ("last", "The weights of the last epoch", Keep::Last),
 ];
 
 /// Names of the ways to change images.
@@ -127,6 +139,7 @@ mod tests {
         check(OPTIMIZERS);
         assert_eq!(OPTIMIZERS.iter().map(|choice| choice.2).collect::<Vec<_>>(), Optimizer::ALL);
         check(SCHEDULES);
+        check(KEEPS);
         check(AUGMENTS);
         check_recorded(PRECISIONS, |of| {
             of.map_or("auto".into(), |of| serde_json::to_value(of).unwrap())

@@ -12,9 +12,11 @@ use crate::weights::{self, Loaded};
 
 /// Where `mnist train` saves, and the other commands look first.
 pub const DEFAULT_WEIGHTS: &str = "models/mnist.safetensors";
+/// Where `mnist train --adapt` saves.
+pub const ADAPTED_WEIGHTS: &str = "models/adapted.safetensors";
 
 /// What names the released weights in place of a file; `./released` is a file of that name.
-const RELEASED: &str = "released";
+pub const RELEASED: &str = "released";
 /// What the released weights are called.
 const RELEASED_NAME: &str = "the released weights";
 

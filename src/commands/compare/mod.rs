@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use super::args::choices::{OPTIMIZERS, names, value};
-use super::args::training::{TrainingArgs, learning_rate};
+use super::args::choices::{OPTIMIZERS, SCHEDULES, names, value};
+use super::args::training::{TrainingArgs, learning_rate, share_below_1};
+use crate::network::classifier::MAX_HIDDEN;
+use crate::training::Setting;
 use crate::training::optimizer::Optimizer;
 
 #[cfg(feature = "torch")]
@@ -14,15 +16,20 @@ mod run;
 ///
 /// Each seed gives initial weights and an order of the samples that all optimizers share. On the
 /// CPU, runs go side by side, as many as there are cores for, each with one thread unless --threads
-/// says otherwise; each gives just what `mnist train` with as many threads does.
+/// says otherwise; each gives just what `mnist train --keep last` with as many threads does.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("threads", |arg| arg.help("Threads that compute on the CPU for each run [default: 1]")))]
+#[command(mut_arg("keep", |arg| arg.help("Which epoch's weights are the result [default: last]")))]
 #[command(mut_arg("seed", |arg| arg.help("The first seed; each determines initial weights and order of samples")))]
 pub struct Args {
     /// Optimizers, with Keras's constants but for SGD's momentum of 0.9; an entry may set its
     /// learning rate: adam:3e-4
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = all(), value_parser = entry)]
     optimizers: Vec<(Optimizer, Option<f64>)>,
+    /// Vary a setting as well, each of its values with each optimizer: hidden, batch-size, rate,
+    /// dropout or schedule, as in --grid hidden=128,512. Give it several times for every combination
+    #[arg(long, value_name = "SETTING=LIST", value_parser = grid)]
+    grid: Vec<Grid>,
     /// Runs of each optimizer, with a seed each
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
     seeds: u16,
@@ -44,6 +51,33 @@ pub struct Args {
     /// Print the comparison as JSON, progress on standard error
     #[arg(long)]
     json: bool,
+}
+
+/// Values of a setting.
+#[derive(Clone, Debug)]
+struct Grid(#[cfg_attr(not(feature = "torch"), allow(dead_code))] Vec<Setting>);
+
+/// `SETTING=LIST`.
+fn grid(text: &str) -> Result<Grid, String> {
+    let (name, list) = text.split_once('=').ok_or("choose SETTING=LIST, as hidden=128,512")?;
+    list.split(',').map(|value| setting(name, value)).collect::<Result<_, _>>().map(Grid)
+}
+
+fn setting(name: &str, text: &str) -> Result<Setting, String> {
+    let whole = |most: i64| match text.parse() {
+        Ok(number) if (1..=most).contains(&number) => Ok(number),
+        _ => Err(format!("{name} {text}: choose a number from 1 to {most}")),
+    };
+    match name {
+        "hidden" => whole(MAX_HIDDEN).map(Setting::Hidden),
+        "batch-size" => whole(i32::MAX.into()).map(Setting::BatchSize),
+        "rate" => learning_rate(text).map(Setting::LearningRate),
+        "dropout" => share_below_1(text).map(Setting::Dropout),
+        "schedule" => value(SCHEDULES, text)
+            .map(Setting::Schedule)
+            .ok_or_else(|| format!("choose schedules from {}", names(SCHEDULES).join(", "))),
+        _ => Err("choose hidden, batch-size, rate, dropout or schedule".into()),
+    }
 }
 
 /// The names of all optimizers, as a list on the command line.

@@ -10,7 +10,7 @@ use anyhow::{Context, Error, Result, ensure};
 use indicatif::ProgressBar;
 use tch::Device;
 
-use super::Args;
+use super::{Args, Grid};
 use crate::commands::args::machine;
 use crate::commands::cli::wrong_usage;
 use crate::commands::console::{bar, note, print, print_json, print_numbers, print_text};
@@ -20,14 +20,16 @@ use crate::dataset::Data;
 use crate::experiments::comparison::compare;
 use crate::experiments::journal::Journal;
 use crate::experiments::records;
-use crate::experiments::run::Run;
+use crate::experiments::run::{Configuration, Run};
 use crate::experiments::sweep::{Observer, Sweep};
+use crate::experiments::variation::Varied;
 use crate::files::atomic;
 use crate::network::device;
+use crate::network::model::Model;
 use crate::output::plot;
 use crate::output::text;
-use crate::training::Progress;
 use crate::training::optimizer::Optimizer;
+use crate::training::{Config, Progress};
 
 impl Args {
     /// Trains every optimizer with every seed. Ctrl-C, SIGTERM and SIGHUP end the runs in progress,
@@ -52,7 +54,7 @@ impl Args {
         let failure = line(self.json, &text).err();
 
         let display = Display::new(self.json, &sweep, &stop, failure);
-        let model = |seed| Ok(self.training.initial("compare", seed, device)?.0);
+        let model = |of: &Configuration| self.initial(of, device);
         let trained = sweep.run(data, device, &machine::side_by_side(device)?, &model, &display);
         let failure = display.finish();
         match &self.output_dir {
@@ -93,7 +95,7 @@ impl Args {
         }
         atomic::prepare(&records::path(folder, number))?;
         let display = Display::new(true, &sweep, stop, None);
-        let model = |seed| Ok(self.training.initial("compare", seed, device)?.0);
+        let model = |of: &Configuration| self.initial(of, device);
         sweep.run(data, device, &machine::side_by_side(device)?, &model, &display)?;
         let failure = display.finish();
         let Some(run) = sweep.done().first() else {
@@ -116,6 +118,12 @@ impl Args {
         Ok(ExitCode::FAILURE)
     }
 
+    /// The network that a run starts from.
+    fn initial(&self, of: &Configuration, device: Device) -> Result<Model> {
+        let (seed, hidden) = (of.config.seed, Some(of.hidden));
+        Ok(self.training.initial("compare", seed, hidden, device)?.0)
+    }
+
     /// All runs that are asked for.
     fn plan(&self, data: &Data, device: Device) -> Result<Sweep> {
         let is_part = self.run.is_some() || self.merge || self.resume;
@@ -132,9 +140,12 @@ impl Args {
         let (optimizer, rate) = optimizers[0];
         let model = self.training.model("compare", first, device)?;
         let config = self.training.config(&model, data, optimizer, Some(rate), first);
+        // Curves and figures are those of whole runs, unless it is asked for.
+        let config = Config { keep: self.training.keep.unwrap_or_default(), ..config };
         let base = self.training.configuration(&model, data, config)?;
         let seeds = (0..self.seeds).map(|seed| first.wrapping_add(seed.into()));
-        Sweep::plan(&base, &optimizers, seeds).map_err(|error| wrong_usage("compare", error))
+        let grid: Vec<_> = self.grid.iter().map(|Grid(settings)| settings.clone()).collect();
+        Sweep::plan(&base, &optimizers, &grid, seeds).map_err(|error| wrong_usage("compare", error))
     }
 
     /// Counts those that the output folder has as done, and keeps the others there.
@@ -156,13 +167,13 @@ impl Args {
 
     /// Compares, writes the results and shows them.
     fn finish(&self, sweep: &Sweep) -> Result<()> {
-        let runs = sweep.by_optimizer();
+        let runs = sweep.by_contender();
         let comparison = compare(&runs)?;
         let mut record = serde_json::to_value(&comparison)?;
         record["format"] = 1.into();
         record["program"] = runs[0][0].program.clone().into();
         record["libtorch"] = runs[0][0].libtorch.clone().into();
-        record["configuration"] = sweep.planned()[0].shared()?.into();
+        record["configuration"] = sweep.planned()[0].shared(sweep.varied())?.into();
         if let Some(folder) = &self.output_dir {
             let text = |name: &str, text: String| atomic::write_bytes(&folder.join(name), &text);
             text("compare.json", format!("{record:#}\n"))?;
@@ -186,6 +197,7 @@ struct Display<'a> {
     stop: &'a AtomicUsize,
     bar: ProgressBar,
     planned: usize,
+    varied: Varied,
     epochs_to_do: usize,
     /// What cannot be shown must not cost the runs; it is reported at the end.
     failure: Mutex<Option<Error>>,
@@ -203,7 +215,8 @@ impl Display<'_> {
         let bar = bar("{msg} [{wide_bar}] {percent}%, {eta} left");
         bar.set_length(epochs_to_do as u64); // until a run reports the steps of an epoch
         bar.set_message(format!("{done} of {planned} runs done"));
-        Display { to_stderr, stop, bar, planned, epochs_to_do, failure: failure.into() }
+        let (varied, failure) = (sweep.varied().clone(), failure.into());
+        Display { to_stderr, stop, bar, planned, varied, epochs_to_do, failure }
     }
 
     fn finish(self) -> Option<Error> {
@@ -222,7 +235,7 @@ impl Observer for Display<'_> {
     fn run(&self, run: &Run, number: usize) {
         let planned = self.planned;
         self.bar.set_message(format!("{number} of {planned} runs done"));
-        let text = format!("Run {number}/{planned} - {}", text::run(run));
+        let text = format!("Run {number}/{planned} - {}", text::run(run, &self.varied));
         let shown = self.bar.suspend(|| line(self.to_stderr, &text));
         let mut failure = self.failure.lock().expect("no thread panics");
         *failure = failure.take().or(shown.err());

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::Args;
-use crate::commands::console::{print_json, print_text};
+use crate::commands::console::{print_json, print_text, saved};
 use crate::experiments::run::SetTest;
 use crate::output::plot::{self, Reliability};
 use crate::output::text;
@@ -29,6 +29,7 @@ impl Args {
         if let Some(path) = &self.plot {
             let title = format!("Calibration error {:.2}%", 100. * calibration.error);
             plot::save(&Reliability { title, calibration: calibration.clone() }, path)?;
+            saved(path);
         }
         if self.json {
             let mut value = json!({

@@ -2,28 +2,32 @@
 
 use std::env;
 use std::iter;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use image::RgbImage;
 use serde_json::Value;
 
-use super::{Args, place};
-use crate::commands::console::{note, print_json};
+use super::{Args, place, resumption};
+use crate::commands::args::choices::{OPTIMIZERS, name};
+use crate::commands::cli::wrong_usage;
+use crate::commands::console::{note, print, print_json};
 use crate::commands::interrupt;
 use crate::commands::progress::Display;
 use crate::dataset::{Data, Samples};
-use crate::experiments::run::{Run, SetTest, Test};
+use crate::experiments::run::{Configuration, Run, SetTest, Test};
 use crate::files::atomic;
 use crate::network::device;
 use crate::network::model::Model;
 use crate::output::plot;
 use crate::output::tensorboard::TrainingLog;
 use crate::output::text;
+use crate::training::checkpoint::State;
 use crate::training::evaluation::mistakes;
-use crate::training::{Config, Event, fit};
+use crate::training::{Config, Event, History, Keep, Resumable, fit_resumable};
 use crate::weights;
 
 impl Args {
@@ -39,6 +43,7 @@ impl Args {
         let (device, reason) = self.training.machine.start(None)?;
         let mut model = self.training.model("train", self.training.seed, device)?;
         let data = self.training.data()?;
+        self.check_momentum()?;
         let config = self.training.config(&model, &data, self.optimizer, None, self.training.seed);
         let configuration = self.training.configuration(&model, &data, config.clone())?;
 
@@ -46,29 +51,20 @@ impl Args {
             Some(folder) => Some(TrainingLog::create(folder, config.validation_split > 0.)?),
             None => None,
         };
-
         let mut display = Display::new(config.epochs, self.json);
-        // What cannot be shown must not cost the run; it is reported at the end.
+        // What cannot be shown or kept must not cost the run; it is reported at the end.
         let mut failure =
             display.line(&format!("Device: {} ({reason})", device::name(device))).err();
-        let mut step_losses = Vec::new();
-        let history = fit(&mut model, &data.train, &config, &mut |event| {
-            let logged = match (&mut log, &event) {
-                // The losses of an epoch's steps are computed together, at its last one.
-                (Some(_), Event::Step(progress)) if progress.step == progress.steps => {
-                    progress.step_losses().map(|losses| step_losses = losses)
+        let history = {
+            let mut observer = |event: Event<'_>| {
+                let logged = log.as_mut().map_or(Ok(()), |log| log.event(&event, &config));
+                if let Err(error) = logged.and(display.show(event)) {
+                    failure.get_or_insert(error);
                 }
-                (Some(log), Event::Epoch(epoch)) => {
-                    let rate = config.learning_rate_at(epoch.epoch as f64);
-                    log.epoch(epoch, rate, &step_losses)
-                }
-                _ => Ok(()),
+                interrupt::flow(&stop)
             };
-            if let Err(error) = logged.and(display.show(event)) {
-                failure.get_or_insert(error);
-            }
-            interrupt::flow(&stop)
-        })?;
+            self.fit(&mut model, &data, &configuration, &mut observer)?
+        };
         display.clear();
         if history.epochs.is_empty() {
             display.line("Interrupted before the first epoch was complete; nothing is saved")?;
@@ -85,13 +81,18 @@ impl Args {
         let output = self.save(&model, &mut record, history.interrupted, &data.test)?;
         if let Some(path) = &self.plot {
             plot::save(&plot::training(&run.history), path)?;
+            let saved = format!("Saved: {}", text::escape(&path.display().to_string()));
+            failure = failure.or(display.line(&saved).err());
         }
         if let Some(log) = &mut log {
             let image = mistakes_of(&model, &data, &config)?;
             log.mistakes(run.history.len(), &image)?;
         }
+        if !history.interrupted && (self.checkpoint || self.resume) {
+            resumption::remove(&resumption::path(&self.output))?;
+        }
         let shown = failure.map_or(Ok(()), Err).and_then(|()| {
-            report(&display, &run, history.interrupted, &output)?;
+            report(&display, &run, history.interrupted, &output, self.json)?;
             if self.json { print_json(&record) } else { Ok(()) }
         });
         match history.interrupted {
@@ -100,6 +101,49 @@ impl Args {
             false => shown?,
         }
         Ok(if output == self.output { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn check_momentum(&self) -> Result<()> {
+        if self.training.momentum.is_none() || self.optimizer.has_momentum() {
+            return Ok(());
+        }
+        let name = name(OPTIMIZERS, self.optimizer);
+        Err(wrong_usage("train", format!("{name} has no momentum; rmsprop and sgd do")))
+    }
+
+    /// Trains, from a checkpoint and with checkpoints as asked for.
+    fn fit(
+        &self,
+        model: &mut Model,
+        data: &Data,
+        configuration: &Configuration,
+        observer: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<History> {
+        let path = resumption::path(&self.output);
+        let from = match self.resume {
+            true => Some(resumption::load(configuration, &path)?),
+            false => {
+                ensure!(
+                    !self.checkpoint || self.force || !path.exists(),
+                    "{} is that of a training that was interrupted; --resume goes on with it, \
+                     --force begins anew",
+                    path.display()
+                );
+                None
+            }
+        };
+        let mut failed = false;
+        let mut save = |state: &State| {
+            let saved = resumption::save(state, configuration, &path);
+            if let Err(error) = saved
+                && !std::mem::replace(&mut failed, true)
+            {
+                note(&format!("warning: there is no checkpoint of this epoch: {error:#}"));
+            }
+        };
+        let resumable =
+            (self.checkpoint || self.resume).then_some(Resumable { from, save: &mut save });
+        fit_resumable(model, &data.train, &configuration.config, resumable, observer)
     }
 
     /// Saves the weights with their record, and returns where: at `--output`, or beside it if that
@@ -129,18 +173,32 @@ impl Args {
     }
 }
 
-/// Says how training ended, how good the network is and where it lies.
-fn report(display: &Display, run: &Run, interrupted: bool, output: &Path) -> Result<()> {
+/// Says how training ended, how good the network is and where it lies; the latter even if the
+/// program is quiet, unless JSON says so.
+fn report(
+    display: &Display,
+    run: &Run,
+    interrupted: bool,
+    output: &Path,
+    json: bool,
+) -> Result<()> {
+    let result = |text: &str| if json { display.line(text) } else { print(text) };
+    let (config, done) = (&run.configuration.config, run.history.len());
+    let kept = config.kept(&run.history);
     if interrupted {
-        let epochs = run.history.len();
-        display.line(&format!("Interrupted: these are the weights of epoch {epochs}"))?;
+        display.line(&format!("Interrupted: these are the weights of epoch {kept}"))?;
+    } else if done < config.epochs {
+        display.line(&format!("Stopped early: no less val_loss for {} epochs", done - kept))?;
+    }
+    if config.keep == Keep::Best {
+        display.line(&format!("Kept: epoch {kept} of {done}, which has the least val_loss"))?;
     }
     for SetTest { data, test, .. } in &run.sets {
         let figures = text::figures(test.loss, test.accuracy);
-        display.line(&text::escape(&format!("Test of {data}: {figures}")))?;
+        result(&format!("Test of {data}: {figures}"))?;
     }
-    display.line(&format!("Test: {}", text::figures(run.test.loss, run.test.accuracy)))?;
-    display.line(&format!("Saved: {}", text::escape(&output.display().to_string())))
+    result(&format!("Test: {}", text::figures(run.test.loss, run.test.accuracy)))?;
+    result(&format!("Saved: {}", output.display()))
 }
 
 /// The command line as it was given, but for where the program lies.

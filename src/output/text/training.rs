@@ -6,6 +6,7 @@ use comfy_table::CellAlignment;
 
 use super::{confusion, escape, table};
 use crate::experiments::run::{Run, SetTest};
+use crate::experiments::variation::Varied;
 use crate::training::Epoch;
 use crate::training::calibration::Calibration;
 use crate::training::evaluation::Evaluation;
@@ -53,11 +54,12 @@ pub fn sets(sets: &[SetTest]) -> String {
 }
 
 /// A run of a comparison.
-pub fn run(run: &Run) -> String {
+pub fn run(run: &Run, varied: &Varied) -> String {
     let seconds = run.history.iter().map(|epoch| epoch.seconds).sum::<f64>();
     format!(
-        "{} - {:.2} s/epoch - test {}",
-        run.configuration.name(),
+        "{}, seed {} - {:.2} s/epoch - test {}",
+        varied.name(&run.configuration),
+        run.configuration.config.seed,
         seconds / run.history.len() as f64,
         figures(run.test.loss, run.test.accuracy)
     )

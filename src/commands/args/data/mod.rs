@@ -24,8 +24,8 @@ pub const MNIST: &str = "mnist";
 pub struct Source {
     /// Its folder; without one, the MNIST that is built in.
     pub folder: Option<PathBuf>,
-    /// How often.
-    pub weight: f64,
+    /// How often, if that is said.
+    pub weight: Option<f64>,
 }
 
 /// Which data sets to take.
@@ -36,18 +36,25 @@ pub struct DataArgs {
     /// sets; mine:5 shows each image of the folder mine five times in an epoch [default: the built-in MNIST]
     #[arg(long, value_name = "DIR[:WEIGHT]", value_parser = OsStringValueParser::new().try_map(source))]
     pub data: Vec<Source>,
+    #[command(flatten)]
+    images: ImagesArgs,
+}
+
+/// What to do with folders of images.
+#[derive(Debug, clap::Args)]
+pub struct ImagesArgs {
     /// Share of a folder's images to test on, from 0 to 1, unless it has train and test; chosen by
     /// their files' content, so that an image stays where it is when others are added
     #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = share::<f64>)]
-    pub test_split: f64,
+    test_split: f64,
     /// Pass over images that cannot be read, in place of refusing their data set
     #[arg(long)]
-    pub skip_bad: bool,
+    skip_bad: bool,
 }
 
-impl DataArgs {
+impl ImagesArgs {
     /// Reads a folder of images, shows how far that is, and notes what is in it.
-    pub fn images(&self, folder: &Path) -> Result<Split> {
+    pub fn read(&self, folder: &Path) -> Result<Split> {
         let name = folder.display();
         let bar = bar("{msg} [{wide_bar}] {pos}/{len}, {eta} left");
         bar.set_message(format!("Reading {name}"));
@@ -99,11 +106,11 @@ fn missing(split: &Split) -> String {
 fn source(text: OsString) -> Result<Source, String> {
     let (name, weight) = match text.to_str().and_then(|text| text.rsplit_once(':')) {
         Some((name, weight)) if !name.is_empty() && weight.parse::<f64>().is_ok() => {
-            (OsString::from(name), weight.parse().expect("it was just parsed"))
+            (OsString::from(name), weight.parse().ok())
         }
-        _ => (text, 1.),
+        _ => (text, None),
     };
-    if !(weight > 0. && weight <= MAX_WEIGHT) {
+    if weight.is_some_and(|weight: f64| !(weight > 0. && weight <= MAX_WEIGHT)) {
         return Err(format!("choose a weight above 0, up to {MAX_WEIGHT}"));
     }
     let folder = (Path::new(&name).as_os_str() != MNIST).then(|| name.into());
@@ -119,14 +126,14 @@ mod tests {
         let parsed = |text: &str| source(text.into()).map(|of| (of.folder, of.weight));
         let folder = |name: &str| Some(PathBuf::from(name));
         for (text, expected) in [
-            ("mine", (folder("mine"), 1.)),
-            ("mine:5", (folder("mine"), 5.)),
-            ("a:b:0.5", (folder("a:b"), 0.5)),
-            ("a:b", (folder("a:b"), 1.)),
-            (":5", (folder(":5"), 1.)),
-            ("mnist", (None, 1.)),
-            ("mnist:0.1", (None, 0.1)),
-            ("./mnist", (folder("./mnist"), 1.)),
+            ("mine", (folder("mine"), None)),
+            ("mine:5", (folder("mine"), Some(5.))),
+            ("a:b:0.5", (folder("a:b"), Some(0.5))),
+            ("a:b", (folder("a:b"), None)),
+            (":5", (folder(":5"), None)),
+            ("mnist", (None, None)),
+            ("mnist:0.1", (None, Some(0.1))),
+            ("./mnist", (folder("./mnist"), None)),
         ] {
             assert_eq!(parsed(text), Ok(expected), "{text}");
         }

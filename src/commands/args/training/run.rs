@@ -1,13 +1,13 @@
 //! What to train with, and on.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use tch::Device;
 
-use super::TrainingArgs;
-use crate::commands::args::weights::{is_released, note_doubt};
+use super::{ADAPT_LEARNING_RATE, ADAPT_MNIST, ADAPT_SHOWN, TrainingArgs};
+use crate::commands::args::weights::{RELEASED, is_released, note_doubt};
 use crate::commands::cli::wrong_usage;
 use crate::dataset::Data;
 use crate::experiments::run::Configuration;
@@ -16,7 +16,7 @@ use crate::network::device;
 use crate::network::kernels;
 use crate::network::model::Model;
 use crate::training::optimizer::Optimizer;
-use crate::training::{Config, Precision};
+use crate::training::{Config, Keep, Precision};
 use crate::weights;
 
 /// The number of hidden units when neither `--hidden` nor `--init` gives it.
@@ -25,23 +25,25 @@ const DEFAULT_HIDDEN: i64 = 512;
 impl TrainingArgs {
     /// The network that `command` starts from; notes what is wrong with the record of `--init`.
     pub fn model(&self, command: &str, seed: u64, device: Device) -> Result<Model> {
-        let (model, doubt) = self.initial(command, seed, device)?;
+        let (model, doubt) = self.initial(command, seed, self.hidden, device)?;
         note_doubt(doubt.as_deref());
         Ok(model)
     }
 
-    /// Like [`Self::model`], but returns what is to be noted: for further runs.
+    /// Like [`Self::model`], but with so many hidden units, and returns what is to be noted: for
+    /// further runs.
     pub fn initial(
         &self,
         command: &str,
         seed: u64,
+        hidden: Option<i64>,
         device: Device,
     ) -> Result<(Model, Option<String>)> {
         if let Some(precision) = self.precision {
             precision.kind(device)?; // before anything is written
         }
-        let (model, doubt) = match &self.init {
-            None => (Model::new(self.hidden.unwrap_or(DEFAULT_HIDDEN), seed, device)?, None),
+        let (model, doubt) = match self.init() {
+            None => (Model::new(hidden.unwrap_or(DEFAULT_HIDDEN), seed, device)?, None),
             Some(path) if is_released(path) => {
                 (weights::model(&weights::open_released()?, device)?, None)
             }
@@ -56,7 +58,7 @@ impl TrainingArgs {
                 (weights::model(&loaded, device)?, loaded.doubt)
             }
         };
-        if let Some(hidden) = self.hidden.filter(|hidden| *hidden != model.hidden()) {
+        if let Some(hidden) = hidden.filter(|hidden| *hidden != model.hidden()) {
             let own = model.hidden();
             let message = format!("--init has {own} hidden units, not {hidden}; omit --hidden");
             return Err(wrong_usage(command, message));
@@ -64,16 +66,28 @@ impl TrainingArgs {
         Ok((model, doubt))
     }
 
+    /// The weights to start from, if they are not random.
+    fn init(&self) -> Option<&Path> {
+        self.init.as_deref().or(self.adapt.then_some(Path::new(RELEASED)))
+    }
+
     /// The data set to train and test on.
     pub fn data(&self) -> Result<Data> {
-        let data = self.data.load()?;
+        let data = match self.adapt {
+            false => self.data.load()?,
+            true => self.data.load_to_adapt(ADAPT_SHOWN, ADAPT_MNIST)?,
+        };
         ensure!(data.train.count() > 0, "there are no images to train on; lower --test-split");
         Ok(data)
     }
 
     /// The learning rate of `optimizer`: `own` if it has one, else the one given for all.
     pub fn learning_rate(&self, optimizer: Optimizer, own: Option<f64>) -> f64 {
-        own.or(self.learning_rate).unwrap_or(optimizer.default_learning_rate())
+        let usual = match self.adapt {
+            false => optimizer.default_learning_rate(),
+            true => ADAPT_LEARNING_RATE,
+        };
+        own.or(self.learning_rate).unwrap_or(usual)
     }
 
     /// How to train `model` on `data` with `optimizer`, at the rate `own` if it has one.
@@ -97,6 +111,15 @@ impl TrainingArgs {
             validation_split: self.validation_split,
             precision: self.precision.unwrap_or_else(fastest),
             seed,
+            momentum: self.momentum.filter(|_| optimizer.has_momentum()),
+            weight_decay: self.weight_decay,
+            dropout: self.dropout,
+            label_smoothing: self.label_smoothing,
+            early_stopping: self.early_stopping.map(|patience| patience as usize),
+            keep: self.keep.unwrap_or(match self.validation_split {
+                0. => Keep::Last,
+                _ => Keep::Best,
+            }),
             mixture: data.parts.clone(),
         }
     }
@@ -108,18 +131,18 @@ impl TrainingArgs {
         data: &Data,
         config: Config,
     ) -> Result<Configuration> {
-        let init_sha256 = match &self.init {
+        let init_sha256 = match self.init() {
             None => None,
             Some(path) if is_released(path) => Some(weights::released_sha256()),
             Some(path) => Some(sha256_hex(
                 &fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
             )),
         };
-        let name = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let name = |path: &Path| path.to_string_lossy().into_owned();
         Ok(Configuration {
             data: self.data.name(data),
             data_sha256: data.sha256.clone(),
-            init: self.init.as_ref().map(name),
+            init: self.init().map(name),
             init_sha256,
             hidden: model.hidden(),
             config,

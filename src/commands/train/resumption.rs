@@ -1,0 +1,64 @@
+//! The file from which a training can be resumed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::experiments::run::Configuration;
+use crate::files::{atomic, input};
+use crate::training::checkpoint::State;
+use crate::{LIBTORCH, VERSION};
+
+/// The most bytes of a checkpoint: the largest network's weights, two numbers more for each, and the
+/// best weights.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// The file beside the weights at `output`.
+pub fn path(output: &Path) -> PathBuf {
+    output.with_extension("checkpoint")
+}
+
+/// What training of this `configuration` is known by.
+fn of(configuration: &Configuration) -> Result<Value> {
+    let (program, libtorch) = (format!("tch-mnist {VERSION}"), LIBTORCH);
+    Ok(json!({"program": program, "libtorch": libtorch, "configuration": configuration}))
+}
+
+/// Saves where training is.
+pub fn save(state: &State, configuration: &Configuration, path: &Path) -> Result<()> {
+    atomic::write_bytes(path, state.to_bytes(&of(configuration)?)?)
+}
+
+/// Loads where training was.
+///
+/// # Errors
+///
+/// If there is no such file, or it is damaged or of a training that would go on differently.
+pub fn load(configuration: &Configuration, path: &Path) -> Result<State> {
+    let load = || {
+        let (state, there) = State::from_bytes(&input::read_regular(path, MAX_BYTES)?)?;
+        let now = of(configuration)?;
+        for name in ["program", "libtorch"] {
+            if there[name] != now[name] {
+                bail!("{name} is {} there and {} now", there[name], now[name]);
+            }
+        }
+        match configuration.difference(&there["configuration"])? {
+            None => Ok(state),
+            Some(difference) => bail!("{difference}; resume with the same options"),
+        }
+    };
+    load().with_context(|| format!("cannot resume from {}", path.display()))
+}
+
+/// Removes the file of a training that is done.
+pub fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,182 @@
+//! What people know from Keras: early stopping, the best epoch, checkpoints; and completions, quiet
+//! and coloured output.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::ops::ControlFlow::{Break, Continue};
+use std::process::Stdio;
+
+use serde_json::Value;
+use tch::Device;
+use tch_mnist::dataset::{self, augment::Augment};
+use tch_mnist::files::sha256_hex;
+use tch_mnist::network::model::Model;
+use tch_mnist::training::checkpoint::State;
+use tch_mnist::training::optimizer::Optimizer;
+use tch_mnist::training::{Config, Event, Keep, Resumable, Schedule, fit, fit_resumable};
+
+use crate::common::Place;
+
+const TRAIN: [&str; 7] = [
+    "train",
+    "--data=data",
+    "--hidden=16",
+    "--batch-size=20",
+    "--threads=1",
+    "--lr=0.003",
+    "--json",
+];
+
+fn record(place: &Place, more: &[&str]) -> Value {
+    let (code, out, err) = place.run(&[&TRAIN, more].concat());
+    assert_eq!(code, 0, "{err}");
+    serde_json::from_str(&out).unwrap()
+}
+
+#[test]
+fn a_training_resumed_after_any_epoch_ends_as_the_one_that_went_through() {
+    let place = Place::new();
+    let data = dataset::load(Some(&place.data_set("data", 130, 20))).unwrap();
+    let model = || Model::new(12, 1, Device::Cpu).unwrap();
+    for optimizer in Optimizer::ALL {
+        let config = Config {
+            optimizer,
+            epochs: 4,
+            batch_size: 20,
+            validation_split: 0.2,
+            dropout: 0.1,
+            keep: if optimizer == Optimizer::Sgd { Keep::Last } else { Keep::Best },
+            schedule: Schedule::Plateau,
+            augment: if optimizer == Optimizer::Adam { vec![Augment::Affine] } else { vec![] },
+            ..Config::default()
+        };
+        let mut through = model();
+        let expected = fit(&mut through, &data.train, &config, &mut |_| Continue(())).unwrap();
+        for stop in [1, 3] {
+            let mut saved = None;
+            let mut save = |state: &State| saved = Some(state.to_bytes(&Value::Null).unwrap());
+            let resumable = Some(Resumable { from: None, save: &mut save });
+            let mut observer = |event: Event<'_>| match event {
+                Event::Epoch(epoch) if epoch.epoch == stop => Break(()),
+                _ => Continue(()),
+            };
+            fit_resumable(&mut model(), &data.train, &config, resumable, &mut observer).unwrap();
+
+            let (from, _) = State::from_bytes(&saved.unwrap()).unwrap();
+            let mut resumed = model();
+            let resumable = Some(Resumable { from: Some(from), save: &mut |_| {} });
+            let go_on = &mut |_: Event<'_>| Continue(());
+            let history =
+                fit_resumable(&mut resumed, &data.train, &config, resumable, go_on).unwrap();
+            assert!(resumed.variables() == through.variables(), "{optimizer:?} after {stop}");
+            let losses = |epochs: &[tch_mnist::training::Epoch]| {
+                epochs.iter().map(|epoch| (epoch.loss, epoch.validation_loss)).collect::<Vec<_>>()
+            };
+            assert_eq!(losses(&history.epochs), losses(&expected.epochs));
+        }
+    }
+}
+
+#[test]
+fn a_killed_training_is_resumed_to_the_same_file() {
+    let place = Place::new();
+    place.data_set("data", 200, 50);
+    let options = ["--epochs=300", "--validation-split=0.1", "--augment=affine"];
+    let train = |more: &[&'static str]| [&TRAIN[..6], &options, more].concat();
+    let (code, _, err) = place.run(&train(&["--output=through.safetensors"]));
+    assert_eq!(code, 0, "{err}");
+
+    let (code, _, err) = place.run(&train(&["--resume"]));
+    assert!(code == 1 && err.contains("cannot resume from models/mnist.checkpoint: "), "{err}");
+    let mut child =
+        place.command(&train(&["--checkpoint"])).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("Epoch 3/300 ")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!place.path("models/mnist.safetensors").exists());
+
+    let (code, _, err) = place.run(&train(&["--checkpoint"]));
+    assert!(code == 1 && err.contains("--resume goes on with it, --force begins anew"), "{err}");
+    let (code, _, err) = place.run(&[&train(&["--resume"])[..], &["--dropout=0.1"]].concat());
+    assert!(code == 1 && err.contains("dropout is null there and 0.1 now; resume with"), "{err}");
+    let (code, out, err) = place.run(&train(&["--resume"]));
+    assert_eq!(code, 0, "{err}");
+    assert!(!out.contains("Epoch 2/300 ") && out.contains("Epoch 300/300 "), "{out}");
+    let hash = |name: &str| sha256_hex(&fs::read(place.path(name)).unwrap());
+    assert_eq!(hash("models/mnist.safetensors"), hash("through.safetensors"));
+    assert!(!place.path("models/mnist.checkpoint").exists());
+}
+
+#[test]
+fn training_stops_early_and_keeps_the_best_epoch_and_says_so() {
+    let place = Place::new();
+    place.data_set("data", 200, 50);
+    let options = ["--validation-split=0.2", "--epochs=40", "--lr=0.5", "--early-stopping=2"];
+    let (code, out, err) = place.run(&[&TRAIN[..5], &options].concat());
+    assert_eq!(code, 0, "{err}");
+    let record: Value =
+        serde_json::from_str(&fs::read_to_string(place.path("models/mnist.json")).unwrap())
+            .unwrap();
+    let history = record["history"].as_array().unwrap();
+    assert!(history.len() < 40, "{out}");
+    let loss = |epoch: &Value| epoch["validation_loss"].as_f64().unwrap();
+    let best = (0..history.len()).min_by(|a, b| loss(&history[*a]).total_cmp(&loss(&history[*b])));
+    assert_eq!(best.unwrap() + 3, history.len());
+    assert!(out.contains("Stopped early: no less val_loss for 2 epochs\n"), "{out}");
+    let kept = format!("Kept: epoch {} of {}, ", best.unwrap() + 1, history.len());
+    assert!(out.contains(&kept), "{out}");
+    assert_eq!(record["configuration"]["early_stopping"], 2);
+    assert_eq!(record["configuration"]["keep"], "best");
+
+    for (option, fault) in [
+        ("--early-stopping", "early stopping needs a validation split"),
+        ("--keep=best", "keeping the best epoch needs a validation split"),
+        ("--schedule=plateau", "the schedule plateau needs a validation split"),
+    ] {
+        let (code, _, err) = place.run(&[&TRAIN[..5], &[option]].concat());
+        assert!(code == 1 && err.contains(fault), "{err}");
+    }
+}
+
+#[test]
+fn regularisation_changes_the_result_and_is_in_the_record() {
+    let place = Place::new();
+    place.data_set("data", 200, 50);
+    let plain = record(&place, &["--epochs=2"]);
+    for name in ["momentum", "weight_decay", "dropout", "label_smoothing", "keep"] {
+        assert!(plain["configuration"].get(name).is_none(), "{name}");
+    }
+    for (option, name) in [
+        ("--momentum=0.5", "momentum"),
+        ("--weight-decay=0.5", "weight_decay"),
+        ("--dropout=0.5", "dropout"),
+        ("--label-smoothing=0.5", "label_smoothing"),
+    ] {
+        let other = record(&place, &["--epochs=2", "--force", option]);
+        assert_eq!(other["configuration"][name], 0.5);
+        assert_ne!(other["test"]["loss"], plain["test"]["loss"], "{option}");
+    }
+    let (code, _, err) = place.run(&[&TRAIN[..], &["--optimizer=adam", "--momentum=0.5"]].concat());
+    assert!(code == 2 && err.contains("adam has no momentum"), "{err}");
+}
+
+#[test]
+fn a_quiet_training_says_only_how_it_ended() {
+    let place = Place::new();
+    place.data_set("data", 200, 50);
+    let (code, out, err) = place.run(&[&["--quiet"], &TRAIN[..5], &["--epochs=2"]].concat());
+    assert_eq!((code, err.as_str()), (0, ""));
+    let lines: Vec<_> = out.lines().collect();
+    assert!(lines.len() == 2 && lines[0].starts_with("Test: loss: "), "{out}");
+    assert_eq!(lines[1], "Saved: models/mnist.safetensors");
+    let (_, out, err) = place.run(&["evaluate", "--data=data", "-q"]);
+    assert!(err.is_empty() && out.starts_with("loss: "), "{err}");
+    let (_, _, err) = place.run(&["evaluate", "--data=data", "--plot=r.png"]);
+    assert!(err.ends_with("Saved: r.png\n"), "{err}");
+    // What is wrong is said all the same.
+    let (code, _, err) = place.run(&["train", "--data=nowhere", "--quiet", "--color=always"]);
+    assert!(code == 1 && err.contains("\x1b[") && err.contains("no such folder"), "{err:?}");
+    let (_, _, err) = place.run(&["train", "--data=nowhere", "--color=never"]);
+    assert!(!err.contains('\x1b'), "{err:?}");
+}
