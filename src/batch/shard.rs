@@ -12,6 +12,7 @@ use anyhow::{Context, Error, Result, ensure};
 use mnist_image::decode::Budget;
 use serde::{Deserialize, Serialize};
 
+use super::check::errors_in;
 use super::row::row;
 use super::{Batch, Input, Verb, WEIGHTS};
 use crate::files::{atomic, input, sha256_of};
@@ -69,12 +70,12 @@ pub struct Runner<'b> {
 }
 
 impl Batch {
-    /// The receipt of a shard that has one.
+    /// The receipt of a shard with these inputs, if it is done.
     ///
     /// # Errors
     ///
     /// If it, or the part, is not as it was written.
-    pub(super) fn done(&self, shard: usize) -> Result<Option<Receipt>> {
+    pub(super) fn done(&self, shard: usize, inputs: &[Input]) -> Result<Option<Receipt>> {
         let path = self.receipt(shard);
         if !path.exists() {
             return Ok(None);
@@ -82,7 +83,6 @@ impl Batch {
         let receipt = || -> Result<Receipt> {
             let bytes = input::read_regular(&path, MAX_RECEIPT_BYTES)?;
             let receipt: Receipt = serde_json::from_slice(&bytes).context("it is damaged")?;
-            let inputs = self.plan.shards[shard].inputs;
             let same = |what, found: &str, expected: &str| {
                 ensure!(found == expected, "{what} is {found}, not {expected}");
                 Ok(())
@@ -90,11 +90,18 @@ impl Batch {
             same("its plan", &receipt.plan, &self.id)?;
             same("its shard", &receipt.shard.to_string(), &shard.to_string())?;
             same("its version", &receipt.program, crate::VERSION)?;
-            same("its number of inputs", &receipt.inputs.to_string(), &inputs.to_string())?;
-            same("its number of rows", &receipt.rows.to_string(), &inputs.to_string())?;
+            let count = inputs.len().to_string();
+            same("its number of inputs", &receipt.inputs.to_string(), &count)?;
+            same("its number of rows", &receipt.rows.to_string(), &count)?;
             let part = self.part(shard);
             let opened = File::open(&part).with_context(|| part.display().to_string())?;
             same("the SHA-256 of its part", &sha256_of(opened)?, &receipt.sha256)?;
+            let errors = errors_in(&part, inputs).with_context(|| part.display().to_string())?;
+            ensure!(
+                errors == receipt.errors,
+                "it has other errors than its part: {:?}, not {errors:?}",
+                receipt.errors
+            );
             Ok(receipt)
         };
         let receipt = receipt();
@@ -139,7 +146,7 @@ impl<'b> Runner<'b> {
     /// for what it is, or was missing then, is no error, but a row that says why.
     pub fn run(&self, shard: usize) -> Result<Outcome> {
         let inputs = self.batch.inputs(shard)?;
-        let doubt = match self.batch.done(shard) {
+        let doubt = match self.batch.done(shard, &inputs) {
             Ok(Some(_)) => return Ok(Outcome::WasDone),
             Ok(None) => None,
             Err(doubt) => Some(doubt),
@@ -147,9 +154,9 @@ impl<'b> Runner<'b> {
         let start = Instant::now();
         let (count, part) = (inputs.len() as u64, self.batch.part(shard));
         let (mut rows, mut errors, mut sha256) = (0, BTreeMap::new(), String::new());
-        let is_done = || matches!(self.batch.done(shard), Ok(Some(_)));
+        let is_done = || matches!(self.batch.done(shard, &inputs), Ok(Some(_)));
         let written = atomic::write_among_others(&part, |temporary| {
-            (rows, errors) = self.write(inputs, temporary)?;
+            (rows, errors) = self.write(inputs.clone(), temporary)?;
             ensure!(rows == count, "shard {shard} has {count} inputs, but {rows} rows");
             sha256 = sha256_of(File::open(temporary)?)?;
             ensure!(!is_done(), "another attempt was faster"); // its part and receipt stay
