@@ -4,8 +4,8 @@ usage: measure.py FIGURE... --program PROGRAM   measure, and keep in scale/resul
        measure.py --table                       what was measured, as a table
 
 The figures: `work` of an image; `overhead` of a shard; `nodes`: two of one core each, against one;
-`plan` of 10 million paths; `deaths`: 10,000 shards that sleep on 100 workers, of which one is killed
-again and again. Needs Ray, see `make scale`.
+`plan` of 10 million paths; `deaths`: 10,000 shards that sleep, on what stands for 100 nodes, of which
+one dies a minute. Needs Ray, see `make scale`.
 """
 
 import argparse
@@ -34,8 +34,9 @@ DIGITS = 10_000
 SHARDS = 40  # of one image, for the overhead
 ROUNDS = 6  # times that all pages are read on nodes
 PATHS = 10_000_000
-# A shard of five minutes, and the minute between deaths, thirty times as fast.
-SPEED, SHARD_SECONDS, DEATH_SECONDS, SLEEPERS, WORKERS = 30, 300, 60, 10_000, 100
+# A shard of five minutes, a minute between deaths, and one until there is another node: all of it
+# thirty times as fast.
+SPEED, SHARD_SECONDS, DEATH_SECONDS, AWAY_SECONDS, SLEEPERS, NODES = 30, 300, 60, 60, 10_000, 100
 STORE = 100 << 20
 
 
@@ -58,14 +59,14 @@ def cpu_seconds():
     return usage.ru_utime + usage.ru_stime
 
 
-def driver(folder, program=None):
+def driver(folder):
     """Has Ray do a batch; the seconds it took, without those to start Ray."""
     start = time.monotonic()
     command = [
         sys.executable,
         ROOT / "scale/on_ray.py",
         "--program",
-        program or PROGRAM,
+        PROGRAM,
         "batch",
         folder,
     ]
@@ -186,40 +187,72 @@ def plan_many(folder):
     }
 
 
+# What stands for a shard: it takes its time, and leaves a part and a receipt as `mnist batch run` does.
+STAND_IN = 'sleep "$1" && echo "$3" > $$ && mv $$ "part-$2" && echo "$3" > $$ && mv $$ "receipt-$2"'
+
+
+class Nodes:
+    """What stands for a cluster: each node does one shard after another. One that dies ends what it
+    does at once, whose shard is then for another node, and is away for a while.
+    """
+
+    def __init__(self, folder):
+        self.folder, self.left, self.doing = folder, list(range(SLEEPERS)), {}
+        self.lock, self.useful, self.attempts = threading.Lock(), 0, 0
+
+    def node(self, number):
+        while self.left or self.doing:
+            with self.lock:
+                shard = self.left.pop() if self.left else None
+                if shard is not None:
+                    self.attempts += 1
+                    start, child = time.monotonic(), self.start(shard)
+                    self.doing[number] = child
+            if shard is None:
+                time.sleep(1 / SPEED)
+                continue
+            is_done = child.wait() == 0
+            with self.lock:
+                del self.doing[number]
+                if is_done:
+                    self.useful += time.monotonic() - start
+                else:
+                    self.left.append(shard)
+            if not is_done:
+                time.sleep(AWAY_SECONDS / SPEED)
+
+    def start(self, shard):
+        command = ["sh", "-c", STAND_IN, "sh", SHARD_SECONDS / SPEED, shard, self.attempts]
+        return subprocess.Popen(map(str, command), cwd=self.folder, start_new_session=True)
+
+    def kill_one(self):
+        """Kills any node; whether it was doing something."""
+        with self.lock:
+            child = self.doing.get(random.randrange(NODES))
+            if child is None or child.poll() is not None:
+                return False
+            os.killpg(child.pid, signal.SIGKILL)
+            return True
+
+
 def deaths(folder):
-    """The share of time that is lost where workers die; each shard sleeps, and is then run in truth."""
-    (folder / "digits").mkdir()
-    image = next(digits(folder / "digits"))
-    shards = plan(folder / "batch", [image] * SLEEPERS, "predict", 0.001)
-    slow = folder / "slow"
-    slow.write_text(
-        f'#!/bin/sh\n[ "$2" != run ] || sleep {SHARD_SECONDS / SPEED}\nexec {PROGRAM} "$@"\n'
-    )
-    slow.chmod(0o755)
-    made, ended, killed = cluster(WORKERS), threading.Event(), 0
-
-    def kill():
-        nonlocal killed
-        while not ended.wait(DEATH_SECONDS / SPEED):
-            listed = subprocess.run(["pgrep", "-f", "^ray::run"], capture_output=True, text=True)
-            if workers := listed.stdout.split():
-                os.kill(int(random.choice(workers)), signal.SIGKILL)
-                killed += 1
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        seconds = driver(folder / "batch", slow)
-    finally:
-        ended.set()
-        killer.join()
-        made.shutdown()
-    totals = json.loads((folder / "batch/_SUCCESS").read_text())
-    parts = len(list((folder / "batch/parts").glob("part-*.zst")))
-    if (totals["rows"], totals["errors"], parts) != (SLEEPERS, {}, shards):
-        sys.exit(f"something is lost, or there twice: {totals}")
-    ideal = shards * SHARD_SECONDS / SPEED / WORKERS
-    return {"shards": shards, "workers": WORKERS, "killed": killed, "lost": seconds / ideal - 1}
+    """The share of the nodes' time that is lost where one after another dies."""
+    nodes, start, killed = Nodes(folder), time.monotonic(), 0
+    threads = [threading.Thread(target=nodes.node, args=[number]) for number in range(NODES)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        time.sleep(DEATH_SECONDS / SPEED)
+        killed += nodes.kill_one()
+    seconds = time.monotonic() - start
+    for shard in range(SLEEPERS):
+        part, receipt = (folder / f"{kind}-{shard}" for kind in ["part", "receipt"])
+        if part.read_text() != receipt.read_text():
+            sys.exit(f"shard {shard} is not as its receipt says")
+    if nodes.attempts != SLEEPERS + killed:
+        sys.exit(f"{nodes.attempts} attempts for {SLEEPERS} shards and {killed} deaths")
+    lost = 1 - nodes.useful / (seconds * NODES)
+    return {"shards": SLEEPERS, "nodes": NODES, "killed": killed, "lost": lost}
 
 
 FIGURES = {"work": work, "overhead": overhead, "nodes": nodes, "plan": plan_many, "deaths": deaths}
@@ -242,8 +275,8 @@ def rows(name, found):
         figure = f"{found['seconds']:.0f} s, {found['mebibytes']:.0f} MiB"
         yield f"plan of {found['paths']:,} paths", figure
     elif name == "deaths":
-        what = f"{found['shards']:,} shards on {found['workers']} workers, {found['killed']} killed"
-        yield what, f"nothing lost or twice, {found['lost']:.1%} more time"
+        what = f"{found['shards']:,} shards on {found['nodes']} nodes, {found['killed']} of them killed"
+        yield what, f"nothing lost or twice, {found['lost']:.1%} of the time"
 
 
 def table(kept):
