@@ -26,8 +26,8 @@ pub enum Format {
 ///
 /// # Errors
 ///
-/// If there is something at `dir` already, it cannot be written, or the format has no place for what
-/// is in a part.
+/// If there is something at `dir` already, it cannot be written, or the format has no place for
+/// what is in a part.
 pub fn write(split: &Split, format: Format, dir: &Path) -> Result<()> {
     atomic::write_folder(dir, |folder| match format {
         Format::Idx => idx(split, folder),

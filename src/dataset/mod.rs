@@ -1,5 +1,5 @@
-//! Data sets: the program's own, those in MNIST's layout, and folders of images; and what is made of
-//! them.
+//! Data sets: the program's own, those in MNIST's layout, and folders of images; and what is made
+//! of them.
 
 pub mod augment;
 #[cfg(feature = "torch")]

@@ -37,8 +37,8 @@ pub struct Data {
     pub train: Samples,
     /// The test set.
     pub test: Samples,
-    /// What the files are, unless they are the MNIST that is built in, or several sets: SHA-256 over
-    /// the unpacked four.
+    /// What the files are, unless they are the MNIST that is built in, or several sets: SHA-256
+    /// over the unpacked four.
     pub sha256: Option<String>,
     /// The sets that it is mixed of, in their order; empty where it is one.
     pub parts: Vec<Part>,
@@ -163,8 +163,8 @@ fn bytes(images: &Tensor) -> Tensor {
 
 /// Loads the data set in the folder `dir`, or the MNIST that is built into the program.
 ///
-/// Each file in the folder may be raw or gzipped (`.gz`), and may have a name that mirrors or EMNIST
-/// give it. Everything is checked before `tch` sees it, and what
+/// Each file in the folder may be raw or gzipped (`.gz`), and may have a name that mirrors or
+/// EMNIST give it. Everything is checked before `tch` sees it, and what
 /// `tch` sees is a private copy of what was checked.
 ///
 /// # Errors

@@ -211,8 +211,8 @@ impl Run {
         check_figures(self.test.loss, self.test.accuracy)
     }
 
-    /// Why it cannot be compared with runs like `other` of this program, in which these settings are
-    /// `varied`, if it cannot.
+    /// Why it cannot be compared with runs like `other` of this program, in which these settings
+    /// are `varied`, if it cannot.
     pub fn difference(&self, other: &Configuration, varied: &Varied) -> Result<Option<String>> {
         let other = Run::new(other.clone(), Vec::new(), self.test);
         let (mut own, mut others) =

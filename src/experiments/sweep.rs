@@ -42,8 +42,8 @@ pub trait Observer: Sync {
 
 impl Sweep {
     /// Plans a run of each optimizer, at its learning rate, and if there is a `grid`, with each
-    /// combination of its settings, with each of `seeds`: seed after seed, so that there is something
-    /// of each early on. All else is as in `base`.
+    /// combination of its settings, with each of `seeds`: seed after seed, so that there is
+    /// something of each early on. All else is as in `base`.
     ///
     /// # Errors
     ///

@@ -80,8 +80,8 @@ pub struct Config {
     /// Which epoch's weights are the result.
     #[serde(default, skip_serializing_if = "is_last")]
     pub keep: Keep,
-    /// The sets that the training set consists of, one after the other, and how often each is shown;
-    /// empty if it is one that is shown once.
+    /// The sets that the training set consists of, one after the other, and how often each is
+    /// shown; empty if it is one that is shown once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mixture: Vec<Part>,
 }

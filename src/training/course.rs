@@ -8,8 +8,8 @@ use super::{Config, Epoch, Schedule};
 /// PyTorch's constants (<https://keras.io/api/callbacks/reduce_lr_on_plateau/>).
 const PLATEAU_FACTOR: f64 = 0.1;
 const PLATEAU_DELTA: f64 = 1e-4;
-/// Epochs without less loss that make a plateau. Keras's 10 are for longer trainings: the tutorial's
-/// has 5 epochs.
+/// Epochs without less loss that make a plateau. Keras's 10 are for longer trainings: the
+/// tutorial's has 5 epochs.
 const PLATEAU_PATIENCE: usize = 3;
 
 impl Config {
@@ -22,8 +22,8 @@ impl Config {
     }
 
     /// Whether training ends after these epochs, before the last: the loss on the validation split
-    /// has not become less for [`Config::early_stopping`] of them, as Keras's `EarlyStopping` has it,
-    /// but for its patience of 0, which is 1 here.
+    /// has not become less for [`Config::early_stopping`] of them, as Keras's `EarlyStopping` has
+    /// it, but for its patience of 0, which is 1 here.
     pub fn ends_early(&self, done: &[Epoch]) -> bool {
         self.early_stopping.is_some_and(|patience| done.len() - best(done) >= patience.max(1))
     }

@@ -28,9 +28,9 @@ pub struct Resumable<'a> {
 /// Trains `model` on `samples`.
 ///
 /// `observer` sees every step and epoch, and ends training with [`ControlFlow::Break`].
-/// The model gets the weights of a complete epoch, and none of an incomplete one: of the last one, or
-/// of the best so far, as `config` says. The same model, samples, configuration, device and number of
-/// threads give the same weights to the bit.
+/// The model gets the weights of a complete epoch, and none of an incomplete one: of the last one,
+/// or of the best so far, as `config` says. The same model, samples, configuration, device and
+/// number of threads give the same weights to the bit.
 ///
 /// # Errors
 ///
@@ -45,8 +45,8 @@ pub fn fit(
     fit_resumable(model, samples, config, None, observer)
 }
 
-/// Like [`fit`], and with the same result to the bit, but saves its state after every epoch, and may
-/// go on where it was saved before: from the same `model`, `samples` and `config`.
+/// Like [`fit`], and with the same result to the bit, but saves its state after every epoch, and
+/// may go on where it was saved before: from the same `model`, `samples` and `config`.
 ///
 /// # Errors
 ///
@@ -118,8 +118,8 @@ pub fn fit_resumable(
     Ok(history)
 }
 
-/// Does the steps of the epoch after those that are `done`, until `observer` ends it; says whether it
-/// did.
+/// Does the steps of the epoch after those that are `done`, until `observer` ends it; says whether
+/// it did.
 fn epoch(
     trained: &Model,
     steps: &mut Steps,

@@ -23,8 +23,8 @@ impl Regularisation {
         Regularisation { dropout, smoothing, rng: random(seed, DROPOUT + epoch as u64) }
     }
 
-    /// The logits of images, with a share of the hidden units left out, each time others (Srivastava
-    /// et al. 2014), and the others raised so that their sum stays about the same.
+    /// The logits of images, with a share of the hidden units left out, each time others
+    /// (Srivastava et al. 2014), and the others raised so that their sum stays about the same.
     pub fn logits(&mut self, model: &Model, images: &Tensor) -> Tensor {
         if self.dropout == 0. {
             return model.forward(images);
@@ -39,8 +39,8 @@ impl Regularisation {
         })
     }
 
-    /// The mean cross-entropy of `logits`; with label smoothing, a share of each label is spread over
-    /// all classes (Szegedy et al. 2016).
+    /// The mean cross-entropy of `logits`; with label smoothing, a share of each label is spread
+    /// over all classes (Szegedy et al. 2016).
     pub fn loss(&self, logits: &Tensor, labels: &Tensor) -> Tensor {
         if self.smoothing == 0. {
             return logits.cross_entropy_for_logits(labels);
@@ -65,7 +65,8 @@ mod tests {
             |config: &Config, epoch| Regularisation::of(config, epoch).logits(&model, &images);
         let (plain, dropped) = (logits(&Config::default(), 1), logits(&config, 1));
         assert_eq!(plain, model.forward(&images));
-        // Rows of one image differ by what is left out of them, and average to what none is left out of.
+        // Rows of one image differ by what is left out of them, and average to what none is left
+        // out of.
         let deviation = dropped.std_dim(&[0i64][..], true, false).mean(Kind::Float);
         assert!(deviation.double_value(&[]) > 0.01);
         let means = |of: &Tensor| of.mean_dim(&[0i64][..], false, Kind::Float);

@@ -16,7 +16,8 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// The factor of the learning rate that is known from the start, when the share `done`, from 0 to 1, of all steps is done.
+    /// The factor of the learning rate that is known from the start, when the share `done`, from 0
+    /// to 1, of all steps is done.
     pub fn factor(self, done: f64) -> f64 {
         match self {
             Schedule::Constant | Schedule::Plateau => 1.,

@@ -13,8 +13,8 @@ pub(super) struct Steps {
     optimizer: Optimizer,
     rate: f64,
     momentum: f64,
-    /// What each weight loses in a step, as a share of the learning rate (Keras's `weight_decay`, the
-    /// decoupled one of Loshchilov & Hutter 2017).
+    /// What each weight loses in a step, as a share of the learning rate (Keras's `weight_decay`,
+    /// the decoupled one of Loshchilov & Hutter 2017).
     decay: f64,
     variables: Vec<(String, Tensor)>,
     by: By,
@@ -146,7 +146,8 @@ pub(super) fn set(tensor: &mut Tensor, values: &[f32]) -> Result<()> {
     Ok(())
 }
 
-/// Adds `factor` times `more`, rounded once, as libtorch's `add_` with `alpha` does, which tch lacks.
+/// Adds `factor` times `more`, rounded once, as libtorch's `add_` with `alpha` does, which tch
+/// lacks.
 fn add_scaled(to: &mut Tensor, more: &Tensor, factor: f64) {
     let _ = to.addcmul_(more, &Tensor::from(factor as f32).to_device(more.device()));
 }

@@ -27,7 +27,8 @@ pub struct Args {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = all(), value_parser = entry)]
     optimizers: Vec<(Optimizer, Option<f64>)>,
     /// Vary a setting as well, each of its values with each optimizer: hidden, batch-size, rate,
-    /// dropout or schedule, as in --grid hidden=128,512. Give it several times for every combination
+    /// dropout or schedule, as in --grid hidden=128,512. Give it several times for every
+    /// combination
     #[arg(long, value_name = "SETTING=LIST", value_parser = grid)]
     grid: Vec<Grid>,
     /// Runs of each optimizer, with a seed each

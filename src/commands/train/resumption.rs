@@ -11,8 +11,8 @@ use crate::files::{atomic, input};
 use crate::training::checkpoint::State;
 use crate::{LIBTORCH, VERSION};
 
-/// The most bytes of a checkpoint: the largest network's weights, two numbers more for each, and the
-/// best weights.
+/// The most bytes of a checkpoint: the largest network's weights, two numbers more for each, and
+/// the best weights.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// The file beside the weights at `output`.

@@ -101,8 +101,8 @@ impl Listing {
     }
 }
 
-/// What lies in `dir`, by name, with what it leads to; but for what is hidden, and links to folders,
-/// which may lead round in a circle.
+/// What lies in `dir`, by name, with what it leads to; but for what is hidden, and links to
+/// folders, which may lead round in a circle.
 fn entries(dir: &Path) -> Result<Vec<(PathBuf, FileType)>> {
     let list = || -> std::io::Result<Vec<_>> {
         let mut found = Vec::new();

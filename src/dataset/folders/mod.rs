@@ -47,7 +47,8 @@ pub fn is_of_images(dir: &Path) -> bool {
 /// `test_split` of the images, from 0 to 1, are taken to test on: those whose files' SHA-256 is
 /// below that share of all that there can be. So an image stays where it is when others come.
 ///
-/// Images are brought into MNIST's form as any image to be classified, but for those that are in it.
+/// Images are brought into MNIST's form as any image to be classified, but for those that are in
+/// it.
 /// `progress` is told by several threads how many of how many are done.
 ///
 /// # Errors

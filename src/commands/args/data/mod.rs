@@ -31,9 +31,10 @@ pub struct Source {
 /// Which data sets to take.
 #[derive(Debug, clap::Args)]
 pub struct DataArgs {
-    /// Data set: a folder in MNIST's layout, raw or .gz; a folder of images in folders 0 to 9, or in
-    /// those of train and test; or `mnist`, the one that is built in. Give it several times to mix
-    /// sets; mine:5 shows each image of the folder mine five times in an epoch [default: the built-in MNIST]
+    /// Data set: a folder in MNIST's layout, raw or .gz; a folder of images in folders 0 to 9, or
+    /// in those of train and test; or `mnist`, the one that is built in. Give it several times to
+    /// mix sets; mine:5 shows each image of the folder mine five times in an epoch [default: the
+    /// built-in MNIST]
     #[arg(long, value_name = "DIR[:WEIGHT]", value_parser = OsStringValueParser::new().try_map(source))]
     pub data: Vec<Source>,
     #[command(flatten)]
