@@ -1,0 +1,346 @@
+// The page: what was drawn or photographed goes to the program, and what it read is shown.
+
+import { Failure, collect, explain, returned, weights } from './api.js';
+import { HEIGHT, WIDTH, Drawing, picture } from './draw.js';
+import { Answer, crop, digitsOf } from './digit.js';
+import { Camera, blobOf, listen, prepare } from './photo.js';
+import { page, say } from './text.js';
+import { Weights } from './weights.js';
+
+/** The least time between two questions while one draws, in milliseconds. */
+const PACE = 100;
+
+const $ = (id) => document.getElementById(id);
+const announce = (sentence) => ($('live').textContent = sentence);
+
+for (const element of document.querySelectorAll('[data-text]')) element.textContent = page[element.dataset.text];
+for (const element of document.querySelectorAll('[data-label]')) element.setAttribute('aria-label', page[element.dataset.label]);
+
+const answer = new Answer(chose);
+const used = new Weights(() => (photo.isShown ? photo.ask() : draw.ask()));
+
+/** What is asked again once the program answers again. */
+const pending = new Set();
+
+/** Shows an error; where nothing answers, waits until something does and asks `again`. */
+function fail(error, again) {
+  if (error.name === 'AbortError') return;
+  if (!(error instanceof Failure)) throw error;
+  $('notice').textContent = error.message;
+  $('notice').hidden = false;
+  if (!error.away || !again) return;
+  pending.add(again);
+  if (pending.size > 1) return;
+  returned().then(() => {
+    settle();
+    const all = [...pending];
+    pending.clear();
+    for (const each of all) each();
+  });
+}
+
+const settle = () => ($('notice').hidden = true);
+
+/** The drawing and its questions: one at a time, at most ten a second, and always one after the last change. */
+const draw = {
+  drawing: null,
+  last: null,
+  due: false,
+  busy: false,
+  spoken: false,
+  again: () => draw.ask(),
+
+  start() {
+    const changed = ({ done }) => {
+      this.spoken ||= done;
+      this.tools();
+      this.ask();
+    };
+    const pen = (down) => announce(down ? say.penDown : say.penUp);
+    this.drawing = new Drawing($('canvas'), { changed, pen });
+    const { drawing } = this;
+    $('undo').addEventListener('click', () => drawing.undo());
+    $('redo').addEventListener('click', () => drawing.redo());
+    $('clear').addEventListener('click', () => drawing.clear());
+    const brush = () => (drawing.brush = Number($('brush').value));
+    $('brush').addEventListener('input', brush);
+    brush();
+    addEventListener('keydown', (event) => {
+      if (!(event.ctrlKey || event.metaKey) || photo.isShown || $('weights').open) return;
+      const key = event.key.toLowerCase();
+      if (key === 'y' || (key === 'z' && event.shiftKey)) drawing.redo();
+      else if (key === 'z') drawing.undo();
+      else return;
+      event.preventDefault();
+    });
+    this.tools();
+    this.show();
+  },
+
+  tools() {
+    const { drawing } = this;
+    $('undo').setAttribute('aria-disabled', !drawing.canUndo);
+    $('redo').setAttribute('aria-disabled', !drawing.canRedo);
+    $('clear').setAttribute('aria-disabled', drawing.isEmpty);
+    $('invite').hidden = !drawing.isEmpty;
+  },
+
+  async ask() {
+    this.due = true;
+    if (this.busy) return;
+    this.busy = true;
+    while (this.due) {
+      this.due = false;
+      const began = performance.now();
+      await this.question().catch((error) => fail(error, this.again));
+      const rest = PACE - (performance.now() - began);
+      if (rest > 0) await new Promise((resolve) => setTimeout(resolve, rest));
+    }
+    this.busy = false;
+  },
+
+  async question() {
+    const { strokes } = this.drawing;
+    if (strokes.length === 0) {
+      this.last = null;
+    } else {
+      const source = picture(strokes);
+      const canvas = document.createElement('canvas');
+      canvas.width = WIDTH;
+      canvas.height = HEIGHT;
+      source.paint(canvas.getContext('2d'));
+      const read = await explain(await blobOf(canvas), used.name);
+      settle();
+      this.last = { read, source, chosen: written(read, strokes.at(-1)) };
+    }
+    // Cleared meanwhile: the next round says so.
+    if (this.due && this.drawing.isEmpty) return;
+    if (!photo.isShown) this.show();
+    if (!this.spoken || this.due) return;
+    this.spoken = false;
+    announce(this.last ? say.read(spoken(this.last.read)) : say.cleared);
+  },
+
+  show() {
+    const { read = null, source = null, chosen = 0 } = this.last ?? {};
+    answer.show(read, source, { chosen, nothing: read ? say.nothingFound : say.nothingDrawn });
+  },
+};
+
+/** An answer in a sentence for screen readers. */
+const spoken = (read) => digitsOf(read).map(say.box).join('; ');
+
+/** Which digit the last stroke wrote: the one in the middle of whose box it is nearest. */
+function written(read, stroke) {
+  const middle = (values) => (Math.min(...values) + Math.max(...values)) / 2;
+  const [x, y] = [middle(stroke.map((point) => point[0])), middle(stroke.map((point) => point[1]))];
+  const far = ({ box }) => Math.hypot(box.x + box.width / 2 - x, box.y + box.height / 2 - y);
+  const distances = digitsOf(read).map(far);
+  return Math.max(0, distances.indexOf(Math.min(...distances)));
+}
+
+/** The photograph and the ways to one. */
+const photo = {
+  image: null,
+  last: null,
+  abort: null,
+  url: null,
+  camera: new Camera($('video')),
+  again: () => photo.ask(),
+
+  get isShown() {
+    return $('tab-photo').getAttribute('aria-selected') === 'true';
+  },
+
+  start() {
+    listen([$('choose'), $('take')], (file, how) => this.given(file, how));
+    $('camera-start').hidden = !Camera.isThere;
+    $('camera-start').addEventListener('click', () => this.look());
+    $('shoot').addEventListener('click', async () => {
+      const blob = await this.camera.shoot();
+      this.closeCamera();
+      this.given(blob, 'camera');
+    });
+    $('cancel').addEventListener('click', () => {
+      this.closeCamera();
+      $('camera-start').focus();
+    });
+    $('another').addEventListener('click', () => {
+      this.abort?.abort();
+      this.image = this.last = null;
+      $('page').hidden = true;
+      $('drop').hidden = false;
+      this.show();
+      $('choose').focus();
+    });
+  },
+
+  async look() {
+    $('drop').hidden = true;
+    $('camera').hidden = false;
+    $('shoot').focus();
+    try {
+      await this.camera.start();
+      settle();
+    } catch {
+      this.closeCamera();
+      fail(new Failure(say.noCamera));
+    }
+  },
+
+  closeCamera() {
+    this.camera.stop();
+    $('camera').hidden = true;
+    $('drop').hidden = Boolean(this.image);
+  },
+
+  async given(file, how) {
+    show('photo');
+    this.closeCamera();
+    const image = file && (await prepare(file));
+    if (!image) return fail(new Failure(say.noImage));
+    settle();
+    const name = how === 'pasted' ? say.pasted : (file.name ?? say.photo);
+    this.image = { ...image, name };
+    this.last = null;
+    if (this.url) URL.revokeObjectURL(this.url);
+    this.url = image.bitmap ? URL.createObjectURL(image.blob) : null;
+    $('drop').hidden = true;
+    $('page').hidden = false;
+    $('page-image').hidden = !this.url;
+    $('unshown').hidden = Boolean(this.url);
+    if (this.url) $('page-image').src = this.url;
+    $('page-image').alt = say.page(name);
+    this.show();
+    await this.ask();
+  },
+
+  async ask() {
+    if (!this.image) return;
+    const { blob, bitmap } = this.image;
+    this.abort?.abort();
+    const abort = (this.abort = new AbortController());
+    $('sheet').classList.add('busy');
+    announce(say.reading);
+    answer.show(null, null, { page: true, nothing: say.reading });
+    try {
+      const read = await explain(blob, used.name, abort.signal);
+      settle();
+      const paint = (context) => bitmap && context.drawImage(bitmap, 0, 0, read.width, read.height);
+      this.last = { read, source: { width: read.width, height: read.height, paint } };
+      $('sheet').style.setProperty('aspect-ratio', `${read.width} / ${read.height}`);
+      announce(say.read(read.lines.map((line) => line.text).join('; ')));
+    } catch (error) {
+      this.last = null;
+      fail(error, this.again);
+    }
+    if (this.abort !== abort) return;
+    $('sheet').classList.remove('busy');
+    if (this.isShown) this.show();
+  },
+
+  show() {
+    const { read = null, source = null } = this.last ?? {};
+    const chosen = read ? Math.max(0, digitsOf(read).findIndex((digit) => digit.digit)) : 0;
+    answer.show(read, source, {
+      chosen,
+      page: true,
+      nothing: read ? say.nothingFound : this.image ? '' : say.nothingGiven,
+      hint: read ? say.nothingFoundHint : '',
+    });
+  },
+};
+
+/** Shows one of the two ways, `draw` or `photo`. */
+function show(way) {
+  if (way === 'draw') photo.closeCamera();
+  for (const each of ['draw', 'photo']) {
+    const tab = $(`tab-${each}`);
+    tab.setAttribute('aria-selected', each === way);
+    tab.tabIndex = each === way ? 0 : -1;
+    $(each).hidden = each !== way;
+  }
+  (way === 'draw' ? draw : photo).show();
+}
+
+for (const way of ['draw', 'photo']) {
+  const tab = $(`tab-${way}`);
+  tab.addEventListener('click', () => show(way));
+  tab.addEventListener('keydown', (event) => {
+    if (!['ArrowLeft', 'ArrowRight', 'Home', 'End'].includes(event.key)) return;
+    event.preventDefault();
+    const other = way === 'draw' ? 'photo' : 'draw';
+    show(other);
+    $(`tab-${other}`).focus();
+  });
+}
+
+/** The digit whose label was told last, and what became of it. */
+function chose(digit) {
+  for (const button of $('labels').children) {
+    button.setAttribute('aria-pressed', Boolean(digit) && button.value === digit.told?.label);
+  }
+  $('told').textContent = digit?.told?.said ?? (used.collects ? say.collecting : say.notCollecting);
+}
+
+/**
+ * The image of the chosen digit to save: the part of what was given around it, or the ink alone
+ * where that part shows another digit as well.
+ */
+async function sample(digit) {
+  const whole = crop(answer.source, digit.box);
+  const { x, y, width, height } = digit.box;
+  const [far, middleX, middleY] = [whole.width / 2, x + width / 2, y + height / 2];
+  const isNear = ({ box }) =>
+    box.x < middleX + far && box.x + box.width > middleX - far && box.y < middleY + far && box.y + box.height > middleY - far;
+  if (!answer.others.some(isNear)) return blobOf(whole);
+  await $('ink').decode();
+  const ink = $('ink');
+  const paint = (context) => context.drawImage(ink, x, y, width, height);
+  return blobOf(crop({ paint }, digit.box));
+}
+
+async function tell(label) {
+  const { digit } = answer;
+  if (!digit) return;
+  digit.told = { label, said: say.notCollecting };
+  if (used.collects) {
+    try {
+      digit.told.said = say.saved((await collect(await sample(digit), label)).saved);
+      settle();
+    } catch (error) {
+      digit.told = null;
+      fail(error);
+    }
+  }
+  if (answer.digit === digit) chose(digit);
+}
+
+for (const button of $('labels').children) button.addEventListener('click', () => tell(button.value));
+
+$('copy').addEventListener('click', async () => {
+  try {
+    await navigator.clipboard.writeText(answer.text);
+    announce(say.copied);
+    $('copy').dataset.done = say.copied;
+    setTimeout(() => delete $('copy').dataset.done, 1500);
+  } catch {
+    getSelection().selectAllChildren($('text'));
+    announce(say.notCopied);
+  }
+});
+
+/** Asks for the weights, and says what depends on them. */
+async function load() {
+  try {
+    await used.load();
+  } catch (error) {
+    return fail(error, load);
+  }
+  $('foot').textContent = used.foot;
+  chose(answer.digit);
+}
+
+draw.start();
+photo.start();
+await load();
