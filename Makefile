@@ -1,13 +1,13 @@
 # `make help` lists the targets.
 
-.PHONY: help train lite test dist wheel check docs bench libtorch tensorboard interop scale fuzz faults load audit
+.PHONY: help train lite test dist wheel check docs bench libtorch tensorboard interop scale e2e fuzz faults load audit
 # Cargo resolves its own dependencies; two recipes at once would only wait for its lock.
 .NOTPARALLEL:
 # In the workspace whose tch fits the libtorch that was found, see scripts/libtorch.sh.
 cargo = cd .libtorch/workspace && cargo
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
 libtorch: ## Find or install libtorch (CUDA=1: with CUDA, CUDA=0: without, TCH=0.24: for that tch)
 	@CUDA="$(CUDA)" TCH="$(TCH)" scripts/libtorch.sh
@@ -67,6 +67,12 @@ scale: libtorch ## Show a batch and a comparison on a Ray cluster on this machin
 	cp scale/requirements.txt .scale/installed
 	$(cargo) build
 	PYTHONPATH=$(CURDIR)/.scale/ray python3 scale/show.py target/debug/mnist .scale/show $(PAGES)
+
+# MNIST=target/lite/release/mnist tries a program that is built already.
+e2e: $(if $(MNIST),,libtorch) ## Draw and photograph in a browser (needs Node.js and Chromium; CHROMIUM=path)
+	$(if $(MNIST),,$(cargo) build --release)
+	cd tests/e2e && npm ci --silent --no-audit --no-fund && \
+		MNIST="$(MNIST)" CHROMIUM="$(CHROMIUM)" node --test --test-concurrency=1 page.test.mjs
 
 SECONDS ?= 1200
 fuzz: libtorch ## Fuzz each reader for SECONDS=1200 (needs a nightly Rust)

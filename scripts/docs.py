@@ -304,7 +304,7 @@ def names_in_code(page, names, folders, targets):
                 problems.append(f"{page}: `{span}`: there is no such command")
             elif missing := [option for option in named if option not in known]:
                 problems.append(f"{page}: `{span}`: mnist {found[1]} has no {', '.join(missing)}")
-        elif found := re.match(r"make ([a-z]+)", span):
+        elif found := re.match(r"make ([a-z0-9]+)", span):
             if found[1] not in targets:
                 problems.append(f"{page}: `{span}`: the Makefile has no such target")
         elif PATH.match(span):
@@ -342,7 +342,7 @@ def main():
         made |= set(written)
     names = set(tracked())
     folders = {str(folder) for name in names for folder in Path(name).parents}
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
+    targets = re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.M)
     for page in pages:
         problems += links(page, names, folders)
         problems += names_in_code(page, names, folders, targets)

@@ -9,6 +9,8 @@ import { Weights } from './weights.js';
 
 /** The least time between two questions while one draws, in milliseconds. */
 const PACE = 100;
+/** How far beside a box one may press, in pixels. */
+const FINGER = 24;
 
 const $ = (id) => document.getElementById(id);
 const announce = (sentence) => ($('live').textContent = sentence);
@@ -165,6 +167,7 @@ const photo = {
       this.closeCamera();
       $('camera-start').focus();
     });
+    $('sheet').addEventListener('click', (event) => this.point(event));
     $('another').addEventListener('click', () => {
       this.abort?.abort();
       this.image = this.last = null;
@@ -226,7 +229,7 @@ const photo = {
     try {
       const read = await explain(blob, used.name, abort.signal);
       settle();
-      const paint = (context) => bitmap && context.drawImage(bitmap, 0, 0, read.width, read.height);
+      const paint = bitmap && ((context) => context.drawImage(bitmap, 0, 0, read.width, read.height));
       this.last = { read, source: { width: read.width, height: read.height, paint } };
       $('sheet').style.setProperty('aspect-ratio', `${read.width} / ${read.height}`);
       announce(say.read(read.lines.map((line) => line.text).join('; ')));
@@ -237,6 +240,26 @@ const photo = {
     if (this.abort !== abort) return;
     $('sheet').classList.remove('busy');
     if (this.isShown) this.show();
+  },
+
+  /** Chooses the digit that a finger meant: its box, or the nearest. */
+  point({ target, clientX, clientY }) {
+    if (!this.last) return;
+    const distance = (box) => {
+      const at = box.getBoundingClientRect();
+      return Math.hypot(
+        Math.max(at.left - clientX, 0, clientX - at.right),
+        Math.max(at.top - clientY, 0, clientY - at.bottom),
+      );
+    };
+    let box = target.closest('.box');
+    if (!box) {
+      const all = [...$('photo-boxes').children];
+      box = all.reduce((a, b) => (distance(b) < distance(a) ? b : a), all[0]);
+      if (!box || distance(box) > FINGER) return;
+    }
+    answer.choose(Number(box.dataset.at));
+    $('verdict').scrollIntoView({ block: 'nearest' });
   },
 
   show() {
@@ -285,15 +308,16 @@ function chose(digit) {
 
 /**
  * The image of the chosen digit to save: the part of what was given around it, or the ink alone
- * where that part shows another digit as well.
+ * where that part shows another digit as well, or the browser does not show what was given.
  */
 async function sample(digit) {
-  const whole = crop(answer.source, digit.box);
+  const { source } = answer;
+  const whole = crop(source, digit.box);
   const { x, y, width, height } = digit.box;
   const [far, middleX, middleY] = [whole.width / 2, x + width / 2, y + height / 2];
   const isNear = ({ box }) =>
     box.x < middleX + far && box.x + box.width > middleX - far && box.y < middleY + far && box.y + box.height > middleY - far;
-  if (!answer.others.some(isNear)) return blobOf(whole);
+  if (source.paint && !answer.others.some(isNear)) return blobOf(whole);
   await $('ink').decode();
   const ink = $('ink');
   const paint = (context) => context.drawImage(ink, x, y, width, height);

@@ -25,6 +25,7 @@ function make(tag, attributes = {}, ...children) {
 
 const shown = (digit) => (digit.digit ? String(digit.label) : say.noDigit);
 const isSure = (digit) => digit.digit && digit.confidence >= SURE;
+const kind = (digit) => (isSure(digit) ? '' : digit.digit ? ' unsure' : ' none');
 
 /** All digits of an answer of /explain, in reading order. */
 export const digitsOf = (answer) => answer.lines.flatMap((line) => line.digits);
@@ -66,7 +67,7 @@ function buttons(answer, chosen) {
         tabindex: at === chosen ? 0 : -1,
         'aria-pressed': at === chosen,
         'aria-label': say.box(digit),
-        class: `read${digit.space ? ' space' : ''}${digit.digit ? '' : ' none'}${isSure(digit) ? '' : ' unsure'}`,
+        class: `read${digit.space ? ' space' : ''}${kind(digit)}`,
       }, shown(digit));
       at += 1;
       return button;
@@ -98,10 +99,10 @@ function text(answer, chosen) {
 function boxes(answer, chosen, { pressable }) {
   return digitsOf(answer).map((digit, at) => {
     const { x, y, width, height } = digit.box;
-    const attributes = { class: `box${digit.digit ? '' : ' none'}${isSure(digit) ? '' : ' unsure'}`, 'data-at': at };
+    const attributes = { class: `box${kind(digit)}${at === chosen ? ' chosen' : ''}`, 'data-at': at };
     const box = pressable
       ? make('button', { ...attributes, type: 'button', tabindex: at === chosen ? 0 : -1, 'aria-pressed': at === chosen, 'aria-label': say.box(digit) })
-      : make('span', { ...attributes, 'aria-pressed': at === chosen });
+      : make('span', attributes);
     box.append(make('span', { class: 'label' }, shown(digit)));
     for (const [name, share] of [['left', x / answer.width], ['top', y / answer.height], ['width', width / answer.width], ['height', height / answer.height]]) {
       box.style.setProperty(name, `${100 * share}%`);
@@ -122,7 +123,7 @@ export function crop(source, box, side) {
   context.scale(canvas.width / around, canvas.width / around);
   context.translate(around / 2 - box.x - box.width / 2, around / 2 - box.y - box.height / 2);
   context.save();
-  source.paint(context);
+  source.paint?.(context);
   context.restore();
   return canvas;
 }
@@ -151,7 +152,7 @@ export class Answer {
       const at = event.target.closest?.('[data-at]')?.dataset.at;
       if (at !== undefined) this.choose(Number(at));
     };
-    for (const id of ['digits', 'text', 'photo-boxes']) $(id).addEventListener('click', choose);
+    for (const id of ['digits', 'text']) $(id).addEventListener('click', choose);
     for (const id of ['digits', 'photo-boxes']) roving($(id), (button) => this.choose(Number(button.dataset.at)));
     $('bars').append(...Array.from({ length: 10 }, (_, digit) =>
       make('li', {}, make('b', {}, String(digit)), make('span', { class: 'bar', 'aria-hidden': 'true' }, make('i')), make('span', { class: 'share' }))));
@@ -238,7 +239,7 @@ export class Answer {
     const given = $('given');
     given.setAttribute('aria-label', say.givenOf(digit));
     given.width = given.height = 2 * TILE;
-    if (this.#source) given.getContext('2d').drawImage(crop(this.#source, digit.box, 2 * TILE), 0, 0);
+    given.getContext('2d').drawImage(crop(this.#source, digit.box, 2 * TILE), 0, 0);
     given.classList.toggle('drawn', !this.page);
     $('ink').src = `data:image/png;base64,${digit.ink}`;
     $('ink').alt = say.inkOf;

@@ -73,6 +73,7 @@ export function listen(inputs, given) {
 /** The camera, shown in a video element. */
 export class Camera {
   #stream = null;
+  #wanted = false;
 
   constructor(video) {
     this.video = video;
@@ -85,7 +86,10 @@ export class Camera {
 
   async start() {
     const wanted = { facingMode: 'environment', width: { ideal: 1920 }, height: { ideal: 1440 } };
+    this.#wanted = true;
     this.#stream = await navigator.mediaDevices.getUserMedia({ video: wanted });
+    // Given up before it was allowed.
+    if (!this.#wanted) return this.stop();
     this.video.srcObject = this.#stream;
     await this.video.play();
   }
@@ -99,6 +103,7 @@ export class Camera {
   }
 
   stop() {
+    this.#wanted = false;
     this.#stream?.getTracks().forEach((track) => track.stop());
     this.#stream = null;
     this.video.srcObject = null;

@@ -36,6 +36,7 @@ export const page = {
   unshown: 'This browser cannot show such an image. These are the digits found on it.',
   reading: 'Reading',
   digits: 'Digits that were read',
+  text: 'Text that was read',
   copy: 'Copy text',
   probabilities: 'Probability of each digit',
   why: 'Why',

@@ -1,0 +1,424 @@
+// The page of `mnist serve` in a browser, beside what the other commands say of the same pixels.
+
+import assert from 'node:assert/strict';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+
+import axe from 'axe-core';
+
+import { ROOT, exchanged, folder, hand, launch, mnist, open, serve, settled, strokesOf, write, writeAll } from './harness.mjs';
+
+const PAGE = 'tests/sheets/plain_0.jpg';
+const TURNED = 'tests/sheets/exif_0.jpg';
+const BLANK = 'tests/sheets/blank_0.jpg';
+const PHONE = { viewport: { width: 320, height: 640 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
+/** What the page weighs at most, in bytes. */
+const MAX_BYTES = 100_000;
+
+let browser;
+before(async () => (browser = await launch()));
+after(() => browser?.close());
+
+const digitsOf = (answer) => answer.lines.flatMap((line) => line.digits);
+const readOf = async (page) => (await page.locator('#digits .read').allTextContents()).join('');
+const textOf = (page) => page.locator('#text .row').allTextContents();
+const verdict = (page) => page.locator('#verdict').textContent();
+
+/** What `mnist read` and `mnist predict` say of the image that the page sent last. */
+async function compare(page, where) {
+  const file = join(where, 'sent.png');
+  const answer = await exchanged(page, '/explain', file);
+  const read = JSON.parse(await mnist('read', '--weights', 'released', '--json', file));
+  const kept = digitsOf(answer).map(({ guess, seen, evidence, ink, ...digit }) => digit);
+  assert.deepEqual(kept, digitsOf(read));
+  return { answer, predicted: JSON.parse(await mnist('predict', '--weights', 'released', '--json', file)) };
+}
+
+/** One digit on the page is what `mnist predict` says of the same pixels. */
+async function asPredicted(page, digit, where) {
+  await settled(page);
+  const { answer, predicted } = await compare(page, where);
+  const [only, ...more] = digitsOf(answer);
+  assert.equal(more.length, 0);
+  assert.equal(predicted.label, digit);
+  assert.equal(only.label, predicted.label);
+  assert.deepEqual(only.probabilities, predicted.probabilities);
+  assert.equal(await readOf(page), String(digit));
+  assert.match(await verdict(page), new RegExp(`It is a ${digit}`));
+}
+
+test('a mouse writes a digit, which is read as mnist predict reads it', async (t) => {
+  const { url } = await serve(t);
+  const page = await open(t, browser, url);
+  for (const digit of [7, 3]) {
+    await write(page, digit);
+    await asPredicted(page, digit, await folder(t));
+    await page.click('#clear');
+    await settled(page);
+  }
+});
+
+test('a finger writes a digit, and the page stays where it is', async (t) => {
+  const { url } = await serve(t);
+  const page = await open(t, browser, url, PHONE);
+  const touch = await page.context().newCDPSession(page);
+  for (const stroke of await strokesOf(page, 4, { x: 0.3, y: 0.15, height: 0.7 })) {
+    stroke.push(null);
+    for (const [at, point] of stroke.entries()) {
+      await touch.send('Input.dispatchTouchEvent', {
+        type: at === 0 ? 'touchStart' : point ? 'touchMove' : 'touchEnd',
+        touchPoints: point ? [{ x: point[0], y: point[1] }] : [],
+      });
+    }
+  }
+  await asPredicted(page, 4, await folder(t));
+  assert.equal(await page.evaluate(() => scrollY), 0);
+});
+
+test('a pen that presses harder writes thicker', async (t) => {
+  const { url } = await serve(t);
+  const page = await open(t, browser, url);
+  const ink = async (force) => {
+    await page.evaluate((pressure) => {
+      const canvas = document.querySelector('#canvas');
+      const { x, y } = canvas.getBoundingClientRect();
+      canvas.setPointerCapture = () => {};
+      const send = (type, at) => canvas.dispatchEvent(
+        new PointerEvent(type, { pointerId: 9, pointerType: 'pen', pressure, button: 0, clientX: x + 200, clientY: y + 60 + at }));
+      send('pointerdown', 0);
+      for (let at = 10; at < 260; at += 10) send('pointermove', at);
+      send('pointerup', 260);
+    }, force);
+    await settled(page);
+    const { box } = digitsOf(await exchanged(page, '/explain'))[0];
+    await page.click('#clear');
+    return box.width;
+  };
+  const [light, hard] = [await ink(0.1), await ink(1)];
+  assert.ok(hard > 2 * light, `${hard} and ${light} pixels wide`);
+});
+
+test('the keyboard alone writes, reads, corrects, and changes the weights', async (t) => {
+  const collected = await folder(t);
+  const other = join(await folder(t), 'mine.safetensors');
+  await writeFile(other, await readFile(join(ROOT, 'models/released.safetensors')));
+  const { url } = await serve(t, '--collect', collected, '--weights', 'released', '--weights', other);
+  const page = await open(t, browser, url);
+  const press = async (key, times = 1) => {
+    for (let i = 0; i < times; i++) await page.keyboard.press(key);
+  };
+  const tabTo = async (selector) => {
+    for (let i = 0; i < 30; i++) {
+      if (await page.evaluate((selector) => document.activeElement.matches(selector), selector)) return;
+      await press('Tab');
+    }
+    assert.fail(`Tab does not come to ${selector}`);
+  };
+  const live = () => page.locator('#live').textContent();
+
+  await tabTo('#canvas');
+  await press('ArrowUp', 15);
+  await press('Space');
+  assert.equal(await live(), 'Pen down.');
+  await press('ArrowDown', 30);
+  await press('Space');
+  await asPredicted(page, 1, await folder(t));
+  assert.match(await live(), /^Read: 1, /);
+
+  await press('Control+z');
+  await settled(page);
+  assert.equal(await verdict(page), 'Nothing drawn yet.');
+  await press('Control+Shift+z');
+  await settled(page);
+  assert.equal(await readOf(page), '1');
+
+  await tabTo('#digits button');
+  await tabTo('#labels button[value="1"]');
+  await press('Enter');
+  await page.waitForSelector('#labels [value="1"][aria-pressed="true"]');
+  assert.equal((await readdir(join(collected, '1'))).length, 1);
+
+  await page.keyboard.press('Shift+Tab');
+  await page.locator('#weights-open').focus();
+  await press('Enter');
+  await page.waitForSelector('#weights[open]');
+  await tabTo('#weights input');
+  await press('ArrowDown');
+  await settled(page);
+  await press('Escape');
+  assert.match(await page.locator('#weights-name').textContent(), /mine/);
+  const asked = await page.evaluate(() => window.exchanges.at(-1).path);
+  assert.match(decodeURIComponent(asked), /^\/explain\?weights=.*mine/);
+
+  await page.locator('#tab-draw').focus();
+  await press('ArrowRight');
+  assert.equal(await page.locator('#photo').isVisible(), true);
+  await tabTo('#choose');
+});
+
+test('several digits are read in order, and a digit shows its reasons', async (t) => {
+  const { url } = await serve(t);
+  const page = await open(t, browser, url);
+  await writeAll(page, '2075');
+  await settled(page);
+  assert.equal(await readOf(page), '2075');
+  assert.equal(await page.locator('#draw-boxes .box').count(), 4);
+  // The one that was written last is chosen, then the one that is pressed.
+  assert.match(await verdict(page), /It is a 5/);
+  await page.locator('#digits .read').nth(1).click();
+  assert.match(await verdict(page), /It is a 0/);
+  assert.equal(await page.locator('#bars .most b').textContent(), '0');
+  assert.equal(await page.locator('#for').textContent(), 'for 0');
+  const { seen, evidence } = digitsOf(await exchanged(page, '/explain'))[1];
+  const shown = await page.evaluate(() =>
+    ['seen', 'evidence'].map((id) =>
+      [...document.getElementById(id).getContext('2d').getImageData(0, 0, 28, 28).data].filter((_, at) => at % 4 === 3)));
+  assert.deepEqual(shown[0], [...Buffer.from(seen, 'base64')]);
+  for (const [at, value] of new Int8Array(Buffer.from(evidence, 'base64')).entries()) {
+    if (Math.abs(value) > 8) assert.ok(shown[1][at] > 0, `no colour at ${at}`);
+  }
+  assert.ok(await page.locator('#ink').evaluate((image) => image.naturalWidth > 10));
+});
+
+test('nothing drawn is no digit; undo, redo and clear', async (t) => {
+  const { url } = await serve(t);
+  const page = await open(t, browser, url);
+  const is = async (text) => {
+    await settled(page);
+    assert.equal(await readOf(page), text);
+  };
+  assert.equal(await verdict(page), 'Nothing drawn yet.');
+  assert.equal(await page.locator('#why').isVisible(), false);
+  await page.click('#undo');
+  await page.click('#clear');
+  await is('');
+  assert.equal(await page.evaluate(() => window.exchanges.filter(({ path }) => path.startsWith('/explain')).length), 0);
+  await writeAll(page, '17');
+  await is('17');
+  await page.click('#undo');
+  await is('1');
+  await page.click('#redo');
+  await is('17');
+  await page.click('#clear');
+  await is('');
+  assert.equal(await verdict(page), 'Nothing drawn yet.');
+  assert.equal(await page.locator('#draw-boxes .box').count(), 0);
+  await page.click('#undo');
+  await is('17');
+});
+
+test('a line is no digit', async (t) => {
+  const { url } = await serve(t);
+  const page = await open(t, browser, url);
+  const at = await page.locator('#canvas').boundingBox();
+  await page.mouse.move(at.x + 0.2 * at.width, at.y + at.height / 2);
+  await page.mouse.down();
+  await page.mouse.move(at.x + 0.8 * at.width, at.y + at.height / 2, { steps: 20 });
+  await page.mouse.up();
+  await settled(page);
+  await compare(page, await folder(t));
+  assert.match(await verdict(page), /^Not a digit\./);
+  assert.equal(await readOf(page), '–');
+});
+
+/** The page shows what `mnist read` reads of an image: text, and boxes in their places and order. */
+async function asRead(page, file) {
+  await settled(page);
+  const read = JSON.parse(await mnist('read', '--weights', 'released', '--json', file));
+  const { width, height } = await exchanged(page, '/explain');
+  assert.deepEqual(await textOf(page), read.lines.map((line) => line.text).filter((line) => line !== ''));
+  await page.waitForFunction(() => document.querySelector('#page-image').complete);
+  const [image, ...boxes] = await page.evaluate(() =>
+    [document.querySelector('#page-image'), ...document.querySelectorAll('#photo-boxes .box')].map((element) => {
+      const { x, y, width, height } = element.getBoundingClientRect();
+      return { x, y, width, height, name: element.getAttribute('aria-label') };
+    }));
+  assert.equal(boxes.length, digitsOf(read).length);
+  for (const [at, digit] of digitsOf(read).entries()) {
+    const [across, down] = [image.width / width, image.height / height];
+    const expected = { x: image.x + digit.box.x * across, y: image.y + digit.box.y * down, width: digit.box.width * across, height: digit.box.height * down };
+    for (const [name, value] of Object.entries(expected)) {
+      assert.ok(Math.abs(boxes[at][name] - value) < 1.5, `${name} of box ${at}: ${boxes[at][name]}, not ${value}`);
+    }
+    assert.ok(boxes[at].name.startsWith(digit.digit ? String(digit.label) : 'not a digit'), boxes[at].name);
+  }
+  return digitsOf(read);
+}
+
+test('a page that is dropped is read, with a box around each digit', async (t) => {
+  const { url } = await serve(t);
+  const page = await open(t, browser, url);
+  await hand(page, 'drop', PAGE);
+  const digits = await asRead(page, PAGE);
+  const fifth = digits[5];
+  await page.locator('#photo-boxes .box').nth(5).click();
+  assert.match(await verdict(page), new RegExp(`(It is|Unsure:) a ${fifth.label}`));
+  await page.keyboard.press('ArrowRight');
+  assert.equal(await page.evaluate(() => document.activeElement.dataset.at), '6');
+  assert.match(await verdict(page), new RegExp(`a ${digits[6].label}`));
+  await page.keyboard.press('Home');
+  assert.match(await verdict(page), new RegExp(`a ${digits[0].label}`));
+  await page.locator('#text [data-at="3"]').click();
+  assert.match(await verdict(page), new RegExp(`a ${digits[3].label}`));
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.click('#copy');
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), (await textOf(page)).join('\n'));
+});
+
+test('an image is pasted, and one that is turned by EXIF chosen', async (t) => {
+  const { url } = await serve(t);
+  const page = await open(t, browser, url, PHONE);
+  await hand(page, 'paste', PAGE);
+  await asRead(page, PAGE);
+  await page.click('#another');
+  await page.setInputFiles('#choose', join(ROOT, TURNED));
+  await asRead(page, TURNED);
+});
+
+test('a blank page has no digits, and what is no image is refused', async (t) => {
+  const { url } = await serve(t);
+  const page = await open(t, browser, url, { forgive: /status of 4/ });
+  await page.setInputFiles('#choose', join(ROOT, BLANK));
+  await settled(page);
+  assert.equal(await verdict(page), 'No digit found.');
+  assert.equal(await page.locator('#why').isVisible(), false);
+  await hand(page, 'drop', 'README.md', 'text/markdown');
+  await page.waitForSelector('#notice:not([hidden])');
+  assert.match(await page.locator('#notice').textContent(), /That is no image/);
+  await hand(page, 'drop', 'README.md', 'image/png');
+  await settled(page);
+  assert.match(await page.locator('#notice').textContent(), /\w+ .*\w/);
+});
+
+test('the camera takes a page', async (t) => {
+  const where = await folder(t);
+  const frames = join(where, 'camera.mjpeg');
+  const frame = await readFile(join(ROOT, PAGE));
+  await writeFile(frames, Buffer.concat([frame, frame]));
+  const seeing = await launch({ camera: frames });
+  t.after(() => seeing.close());
+  const { url } = await serve(t);
+  const page = await open(t, seeing, url);
+  await page.click('#tab-photo');
+  await page.click('#camera-start');
+  await page.waitForFunction(() => document.querySelector('video').videoWidth > 2);
+  await page.click('#shoot');
+  await settled(page);
+  const sent = join(where, 'sent.png');
+  await exchanged(page, '/explain', sent);
+  const digits = await asRead(page, sent);
+  assert.ok(digits.length > 10, `${digits.length} digits`);
+  assert.equal(await page.evaluate(() => document.querySelector('video').srcObject), null);
+});
+
+test('a correction is saved and read again', async (t) => {
+  const collected = await folder(t);
+  const { url } = await serve(t, '--collect', collected);
+  const page = await open(t, browser, url);
+  await writeAll(page, '64');
+  await settled(page);
+  await page.click('#labels [value="4"]');
+  await page.waitForSelector('#labels [value="4"][aria-pressed="true"]');
+  await page.locator('#digits .read').first().click();
+  await page.click('#labels [value="none"]');
+  await page.waitForSelector('#labels [value="none"][aria-pressed="true"]');
+  assert.match(await page.locator('#told').textContent(), /^Saved as none\//);
+  assert.deepEqual((await readdir(collected)).sort(), ['4', 'none']);
+  for (const [label, digit] of [['4', 4], ['none', 6]]) {
+    const [file, ...more] = await readdir(join(collected, label));
+    assert.deepEqual(more, []);
+    const predicted = JSON.parse(await mnist('predict', '--weights', 'released', '--json', join(collected, label, file)));
+    assert.equal(predicted.label, digit);
+  }
+});
+
+test('without a folder for corrections the page says how to keep them', async (t) => {
+  const { url } = await serve(t);
+  const page = await open(t, browser, url);
+  await write(page, 8);
+  await settled(page);
+  await page.click('#labels [value="3"]');
+  assert.match(await page.locator('#told').textContent(), /mnist serve --collect DIR/);
+  assert.equal(await page.evaluate(() => window.exchanges.some(({ path }) => path.startsWith('/collect'))), false);
+});
+
+test('the page weighs little and is loaded in one go', async (t) => {
+  const { url } = await serve(t);
+  const page = await open(t, browser, url);
+  const loaded = await page.evaluate(() =>
+    [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+      .map(({ name, decodedBodySize, initiatorType }) => ({ name, decodedBodySize, initiatorType })));
+  const files = loaded.filter(({ name }) => !name.endsWith('/weights'));
+  const bytes = files.reduce((sum, { decodedBodySize }) => sum + decodedBodySize, 0);
+  assert.ok(bytes > 10_000 && bytes <= MAX_BYTES, `${bytes} bytes`);
+  // Every module is named by the page itself: none waits for another to name it.
+  const html = await (await fetch(url)).text();
+  const modules = files.map(({ name }) => name.split('/').pop()).filter((name) => name.endsWith('.js'));
+  assert.ok(modules.length > 3);
+  for (const name of modules) assert.ok(html.includes(`"modulepreload" href="${name}"`), name);
+});
+
+test('while the program is away the page says so, and goes on once it is back', async (t) => {
+  const first = await serve(t);
+  const page = await open(t, browser, first.url, { forgive: /ERR_CONNECTION_REFUSED/ });
+  await first.stop();
+  await write(page, 2);
+  await page.waitForSelector('#notice:not([hidden])');
+  await serve(t, '--listen', new URL(first.url).host);
+  await page.waitForSelector('#notice', { state: 'hidden', timeout: 20_000 });
+  await settled(page);
+  assert.equal(await readOf(page), '2');
+});
+
+/** What axe finds wrong with the page as it is. */
+async function accessible(page, where) {
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(() =>
+    window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+  assert.deepEqual(violations.map(({ id, nodes }) => [where, id, nodes.map((node) => node.html)]), []);
+}
+
+for (const [name, options] of [
+  ['light', { colorScheme: 'light' }],
+  ['dark', { colorScheme: 'dark' }],
+  ['a phone', PHONE],
+  ['a dark phone', { ...PHONE, colorScheme: 'dark' }],
+]) {
+  test(`every screen is accessible and fits: ${name}`, async (t) => {
+    const { url } = await serve(t);
+    const page = await open(t, browser, url, options);
+    const fits = async (where) => {
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${where} is too wide`);
+      await accessible(page, where);
+    };
+    const back = await page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number));
+    assert.equal(back.every((value) => value < 64), options.colorScheme === 'dark');
+    await fits('empty');
+    await writeAll(page, '38');
+    await settled(page);
+    await fits('drawn');
+    await page.click('#weights-open');
+    await page.locator('#weights summary').click();
+    await fits('weights');
+    await page.click('#weights-close');
+    await page.click('#tab-photo');
+    await fits('no image');
+    await page.setInputFiles('#choose', join(ROOT, PAGE));
+    await settled(page);
+    await fits('page');
+  });
+}
+
+test('nothing moves for those who ask for less motion', async (t) => {
+  const { url } = await serve(t);
+  const moving = async (reducedMotion) => {
+    const page = await open(t, browser, url, { reducedMotion });
+    await page.evaluate(() => document.querySelector('#sheet').classList.add('busy'));
+    await page.click('#tab-photo');
+    await page.evaluate(() => (document.querySelector('#page').hidden = false));
+    return page.evaluate(() => document.getAnimations().length);
+  };
+  assert.ok((await moving('no-preference')) > 0);
+  assert.equal(await moving('reduce'), 0);
+});
