@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! mnist_image ─► files ─► dataset ─► network ─► weights ─► training ─► experiments
-//!                                                  └► reading              └► output ─► batch ─► commands
+//!                                                  └► reading              └► output ─► batch ─► server ─► commands
 //! ```
 //!
 //! # Example
@@ -71,6 +71,8 @@ pub mod files;
 pub mod network;
 pub mod output;
 pub mod reading;
+#[cfg(feature = "serve")]
+pub mod server;
 pub mod training;
 pub mod weights;
 

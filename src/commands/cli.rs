@@ -8,6 +8,8 @@ use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory, Parser, Subcommand};
 
 use crate::commands::args::machine;
+#[cfg(feature = "serve")]
+use crate::commands::serve;
 use crate::commands::{
     batch, compare, completions, console, convert, dataset, doctor, evaluate, predict, read, show,
     summary, train,
@@ -36,6 +38,8 @@ enum Command {
     Predict(predict::Args),
     Read(read::Args),
     Batch(batch::Args),
+    #[cfg(feature = "serve")]
+    Serve(serve::Args),
     Show(show::Args),
     Summary(summary::Args),
     Convert(convert::Args),
@@ -70,6 +74,8 @@ impl Cli {
             Command::Predict(args) => args.run(),
             Command::Read(args) => args.run(),
             Command::Batch(args) => args.run(),
+            #[cfg(feature = "serve")]
+            Command::Serve(args) => args.run(),
             Command::Show(args) => args.run(),
             Command::Summary(args) => args.run(),
             Command::Convert(args) => args.run(),

@@ -1,4 +1,4 @@
-//! Ending training early, with Ctrl-C, SIGTERM or SIGHUP.
+//! Ending training or the server in order, with Ctrl-C, SIGTERM or SIGHUP.
 
 use std::ops::ControlFlow;
 use std::process::ExitCode;

@@ -11,12 +11,14 @@ pub mod convert;
 pub mod dataset;
 pub mod doctor;
 pub mod evaluate;
-#[cfg(feature = "torch")]
+#[cfg(any(feature = "serve", feature = "torch"))]
 mod interrupt;
 pub mod predict;
 #[cfg(feature = "torch")]
 mod progress;
 pub mod read;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod show;
 pub mod summary;
 pub mod train;

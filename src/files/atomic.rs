@@ -1,7 +1,7 @@
 //! Files that are either the old one or the new one, whole, whatever happens while writing.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -155,6 +155,29 @@ pub fn remove_temporary(folder: &Path) {
             let _ = fs::remove_file(entry.path());
         }
     }
+/// Writes a new file `path`, as a whole or not at all, unless there is one already: it stays.
+/// Returns whether there was none.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
+    let write = || -> Result<bool> {
+        let folder = folder_of(path)?;
+        remove_abandoned(folder, PREFIX);
+        let mut temporary = temporary(path, folder)?;
+        let _ = temporary.as_file().lock(); // says that this process is alive
+        temporary.write_all(bytes)?;
+        temporary.as_file().sync_all()?;
+        match temporary.persist_noclobber(path) {
+            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+            persisted => persisted.map_err(|error| error.error)?,
+        };
+        #[cfg(unix)]
+        File::open(folder)?.sync_all()?;
+        Ok(true)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Makes the folder `path` by way of `write`, which is given a temporary one beside it. What is

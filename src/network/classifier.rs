@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use mnist_image::Digit;
 use serde::Serialize;
 
-use crate::CLASSES;
+use crate::{CLASSES, PIXELS};
 
 /// The most hidden units that are supported; the weights then take 208 MB.
 pub const MAX_HIDDEN: i64 = 1 << 16;
@@ -27,6 +27,13 @@ pub trait Classifier: fmt::Debug {
     ///
     /// Where the device cannot compute them.
     fn logits(&self, digits: &[Digit]) -> Result<Vec<[f32; CLASSES]>>;
+
+    /// The same for images `[count, 784]` of any values, from 0 for paper to 1 for ink.
+    ///
+    /// # Errors
+    ///
+    /// As [`Classifier::logits`].
+    fn logits_of_values(&self, images: &[[f32; PIXELS]]) -> Result<Vec<[f32; CLASSES]>>;
 
     /// The probabilities of the classes for each of `digits`: the softmax of the logits.
     ///
@@ -61,7 +68,7 @@ pub trait Classifier: fmt::Debug {
 
 /// The shares of e to the power of each logit, the largest logit taken off first so that none
 /// overflows.
-pub(super) fn softmax<const N: usize>(logits: [f32; N]) -> [f32; N] {
+pub(crate) fn softmax<const N: usize>(logits: [f32; N]) -> [f32; N] {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers = logits.map(|logit| (logit - largest).exp());
     let sum: f32 = powers.iter().sum();

@@ -3,6 +3,7 @@
 pub mod arrays;
 pub mod classifier;
 pub mod device;
+pub mod evidence;
 pub mod kernels;
 #[cfg(feature = "torch")]
 pub mod model;

@@ -156,6 +156,11 @@ impl Classifier for Model {
         rows(&no_grad(|| self.forward(&self.tensor(digits))))
     }
 
+    fn logits_of_values(&self, images: &[[f32; PIXELS]]) -> Result<Vec<[f32; CLASSES]>> {
+        let images = Tensor::from_slice(images.as_flattened()).view([-1, PIXELS as i64]);
+        rows(&no_grad(|| self.forward(&images.to_device(self.device()))))
+    }
+
     fn probabilities(&self, digits: &[Digit]) -> Result<Vec<[f32; CLASSES]>> {
         rows(&no_grad(|| self.forward(&self.tensor(digits)).softmax(-1, Kind::Float)))
     }

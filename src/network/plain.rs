@@ -1,5 +1,6 @@
 //! The network in plain Rust: nothing to load, nothing to initialise.
 
+use std::borrow::Cow;
 use std::num::NonZero;
 use std::thread;
 
@@ -8,7 +9,7 @@ use mnist_image::Digit;
 
 use super::arrays::Arrays;
 use super::classifier::Classifier;
-use crate::CLASSES;
+use crate::{CLASSES, PIXELS};
 
 /// Digits that a thread computes at least: fewer are done before a thread has started.
 const LEAST_ROWS: usize = 64;
@@ -27,19 +28,21 @@ impl Plain {
         Plain { arrays, threads }
     }
 
-    /// The logits of `digits`, computed by this thread.
-    fn forward(&self, digits: &[Digit]) -> Vec<[f32; CLASSES]> {
+    /// The logits of images `[count, 784]`, computed by this thread.
+    fn forward(&self, pixels: &[f32]) -> Vec<[f32; CLASSES]> {
         let [kernel_1, bias_1, kernel_2, bias_2] = &self.arrays.values;
-        let pixels: Vec<f32> =
-            digits.as_flattened().iter().map(|ink| f32::from(*ink) / 255.).collect();
-        let mut hidden = dense(&pixels, kernel_1, bias_1); // [digits, hidden]
+        let mut hidden = dense(pixels, kernel_1, bias_1); // [count, hidden]
         hidden.iter_mut().for_each(|value| *value = value.max(0.));
-        dense(&hidden, kernel_2, bias_2).as_chunks().0.to_vec() // [digits, 10]
+        dense(&hidden, kernel_2, bias_2).as_chunks().0.to_vec() // [count, 10]
     }
-}
 
-impl Classifier for Plain {
-    fn logits(&self, digits: &[Digit]) -> Result<Vec<[f32; CLASSES]>> {
+    /// The logits of images, by several threads where there are enough of them. Each thread gets
+    /// the pixels of its own by `pixels`.
+    fn compute<I: Sync>(
+        &self,
+        images: &[I],
+        pixels: impl Fn(&[I]) -> Cow<'_, [f32]> + Copy + Send,
+    ) -> Result<Vec<[f32; CLASSES]>> {
         for (name, shape, values) in self.arrays.named() {
             let count = shape.iter().product::<usize>();
             ensure!(
@@ -48,15 +51,27 @@ impl Classifier for Plain {
                 values.len()
             );
         }
-        let rows = digits.len().div_ceil(self.threads.get()).max(LEAST_ROWS);
-        if digits.len() <= rows {
-            return Ok(self.forward(digits));
+        let rows = images.len().div_ceil(self.threads.get()).max(LEAST_ROWS);
+        if images.len() <= rows {
+            return Ok(self.forward(&pixels(images)));
         }
         Ok(thread::scope(|scope| {
-            let start = |part| scope.spawn(move || self.forward(part));
-            let parts: Vec<_> = digits.chunks(rows).map(start).collect();
+            let start = |part| scope.spawn(move || self.forward(&pixels(part)));
+            let parts: Vec<_> = images.chunks(rows).map(start).collect();
             parts.into_iter().flat_map(|part| part.join().expect("it only computes")).collect()
         }))
+    }
+}
+
+impl Classifier for Plain {
+    fn logits(&self, digits: &[Digit]) -> Result<Vec<[f32; CLASSES]>> {
+        self.compute(digits, |digits| {
+            digits.as_flattened().iter().map(|ink| f32::from(*ink) / 255.).collect()
+        })
+    }
+
+    fn logits_of_values(&self, images: &[[f32; PIXELS]]) -> Result<Vec<[f32; CLASSES]>> {
+        self.compute(images, |images| images.as_flattened().into())
     }
 
     fn is_independent_of_batch(&self) -> bool {
@@ -102,7 +117,6 @@ fn dense(inputs: &[f32], kernel: &[f32], bias: &[f32]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PIXELS;
 
     #[test]
     fn a_dense_layer_is_a_product_and_a_sum() {
@@ -149,5 +163,8 @@ mod tests {
         for (digit, logits) in digits.iter().zip(&together) {
             assert_eq!(with(1).logits(&[*digit]).unwrap(), [*logits]);
         }
+        let values: Vec<_> =
+            digits.iter().map(|digit| digit.map(|ink| f32::from(ink) / 255.)).collect();
+        assert_eq!(with(4).logits_of_values(&values).unwrap(), together);
     }
 }

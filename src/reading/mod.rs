@@ -28,6 +28,9 @@ pub struct ReadDigit {
     /// What the network saw.
     #[serde(skip)]
     pub digit: Digit,
+    /// Where its ink is on the last of the stages that [`page::find_and_show`] shows.
+    #[serde(skip)]
+    pub local: Bounds,
 }
 
 impl ReadDigit {
@@ -93,6 +96,7 @@ pub fn read_lines(
                 answer: Answer::new(prediction, *verdict),
                 space,
                 digit: candidate.digit,
+                local: candidate.local,
             })
             .collect()
     });

@@ -41,7 +41,7 @@ pub enum Error {
         /// How many are supported.
         most: u64,
     },
-    /// It has more pixels than [`MAX_PIXELS`](crate::decode::MAX_PIXELS).
+    /// It has more pixels than its [`Budget`](crate::decode::Budget) allows.
     #[error("it has {width}×{height} pixels, more than the {most} supported; make it smaller")]
     TooManyPixels {
         /// Its width in pixels.

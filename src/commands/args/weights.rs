@@ -82,6 +82,24 @@ impl WeightsArgs {
     }
 }
 
+/// The weights of each of `paths` with a name for them, or without any the better of the two that
+/// there are.
+pub fn each(paths: &[PathBuf]) -> Result<Vec<(Loaded, String)>> {
+    if paths.is_empty() {
+        return Ok(vec![WeightsArgs::default().better()?]);
+    }
+    paths.iter().map(|path| WeightsArgs { weights: Some(path.clone()) }.load()).collect()
+}
+
+/// What weights of this name are called where they are one of several: the file without its folder
+/// and extension.
+pub fn short_name(name: &str) -> String {
+    match name {
+        RELEASED_NAME => RELEASED.into(),
+        path => Path::new(path).file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+    }
+}
+
 /// Whether `path` names the released weights.
 pub fn is_released(path: &Path) -> bool {
     path.as_os_str() == RELEASED

@@ -8,7 +8,7 @@ use std::io::{BufRead, Cursor, Seek};
 use image::metadata::Orientation;
 use image::{ImageFormat, ImageReader};
 
-use super::{Budget, Decoded, check_size, others};
+use super::{Budget, Decoded, others};
 use crate::{Error, Result};
 
 /// Bytes of the file header, and of that of the image up to its size in bytes.
@@ -29,7 +29,7 @@ pub(super) fn decode(
     let Some(packed) = Packed::of(&headers) else {
         return others(ImageReader::with_format(reader, ImageFormat::Bmp), length, budget);
     };
-    let pixels = check_size((packed.width as u32, packed.height as u32))?;
+    let pixels = budget.check_size((packed.width as u32, packed.height as u32))?;
     // Rows are padded to 4 bytes.
     let reservation = budget.reserve(length + 4 * pixels)?;
     let mut bytes = Vec::new();

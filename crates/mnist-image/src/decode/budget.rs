@@ -1,8 +1,9 @@
-//! How much memory the images take that are decoded at the same time.
+//! How large images may be, and how much memory they take that are decoded at the same time.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::MAX_PIXELS;
 use crate::{Error, Result};
 
 /// Bytes of a [`Budget`] unless set otherwise: four photographs of 12 megapixels at a time.
@@ -13,11 +14,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes that images may take while they are decoded and read, shared by threads, so that memory
 /// does not depend on how many threads there are.
 ///
-/// An image larger than the whole budget is decoded alone. A reservation waits for others to be
+/// An image larger than the whole budget is decoded alone, unless it has too many pixels. A reservation waits for others to be
 /// dropped, but not forever.
 #[derive(Debug)]
 pub struct Budget {
     bytes: u64,
+    /// The most pixels of one image.
+    pixels: u64,
     patience: Duration,
     held: Mutex<u64>,
     released: Condvar,
@@ -41,7 +44,26 @@ impl Default for Budget {
 impl Budget {
     /// One of this many bytes.
     pub fn new(bytes: u64) -> Self {
-        Self { bytes, patience: PATIENCE, held: Mutex::new(0), released: Condvar::new() }
+        let (held, released) = (Mutex::new(0), Condvar::new());
+        Self { bytes, pixels: MAX_PIXELS, patience: PATIENCE, held, released }
+    }
+
+    /// The same, but images of more than this many pixels are refused; never of more than
+    /// [`MAX_PIXELS`].
+    #[must_use]
+    pub fn with_most_pixels(self, pixels: u64) -> Self {
+        Self { pixels: pixels.min(MAX_PIXELS), ..self }
+    }
+
+    /// The number of pixels of an image of this size, if they are not too many.
+    pub(super) fn check_size(&self, (width, height): (u32, u32)) -> Result<u64> {
+        match u64::from(width) * u64::from(height) {
+            0 => Err(Error::NoPixels),
+            pixels if pixels > self.pixels => {
+                Err(Error::TooManyPixels { width, height, most: self.pixels })
+            }
+            pixels => Ok(pixels),
+        }
     }
 
     /// Takes this many bytes as soon as they are free, or all that there are as soon as nothing is
@@ -100,6 +122,17 @@ mod tests {
         });
         assert_eq!(*budget.held.lock().unwrap(), 0);
         assert!(most.into_inner() <= 8);
+    }
+
+    #[test]
+    fn an_image_may_be_as_large_as_the_budget_says_and_never_larger_than_all_may() {
+        let budget = Budget::new(0).with_most_pixels(100);
+        assert_eq!(budget.check_size((10, 10)).unwrap(), 100);
+        let refused = budget.check_size((101, 1)).unwrap_err().to_string();
+        assert!(refused.contains("more than the 100 supported"), "{refused}");
+        let all = Budget::new(0).with_most_pixels(u64::MAX);
+        assert!(all.check_size((MAX_PIXELS as u32, 1)).is_ok());
+        assert!(all.check_size((MAX_PIXELS as u32 + 1, 1)).is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::{Budget, COPIES, Decoded, Samples, assemble, check_size, ifd};
+use super::{Budget, COPIES, Decoded, Samples, assemble, ifd};
 use crate::{Error, Result};
 
 /// Decodes a JPEG of `length` bytes. A truncated one is refused.
@@ -26,7 +26,7 @@ pub(super) fn decode(
         }
         frame => frame?,
     };
-    check_size((frame.width, frame.height))?;
+    budget.check_size((frame.width, frame.height))?;
     let reservation = budget.reserve(length + frame.memory())?;
     reader.rewind()?;
     let mut bytes = Vec::new();

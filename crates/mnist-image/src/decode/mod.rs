@@ -79,7 +79,7 @@ fn others<R: BufRead + Seek>(
     limits.max_alloc = Some(MAX_FILE_BYTES);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(Error::of_decoder)?;
-    check_size(decoder.dimensions())?;
+    budget.check_size(decoder.dimensions())?;
     let reservation = budget.reserve(bytes + decoder.total_bytes() * COPIES)?;
     let exif = decoder.exif_metadata().unwrap_or(None);
     let orientation = exif.map_or(Orientation::NoTransforms, |exif| ifd::orientation(&exif));
@@ -112,17 +112,6 @@ fn assemble(width: u32, height: u32, channels: usize, samples: Samples) -> Resul
         _ => None,
     }
     .ok_or_else(|| Error::of_decoder("it has fewer pixels than it claims"))
-}
-
-/// The number of pixels, if they are not too many.
-fn check_size((width, height): (u32, u32)) -> Result<u64> {
-    match u64::from(width) * u64::from(height) {
-        0 => Err(Error::NoPixels),
-        pixels if pixels > MAX_PIXELS => {
-            Err(Error::TooManyPixels { width, height, most: MAX_PIXELS })
-        }
-        pixels => Ok(pixels),
-    }
 }
 
 /// What a panic says.

@@ -5,7 +5,7 @@ use std::io::{BufRead, Seek};
 use image::metadata::Orientation;
 use png::{BitDepth, ColorType, DecodeOptions, DecodingError, Limits, Transformations};
 
-use super::{Budget, COPIES, Decoded, Samples, assemble, check_size, ifd};
+use super::{Budget, COPIES, Decoded, Samples, assemble, ifd};
 use crate::{Error, Result};
 
 /// Bytes of what is kept besides the pixels: the palette and EXIF, which has 64 KB in a JPEG.
@@ -24,7 +24,7 @@ pub(super) fn decode(
     let mut decoder = png::Decoder::new_with_options(reader, options);
     let header = decoder.read_header_info().map_err(damaged)?;
     let (width, height) = header.size();
-    let pixels = check_size((width, height))?;
+    let pixels = budget.check_size((width, height))?;
     // Palettes become colours, and all but those with alpha may have a transparent colour.
     let channels = if header.color_type == ColorType::Grayscale { 2 } else { 4 };
     let bytes = pixels * channels * if header.bit_depth == BitDepth::Sixteen { 2 } else { 1 };

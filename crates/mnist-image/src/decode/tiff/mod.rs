@@ -17,7 +17,7 @@ use tiff::tags::Tag;
 use tiff::{ColorType, TiffError};
 
 use super::ifd::{self, Ifd};
-use super::{Budget, COPIES, Decoded, MAX_FILE_BYTES, check_size, jpeg};
+use super::{Budget, COPIES, Decoded, MAX_FILE_BYTES, jpeg};
 use crate::{Error, Result};
 use colors::{Colors, Raw};
 
@@ -51,7 +51,7 @@ pub(super) fn decode(
     let metered = Metered { left: 4 * length + READ_AHEAD, inner: Cursor::new(&bytes[..]) };
     let mut decoder = Decoder::new(metered).map_err(refusal)?;
     let (width, height) = decoder.dimensions().map_err(refusal)?;
-    let pixels = check_size((width, height))?;
+    let pixels = budget.check_size((width, height))?;
     // Of tags that are there twice, the decoder may have taken the other.
     if !matches!(
         decoder.colortype().map_err(refusal)?,
@@ -59,7 +59,7 @@ pub(super) fn decode(
     ) {
         return Err(Error::of_decoder("it has several kinds of colour"));
     }
-    let chunks = check_chunks(&mut decoder, &bytes)?;
+    let chunks = check_chunks(&mut decoder, &bytes, budget)?;
     decoder.inner().left = 2 * length + chunks * READ_AHEAD;
     let colors = Colors::of(color, &mut decoder)?;
 
@@ -122,13 +122,17 @@ fn as_grey(bytes: &mut [u8]) -> Result<(u64, Orientation)> {
 }
 
 /// The number of strips or tiles, if they take neither too much time nor memory.
-fn check_chunks(decoder: &mut Decoder<impl Read + Seek>, bytes: &[u8]) -> Result<u64> {
+fn check_chunks(
+    decoder: &mut Decoder<impl Read + Seek>,
+    bytes: &[u8],
+    budget: &Budget,
+) -> Result<u64> {
     let planar = decoder.find_tag_unsigned(Tag::PlanarConfiguration).map_err(refusal)?;
     if planar == Some(PLANES) && decoder.get_chunk_type() == ChunkType::Tile {
         return Err(Error::NotSupported("a TIFF with planar tiles".into()));
     }
     let (chunk_width, chunk_height) = decoder.chunk_dimensions();
-    check_size((chunk_width, chunk_height))?;
+    budget.check_size((chunk_width, chunk_height))?;
     let list = |decoder: &mut Decoder<_>, strips, tiles| {
         let tag =
             if decoder.find_tag(strips).is_ok_and(|tag| tag.is_some()) { strips } else { tiles };

@@ -1,0 +1,101 @@
+//! `mnist serve`: the page in the browser, and the interface for programs.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+
+use super::args::machine::MachineArgs;
+use super::args::weights::{each, short_name};
+use super::console::{note, print};
+use super::interrupt;
+use crate::server::{Collection, Networks, Server, Weights};
+use crate::weights;
+
+/// Files that the server may have open at a time: its connections, and some more.
+const OPEN_FILES: u64 = 5000;
+
+/// Serve a page to draw digits on and photograph them for, and an interface for programs, over HTTP
+#[derive(Debug, clap::Args)]
+#[command(mut_arg("threads", |arg| arg.help("Threads that compute on the CPU; images are decoded on all cores [default: 1]")))]
+pub struct Args {
+    /// Where to listen; other machines can reach the server only at an address of theirs to reach
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// Weight file, as every command takes it, or `released`; given several times, the page offers
+    /// a choice, of which the first is the default [default: the better of the released weights and
+    /// models/mnist.safetensors in the current folder]
+    #[arg(long, value_name = "FILE")]
+    weights: Vec<PathBuf>,
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// Keep the digits that people correct on the page in this folder, as LABEL/*.png, to train on
+    #[arg(long, value_name = "DIR")]
+    collect: Option<PathBuf>,
+    /// Open the page in the browser
+    #[arg(long)]
+    open: bool,
+}
+
+impl Args {
+    /// Prints the address, and answers until Ctrl-C or SIGTERM.
+    pub fn run(&self) -> Result<ExitCode> {
+        // One thread: the cores are for decoding, and libtorch's threads would spin on them.
+        let machine = self.machine.machine(Some(1))?;
+        let mut classifiers = Vec::new();
+        let mut names = BTreeSet::new();
+        for (loaded, name) in each(&self.weights)? {
+            note(&format!("Weights: {name}"));
+            let name = short_name(&name);
+            ensure!(
+                names.insert(name.clone()),
+                "two weight files are named {name}; rename one of them"
+            );
+            let (arrays, record) = (loaded.arrays.clone(), loaded.record.clone());
+            classifiers.push((Weights { name, arrays, record }, machine.classifier(loaded)?));
+        }
+        let verifier = machine.classifier(weights::verifier()?)?;
+        let collection = self.collect.as_deref().map(Collection::open).transpose()?;
+        raise_open_files();
+        let stop = interrupt::stop_on_signal()?;
+        let server = Server::bind(&self.listen)?;
+        let address = server.address();
+        let url = format!("http://{address}/");
+        if !address.ip().is_loopback() {
+            note(
+                "warning: other machines can reach this server, which asks nobody for a password; \
+                 without --listen, only this one can",
+            );
+        }
+        if let Some(folder) = &self.collect {
+            note(&format!("Corrections are kept in {}", folder.display()));
+        }
+        print(&url)?;
+        if self.open
+            && let Err(error) = open::that_detached(&url)
+        {
+            note(&format!("warning: cannot open a browser: {error}; open {url} in one"));
+        }
+        server.run(Networks { classifiers, verifier }, collection, stop)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Raises the limit on open files as far as it may be, if it is lower than the server needs.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+fn raise_open_files() {
+    // SAFETY: zeros are a value of it, and only it is written to.
+    unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && limit.rlim_cur < OPEN_FILES
+        {
+            limit.rlim_cur = OPEN_FILES.min(limit.rlim_max);
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_open_files() {}

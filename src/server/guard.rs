@@ -1,0 +1,111 @@
+//! What holds for every request: who may ask, and what browsers may do with the answer.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{
+    CONTENT_SECURITY_POLICY, HOST, HeaderName, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::Shared;
+use super::failure::{Failure, Kind, Outcome};
+
+/// Own content alone, nothing inline, no frames; images and the camera of the page itself.
+const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; \
+    object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const HEADERS: [(HeaderName, &str); 6] = [
+    (CONTENT_SECURITY_POLICY, POLICY),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+];
+
+/// The names by which this server may be asked for. A page elsewhere may have its own name lead
+/// here (DNS rebinding), but no browser then sends one of these.
+#[derive(Debug)]
+pub struct Hosts {
+    /// The name to listen at, as it was given.
+    name: String,
+    address: IpAddr,
+}
+
+impl Hosts {
+    /// Those of a server that listens at `address`, given as `listen`.
+    pub fn new(listen: &str, address: SocketAddr) -> Hosts {
+        let name = listen.rsplit_once(':').map_or(listen, |(name, _)| name);
+        Hosts { name: name.to_ascii_lowercase(), address: address.ip() }
+    }
+
+    fn allow(&self, host: &str) -> bool {
+        let Ok(authority) = host.parse::<Authority>() else { return false };
+        let name = authority.host().to_ascii_lowercase();
+        if authority.as_str().contains('@') || name.is_empty() {
+            return false;
+        }
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        match address {
+            // Addresses are not looked up; with all of this machine's, any may be the one meant.
+            Ok(address) => {
+                address.is_loopback() || address == self.address || self.address.is_unspecified()
+            }
+            Err(_) => name == "localhost" || name == self.name,
+        }
+    }
+
+    /// Whether this request may be answered.
+    fn check(&self, uri: &Uri, headers: &HeaderMap, changes: bool) -> Outcome<()> {
+        let mut given = headers.get_all(HOST).iter().map(|host| host.to_str().unwrap_or_default());
+        let (Some(host), None) = (given.next(), given.next()) else {
+            return Err(Failure::bad("The request needs one Host header."));
+        };
+        let target = uri.authority().map_or(host, Authority::as_str);
+        if !self.allow(host) || !self.allow(target) {
+            return Err(Failure::new(
+                StatusCode::FORBIDDEN,
+                "The Host header names another server: use the address that was printed when this \
+                 one started, or start it with that name in --listen.",
+            ));
+        }
+        let own = |origin: &HeaderValue| {
+            let origin = origin.to_str().unwrap_or_default();
+            let origin = origin.strip_prefix("http://").or(origin.strip_prefix("https://"));
+            origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+        };
+        if changes && !headers.get_all(ORIGIN).iter().all(own) {
+            return Err(Failure::new(
+                StatusCode::FORBIDDEN,
+                "Pages of other servers may not send anything here.",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Lets a request through if it may be answered, counts it, and sets the headers of the answer.
+pub async fn guard(State(state): State<Shared>, request: Request, next: Next) -> Response {
+    let since = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let changes = !request.method().is_safe();
+    let mut response = match state.hosts.check(request.uri(), request.headers(), changes) {
+        Ok(()) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Some(Kind(kind)) = response.extensions().get() {
+        state.metrics.error(kind);
+    }
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    state.metrics.request(route, response.status().as_u16(), since.elapsed());
+    response
+}

@@ -1,0 +1,266 @@
+//! Images → digits: what `mnist predict` and `mnist read` print, and how it came about.
+
+use std::io::Cursor;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use image::{GrayImage, ImageFormat, imageops};
+use mnist_image::decode;
+use mnist_image::page::{self, Bounds};
+use mnist_image::single;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::failure::{Failure, Outcome};
+use super::inference::Lines;
+use super::openapi::{self, Form, Refused, Unread};
+use super::pool::on_pool;
+use super::upload::{Upload, Whole};
+use super::{Shared, reply};
+use crate::network::arrays::Arrays;
+use crate::network::evidence::Evidence;
+use crate::output::{row, text};
+use crate::reading::ReadDigit;
+
+/// The last of the stages of a page: its ink, without what is no writing.
+const INK: &str = "without-lines";
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Asked {
+    /// The weights to use, by name; without it, the first of those that are served
+    weights: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct AskedOfPage {
+    /// The weights to use, by name; without it, the first of those that are served
+    weights: Option<String>,
+    /// Put `?` in the text for digits with a confidence below this
+    #[param(minimum = 0, maximum = 1)]
+    min_confidence: Option<f32>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Correction {
+    /// The digit that the image shows, or `none`
+    #[param(pattern = "^([0-9]|none)$")]
+    label: String,
+}
+
+/// What a query says, or what is wrong with it.
+type Queried<T> = Result<Query<T>, QueryRejection>;
+
+/// A page that was read, with what led to it.
+#[derive(Serialize, ToSchema)]
+struct Explained<'a> {
+    /// The name of the file, or `-`.
+    path: &'a str,
+    /// Width of the image, upright, in pixels.
+    width: u32,
+    /// Height of the image, upright, in pixels.
+    height: u32,
+    /// The lines, from top to bottom.
+    lines: Vec<ExplainedLine<'a>>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ExplainedLine<'a> {
+    /// The digits as text.
+    text: String,
+    /// The digits, from left to right.
+    digits: Vec<ExplainedDigit<'a>>,
+}
+
+/// A digit that was read, with what led to it.
+#[derive(Serialize, ToSchema)]
+struct ExplainedDigit<'a> {
+    #[serde(flatten)]
+    #[schema(value_type = openapi::Digit)]
+    read: &'a ReadDigit,
+    /// The most probable digit, even where it is none.
+    #[schema(maximum = 9)]
+    guess: usize,
+    /// The 28×28 that the network saw, 784 bytes row by row, from 0 for paper to 255 for ink.
+    #[schema(content_encoding = "base64")]
+    seen: String,
+    /// How much each of them speaks for the guess (+) or against it (−), 784 signed bytes, of which
+    /// the largest is ±127.
+    #[schema(content_encoding = "base64")]
+    evidence: String,
+    /// The ink that was found for it, dark on white.
+    #[schema(content_encoding = "base64", content_media_type = "image/png")]
+    ink: String,
+}
+
+/// A correction that was kept.
+#[derive(Serialize, ToSchema)]
+struct Saved {
+    /// Where it lies in the folder.
+    #[schema(example = "7/3fa94b0c2d5e6f708192.png")]
+    saved: String,
+}
+
+pub fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(predict))
+        .routes(routes!(read))
+        .routes(routes!(explain))
+        .routes(routes!(collect))
+}
+
+/// Classify an image of one digit, as `mnist predict --json`
+#[utoipa::path(post, path = "/predict", params(Asked), request_body(content(
+    (Vec<u8> = "image/*"), (Form = "multipart/form-data"))),
+    responses((status = 200, body = openapi::Single), Refused, Unread))]
+async fn predict(
+    State(common): State<Shared>,
+    query: Queried<Asked>,
+    Upload { whole, name }: Upload,
+) -> Outcome<Response> {
+    let network = common.network(query?.weights.as_deref())?;
+    let _place = common.place()?;
+    let single = on_image(&common, whole, |grey| Ok(single::find(grey)?)).await?;
+    let answer = common.inference.digit(network, single.digit).await?;
+    common.metrics.digits(1);
+    Ok(reply::json(&row::Single { path: &name, answer: &answer }))
+}
+
+/// Read the digits of a page, as `mnist read --json`
+#[utoipa::path(post, path = "/read", params(AskedOfPage), request_body(content(
+    (Vec<u8> = "image/*"), (Form = "multipart/form-data"))),
+    responses((status = 200, body = openapi::Page), Refused, Unread))]
+async fn read(
+    State(common): State<Shared>,
+    query: Queried<AskedOfPage>,
+    Upload { whole, name }: Upload,
+) -> Outcome<Response> {
+    let (network, least) = query?.of(&common)?;
+    let _place = common.place()?;
+    let found = on_image(&common, whole, |grey| Ok(page::find(grey))).await?;
+    let lines = common.inference.page(network, found).await?;
+    common.metrics.digits(lines.iter().map(Vec::len).sum());
+    Ok(reply::json(&row::page(&name, &lines, least)))
+}
+
+/// Read the digits of a page, with what was seen of each, and what speaks for the answer
+#[utoipa::path(post, path = "/explain", params(AskedOfPage), request_body(content(
+    (Vec<u8> = "image/*"), (Form = "multipart/form-data"))),
+    responses((status = 200, body = Explained), Refused, Unread))]
+async fn explain(
+    State(common): State<Shared>,
+    query: Queried<AskedOfPage>,
+    Upload { whole, name }: Upload,
+) -> Outcome<Response> {
+    let (network, least) = query?.of(&common)?;
+    let _place = common.place()?;
+    let (size, found, ink) = on_image(&common, whole, |grey| {
+        let mut ink = GrayImage::default();
+        let found = page::find_and_show(grey, &mut |name, stage| {
+            if name == INK {
+                ink.clone_from(stage);
+            }
+        });
+        Ok((grey.dimensions(), found, ink))
+    })
+    .await?;
+    let lines = common.inference.page(network, found).await?;
+    common.metrics.digits(lines.iter().map(Vec::len).sum());
+    on_pool(move || {
+        let arrays = &common.weights[network].arrays;
+        let lines = explained(&lines, arrays, &ink, least)?;
+        Ok(reply::json(&Explained { path: &name, width: size.0, height: size.1, lines }))
+    })
+    .await
+}
+
+impl AskedOfPage {
+    /// The number of the network, and the least confidence.
+    fn of(&self, common: &Shared) -> Outcome<(usize, f32)> {
+        let least = self.min_confidence.unwrap_or(0.);
+        if !(0. ..=1.).contains(&least) {
+            return Err(Failure::bad("min_confidence must be a number from 0 to 1."));
+        }
+        Ok((common.network(self.weights.as_deref())?, least))
+    }
+}
+
+/// Keep the image of a digit that was read wrong, to train on
+#[utoipa::path(post, path = "/collect", params(Correction), request_body(content(
+    (Vec<u8> = "image/*"), (Form = "multipart/form-data"))),
+    responses((status = 201, body = Saved), Refused, Unread))]
+async fn collect(
+    State(common): State<Shared>,
+    query: Queried<Correction>,
+    Upload { whole, .. }: Upload,
+) -> Outcome<Response> {
+    let Query(Correction { label }) = query?;
+    if common.collection.is_none() {
+        return Err(Failure::new(
+            StatusCode::NOT_FOUND,
+            "Corrections are not kept: start the server with --collect DIR to keep them in a folder.",
+        ));
+    }
+    let _place = common.place()?;
+    let collecting = Shared::clone(&common);
+    let saved = on_image(&common, whole, move |grey| match &collecting.collection {
+        Some(collection) => collection.save(&label, grey),
+        None => Err(Failure::internal("There is no collection.")),
+    });
+    let saved = Saved { saved: saved.await? };
+    Ok((StatusCode::CREATED, reply::json(&saved)).into_response())
+}
+
+/// Decodes an image, upright and in grey, and looks at it.
+async fn on_image<T: Send + 'static>(
+    common: &Shared,
+    whole: Whole,
+    look: impl FnOnce(&GrayImage) -> Outcome<T> + Send + 'static,
+) -> Outcome<T> {
+    let common = Shared::clone(common);
+    on_pool(move || {
+        let decoded = decode::from_reader(Cursor::new(&whole.bytes), &common.budget)?;
+        look(&decode::grey(&decoded.image))
+    })
+    .await
+}
+
+fn explained<'a>(
+    lines: &'a Lines,
+    arrays: &Arrays,
+    ink: &GrayImage,
+    least: f32,
+) -> Outcome<Vec<ExplainedLine<'a>>> {
+    let digit = |read: &'a ReadDigit| {
+        let guess = read.answer.prediction.label;
+        let parts = Evidence::new(arrays, &read.digit, guess).pixels;
+        let largest = parts.iter().fold(f32::MIN_POSITIVE, |largest, part| largest.max(part.abs()));
+        let evidence = parts.map(|part| (part / largest * 127.).round() as i8 as u8);
+        let ink = STANDARD.encode(png(ink, read.local)?);
+        let (seen, evidence) = (STANDARD.encode(read.digit), STANDARD.encode(evidence));
+        Ok(ExplainedDigit { read, guess, seen, evidence, ink })
+    };
+    let line = |line: &'a Vec<ReadDigit>| {
+        let digits = line.iter().map(digit).collect::<Outcome<_>>()?;
+        Ok(ExplainedLine { text: text::line(line, least), digits })
+    };
+    lines.iter().map(line).collect()
+}
+
+/// A part of the ink of a page, dark on white, as a PNG file.
+fn png(ink: &GrayImage, part: Bounds) -> Outcome<Vec<u8>> {
+    let mut part = imageops::crop_imm(ink, part.x, part.y, part.width, part.height).to_image();
+    imageops::invert(&mut part);
+    let mut file = Cursor::new(Vec::new());
+    part.write_to(&mut file, ImageFormat::Png)
+        .map_err(|error| Failure::internal(format!("The ink cannot be drawn: {error}.")))?;
+    Ok(file.into_inner())
+}

@@ -1,0 +1,16 @@
+//! Answers in JSON.
+
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// The media type of JSON.
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A value as one line of JSON, as the commands print it.
+pub fn json(value: &impl Serialize) -> Response {
+    let mut line = serde_json::to_vec(value).expect("what is answered has names for keys");
+    line.push(b'\n');
+    ([(CONTENT_TYPE, JSON)], line).into_response()
+}
