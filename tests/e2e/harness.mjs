@@ -97,19 +97,11 @@ export async function serve(test, ...args) {
 function record() {
   const real = window.fetch;
   window.exchanges = [];
-  window.waiting = 0;
-  window.quietSince = performance.now();
   window.fetch = async (path, options = {}) => {
-    window.waiting += 1;
-    try {
-      const response = await real(path, options);
-      const exchange = { path, body: options.body, answer: await response.clone().json().catch(() => null) };
-      window.exchanges.push(exchange);
-      return response;
-    } finally {
-      window.waiting -= 1;
-      window.quietSince = performance.now();
-    }
+    const response = await real(path, options);
+    const answer = await response.clone().json().catch(() => null);
+    window.exchanges.push({ path, body: options.body, answer });
+    return response;
   };
 }
 
@@ -136,9 +128,16 @@ export async function open(test, browser, url, options = {}) {
   return page;
 }
 
-/** Waits until nothing has been asked of the program for a while. */
-export const settled = (page) =>
-  page.waitForFunction(() => window.waiting === 0 && performance.now() - window.quietSince > 400);
+/** Waits until every answer is there. */
+export const settled = (page) => page.waitForSelector('#answer:not([aria-busy="true"])');
+
+/** Gives the page an image by `act`, and waits for what is read of it. */
+export async function given(page, act) {
+  const before = await page.evaluate(() => window.exchanges.length);
+  await act();
+  await page.waitForFunction((before) => window.exchanges.length > before, before);
+  await settled(page);
+}
 
 /** The last exchange with `path`: what was sent, as a file, and the answer. */
 export async function exchanged(page, path, file) {
@@ -187,19 +186,20 @@ export async function writeAll(page, digits, { height = 0.4, y = 0.3 } = {}) {
   }
 }
 
+/** Chooses a file, as in the browser's dialog. */
+export const choose = (page, path) => given(page, () => page.setInputFiles('#choose', join(ROOT, path)));
+
 /** Drops a file on the page, or pastes it, as `type` says. */
 export async function hand(page, type, path, mime = 'image/jpeg') {
   const base64 = (await readFile(join(ROOT, path))).toString('base64');
-  await page.evaluate(
-    ({ type, base64, mime, name }) => {
-      const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-      const data = new DataTransfer();
-      data.items.add(new File([bytes], name, { type: mime }));
-      const event = type === 'paste'
-        ? new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true })
-        : new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true });
-      document.body.dispatchEvent(event);
-    },
-    { type, base64, mime, name: path.split('/').pop() },
-  );
+  const dispatch = ({ type, base64, mime, name }) => {
+    const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+    const data = new DataTransfer();
+    data.items.add(new File([bytes], name, { type: mime }));
+    const event = type === 'paste'
+      ? new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true })
+      : new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true });
+    document.body.dispatchEvent(event);
+  };
+  await page.evaluate(dispatch, { type, base64, mime, name: path.split('/').pop() });
 }

@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { ROOT, hand, launch, open, serve, settled, write, writeAll } from './harness.mjs';
+import { ROOT, choose, launch, open, serve, settled, writeAll } from './harness.mjs';
 
 const images = (name) => join(ROOT, 'docs/images', name);
 
@@ -19,7 +19,6 @@ test('screenshots', async (t) => {
   await desk.screenshot({ path: images('serve-draw.png') });
 
   const phone = await open(t, browser, url, { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, colorScheme: 'dark' });
-  await hand(phone, 'drop', 'tests/sheets/ruled_0.jpg');
-  await settled(phone);
+  await choose(phone, 'tests/sheets/ruled_0.jpg');
   await phone.screenshot({ path: images('serve-page.png') });
 });

@@ -14,6 +14,8 @@ const FINGER = 24;
 
 const $ = (id) => document.getElementById(id);
 const announce = (sentence) => ($('live').textContent = sentence);
+/** Says whether an answer is on its way. */
+const wait = (busy) => $('answer').setAttribute('aria-busy', busy);
 
 for (const element of document.querySelectorAll('[data-text]')) element.textContent = page[element.dataset.text];
 for (const element of document.querySelectorAll('[data-label]')) element.setAttribute('aria-label', page[element.dataset.label]);
@@ -91,6 +93,7 @@ const draw = {
     this.due = true;
     if (this.busy) return;
     this.busy = true;
+    wait(true);
     while (this.due) {
       this.due = false;
       const began = performance.now();
@@ -99,6 +102,7 @@ const draw = {
       if (rest > 0) await new Promise((resolve) => setTimeout(resolve, rest));
     }
     this.busy = false;
+    wait(false);
   },
 
   async question() {
@@ -125,7 +129,7 @@ const draw = {
 
   show() {
     const { read = null, source = null, chosen = 0 } = this.last ?? {};
-    answer.show(read, source, { chosen, nothing: read ? say.nothingFound : say.nothingDrawn });
+    answer.show(read, source, { chosen, nothing: read ? say.nothingFound : say.nothingDrawn, hint: read ? '' : say.nothingDrawnHint });
   },
 };
 
@@ -224,6 +228,7 @@ const photo = {
     this.abort?.abort();
     const abort = (this.abort = new AbortController());
     $('sheet').classList.add('busy');
+    wait(true);
     announce(say.reading);
     answer.show(null, null, { page: true, nothing: say.reading });
     try {
@@ -239,6 +244,7 @@ const photo = {
     }
     if (this.abort !== abort) return;
     $('sheet').classList.remove('busy');
+    wait(false);
     if (this.isShown) this.show();
   },
 
@@ -269,7 +275,7 @@ const photo = {
       chosen,
       page: true,
       nothing: read ? say.nothingFound : this.image ? '' : say.nothingGiven,
-      hint: read ? say.nothingFoundHint : '',
+      hint: read ? say.nothingFoundHint : this.image ? '' : say.nothingGivenHint,
     });
   },
 };
@@ -303,7 +309,10 @@ function chose(digit) {
   for (const button of $('labels').children) {
     button.setAttribute('aria-pressed', Boolean(digit) && button.value === digit.told?.label);
   }
-  $('told').textContent = digit?.told?.said ?? (used.collects ? say.collecting : say.notCollecting);
+  const said = digit?.told?.said ?? (used.collects ? say.collecting : say.notCollecting);
+  // What stands between backquotes is code.
+  $('told').replaceChildren(...said.split('`').map((part, at) =>
+    at % 2 === 0 ? part : Object.assign(document.createElement('code'), { textContent: part })));
 }
 
 /**

@@ -6,7 +6,7 @@ import { percent, say } from './text.js';
 /** The least confidence at which a digit is said without a doubt. */
 const SURE = 0.9;
 /** How much of the image around a digit is shown and saved: its longer side, times this. */
-const AROUND = 1.5;
+const AROUND = 1.4;
 /** The side of the tiles in pixels. */
 const TILE = 168;
 const SIDE = 28;
@@ -107,7 +107,6 @@ function boxes(answer, chosen, { pressable }) {
     for (const [name, share] of [['left', x / answer.width], ['top', y / answer.height], ['width', width / answer.width], ['height', height / answer.height]]) {
       box.style.setProperty(name, `${100 * share}%`);
     }
-    box.style.setProperty('--high', (100 * height) / answer.width);
     return box;
   });
 }
@@ -187,6 +186,7 @@ export class Answer {
     this.page = page;
     this.nothing = nothing;
     this.hint = hint;
+    $('digits').parentElement.classList.toggle('page', page && answer !== null);
     this.#redraw();
   }
 
@@ -206,6 +206,8 @@ export class Answer {
     $('text').hidden = !this.page || !this.text;
     $('draw-boxes').replaceChildren(...(this.page ? [] : boxes(answer, this.#chosen, { pressable: false })));
     $('photo-boxes').replaceChildren(...(this.page ? boxes(answer, this.#chosen, { pressable: true }) : []));
+    const heights = digits.map(({ box }) => box.height).sort((a, b) => a - b);
+    $('photo-boxes').style.setProperty('--high', (100 * (heights[heights.length >> 1] ?? 0)) / answer.width);
     if (focused) focused.querySelector('[tabindex="0"]')?.focus({ preventScroll: true });
     $('copy').hidden = !this.text;
     $('found').textContent = this.page && digits.length > 0

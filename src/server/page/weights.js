@@ -11,10 +11,10 @@ const add = (parent, tag, text = '') => {
   return element;
 };
 
-/** What the record says of the training, `[name, value]`, without what was not set. */
+/** What the record says of the training, `[name, value]`, without what is unset. */
 const facts = (record) =>
   Object.entries(record?.configuration ?? {})
-    .filter(([, value]) => value !== null && value !== false && value !== 0)
+    .filter(([, value]) => value !== null)
     .map(([name, value]) => [name.replaceAll('_', ' '), Array.isArray(value) ? value.join(', ') : String(value)]);
 
 /** The weights that the program has; calls `switched()` after another choice. */
