@@ -7,6 +7,8 @@ export function percent(share) {
   return `${(100 * share).toFixed(1)}%`;
 }
 
+/** `a 7`, `an 8`. */
+const a = (digit) => `${digit === 8 ? 'an' : 'a'} ${digit}`;
 const count = (n, one, many) => `${n.toLocaleString('en')} ${n === 1 ? one : many}`;
 
 /** What elements with `data-text` say, and those with `data-label` to screen readers. */
@@ -71,10 +73,10 @@ export const say = {
   cleared: 'Cleared.',
   copied: 'Copied.',
   notCopied: 'The browser does not let the page copy; select the text and copy it.',
-  sure: (label, confidence) => `It is a ${label}: ${percent(confidence)} sure.`,
+  sure: (label, confidence) => `It is ${a(label)}: ${percent(confidence)} sure.`,
   unsure: (label, confidence, other, rest) =>
-    `Unsure: a ${label} (${percent(confidence)}), or a ${other} (${percent(rest)})?`,
-  notDigit: (guess) => `Not a digit. If it were one, the closest would be a ${guess}.`,
+    `Unsure: ${a(label)} (${percent(confidence)}), or ${a(other)} (${percent(rest)})?`,
+  notDigit: (guess) => `Not a digit. The nearest would be ${a(guess)}.`,
   box: (digit) => (digit.digit ? `${digit.label}, ${percent(digit.confidence)}` : 'not a digit'),
   noDigit: '–',
   read: (text) => (text ? `Read: ${text}.` : 'No digit found.'),
