@@ -12,13 +12,13 @@ test('screenshots', async (t) => {
   t.after(() => browser.close());
   const { url } = await serve(t);
 
-  const desk = await open(t, browser, url, { viewport: { width: 1180, height: 1010 } });
+  const desk = await open(t, browser, url, { viewport: { width: 1180, height: 980 } });
   await writeAll(desk, '2075', { height: 0.45 });
   await settled(desk);
   await desk.mouse.move(0, 0);
   await desk.screenshot({ path: images('serve-draw.png') });
 
-  const phone = await open(t, browser, url, { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, colorScheme: 'dark' });
+  const phone = await open(t, browser, url, { viewport: { width: 390, height: 780 }, isMobile: true, hasTouch: true, colorScheme: 'dark' });
   await choose(phone, 'tests/sheets/ruled_0.jpg');
   await phone.screenshot({ path: images('serve-page.png') });
 });
