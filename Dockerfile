@@ -5,7 +5,7 @@
 FROM rust:1-slim-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --no-default-features --bin mnist
+RUN cargo build --release --locked --no-default-features --features serve --bin mnist
 
 # Debian 12 as above, with glibc and libgcc, no shell, and a user that is not root.
 FROM gcr.io/distroless/cc-debian12:nonroot

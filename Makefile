@@ -1,13 +1,13 @@
 # `make help` lists the targets.
 
-.PHONY: help train lite test dist wheel check docs bench libtorch tensorboard interop scale e2e fuzz faults load audit
+.PHONY: help train lite test dist wheel check docs bench libtorch tensorboard interop scale e2e serve-api fuzz faults load audit
 # Cargo resolves its own dependencies; two recipes at once would only wait for its lock.
 .NOTPARALLEL:
 # In the workspace whose tch fits the libtorch that was found, see scripts/libtorch.sh.
 cargo = cd .libtorch/workspace && cargo
 
 help: ## List the targets
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
 libtorch: ## Find or install libtorch (CUDA=1: with CUDA, CUDA=0: without, TCH=0.24: for that tch)
 	@CUDA="$(CUDA)" TCH="$(TCH)" scripts/libtorch.sh
@@ -18,8 +18,8 @@ train: libtorch ## Set up, build, train on MNIST, save, evaluate
 	target/release/mnist evaluate
 
 lite: ## Build and test the program without libtorch, which needs Rust alone
-	cargo test --workspace --locked --no-default-features --target-dir target/lite
-	cargo build --release --locked --no-default-features --target-dir target/lite
+	cargo test --workspace --locked --no-default-features --features serve --target-dir target/lite
+	cargo build --release --locked --no-default-features --features serve --target-dir target/lite
 
 test: libtorch ## Set up and run every test
 	$(cargo) test --workspace
@@ -69,6 +69,13 @@ scale: libtorch ## Show a batch and a comparison on a Ray cluster on this machin
 	PYTHONPATH=$(CURDIR)/.scale/ray python3 scale/show.py target/debug/mnist .scale/show $(PAGES)
 
 # MNIST=target/lite/release/mnist tries a program that is built already.
+serve-api: $(if $(MNIST),,libtorch) ## Try the interface of mnist serve with schemathesis and Triton's client (EXAMPLES=100)
+	cmp -s scripts/serve.txt .serve-api/installed || rm -rf .serve-api
+	[ -e .serve-api ] || python3 -m pip install --quiet --no-deps --target .serve-api -r scripts/serve.txt
+	cp scripts/serve.txt .serve-api/installed
+	$(if $(MNIST),,$(cargo) build --release --bin mnist)
+	PYTHONPATH=.serve-api python3 scripts/serve_api.py $(or $(MNIST),target/release/mnist) $(EXAMPLES)
+
 e2e: $(if $(MNIST),,libtorch) ## Draw and photograph in a browser (needs Node.js and Chromium; CHROMIUM=path)
 	$(if $(MNIST),,$(cargo) build --release)
 	cd tests/e2e && npm ci --silent --no-audit --no-fund && \

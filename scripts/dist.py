@@ -59,6 +59,8 @@ def version():
     return re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
 
 
+# The build without libtorch.
+LITE = ["--no-default-features", "--features", "serve"]
 # The folder that cargo builds in.
 TARGET = Path(os.environ.get("DIST_TARGET", ROOT / "target/dist"))
 
@@ -70,14 +72,14 @@ def cargo(*command):
 
 def built(torch):
     """The program, built to be moved."""
-    cargo("build", "--bin", "mnist", *([] if torch else ["--no-default-features"]))
+    cargo("build", "--bin", "mnist", *([] if torch else LITE))
     return (TARGET / "release/mnist").read_bytes()
 
 
 def pages():
     """Manual pages and completions, the same for both builds: path in the archive, bytes, mode."""
     with tempfile.TemporaryDirectory() as folder:
-        cargo("run", "--example", "man", "--no-default-features", "--", folder)
+        cargo("run", "--example", "man", *LITE, "--", folder)
         for path in sorted(Path(folder).iterdir()):
             yield f"share/man/man1/{path.name}", path.read_bytes(), 0o644
     for shell, name in [("bash", "mnist.bash"), ("zsh", "_mnist"), ("fish", "mnist.fish")]:
@@ -128,7 +130,7 @@ def libraries(program):
 
 def crate_licences(torch):
     """The licence files of every crate that is linked in, by crate."""
-    features = [] if torch else ["--no-default-features"]
+    features = [] if torch else LITE
     listed = run("cargo", "tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}", *features,
                  cwd=ROOT)
     names = {tuple(line.split()[:2]) for line in listed.splitlines() if line}

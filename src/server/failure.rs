@@ -102,7 +102,7 @@ impl From<Error> for Failure {
 
 impl From<QueryRejection> for Failure {
     fn from(rejection: QueryRejection) -> Failure {
-        Failure::bad(format!("{}.", rejection.body_text()))
+        Failure::bad(format!("The query cannot be read: {rejection}."))
     }
 }
 

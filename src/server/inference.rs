@@ -35,7 +35,7 @@ struct Task<I, O> {
 
 #[derive(Debug)]
 enum Job {
-    Digit(Task<Digit, Answer>),
+    Digit(Task<Box<Digit>, Answer>),
     Page(Task<Found, Lines>),
     Images(Task<Vec<Pixels>, Vec<[f32; CLASSES]>>),
 }
@@ -68,7 +68,7 @@ pub fn queue() -> (Inference, Jobs) {
 impl Inference {
     /// The digit that an image shows.
     pub async fn digit(&self, network: usize, digit: Digit) -> Outcome<Answer> {
-        self.ask(network, digit, Job::Digit).await
+        self.ask(network, Box::new(digit), Job::Digit).await
     }
 
     /// The digits of a page.
@@ -139,10 +139,10 @@ impl Jobs {
 fn classify_all(
     network: &dyn Classifier,
     verifier: &dyn Classifier,
-    tasks: Vec<Task<Digit, Answer>>,
+    tasks: Vec<Task<Box<Digit>, Answer>>,
 ) {
     let (digits, replies): (Vec<_>, Vec<_>) =
-        tasks.into_iter().map(|task| (task.input, task.reply)).unzip();
+        tasks.into_iter().map(|task| (*task.input, task.reply)).unzip();
     let digits: Vec<_> = digits.into_iter().enumerate().collect();
     match contained(|| classify(network, verifier, &digits)) {
         Ok(answers) => replies.into_iter().zip(answers).for_each(|(reply, answer)| {
@@ -250,7 +250,7 @@ mod tests {
                 drop(given_up);
                 inference
                     .0
-                    .send(Job::Digit(Task { network: 0, input: [9; PIXELS], reply }))
+                    .send(Job::Digit(Task { network: 0, input: Box::new([9; PIXELS]), reply }))
                     .unwrap();
             }
             inference.digit(0, [7; PIXELS]).await.unwrap();

@@ -64,10 +64,12 @@ mod tests {
                 also_done.store(true, Ordering::Relaxed);
                 Ok(())
             });
-            let mut work = Box::pin(work);
-            // Waits for the thread, and is then dropped.
-            let _ = tokio::time::timeout(std::time::Duration::ZERO, &mut work).await;
-            drop(work);
+            // Is asked once, waits for the thread, and is given up.
+            tokio::select! {
+                biased;
+                _ = work => panic!("the thread is not free"),
+                () = std::future::ready(()) => {}
+            }
             gate.send(()).unwrap();
             first.await.unwrap().unwrap();
             on_pool(|| Ok(())).await.unwrap();

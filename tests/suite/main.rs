@@ -29,6 +29,8 @@ mod parity;
 mod pipeline;
 #[cfg(feature = "torch")]
 mod plain;
+#[cfg(feature = "serve")]
+mod serve;
 mod sheets;
 #[cfg(feature = "torch")]
 mod show;
