@@ -98,9 +98,10 @@ function record() {
   const real = window.fetch;
   window.exchanges = [];
   window.fetch = async (path, options = {}) => {
+    const at = performance.now();
     const response = await real(path, options);
     const answer = await response.clone().json().catch(() => null);
-    window.exchanges.push({ path, body: options.body, answer });
+    window.exchanges.push({ at, path, body: options.body, answer });
     return response;
   };
 }

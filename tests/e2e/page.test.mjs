@@ -11,10 +11,13 @@ import { ROOT, choose, exchanged, folder, given, hand, launch, mnist, open, serv
 
 const PAGE = 'tests/sheets/plain_0.jpg';
 const TURNED = 'tests/sheets/exif_0.jpg';
+const FORM = 'tests/sheets/form_0.jpg';
 const BLANK = 'tests/sheets/blank_0.jpg';
 const PHONE = { viewport: { width: 320, height: 640 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
 /** What the page weighs at most, in bytes. */
 const MAX_BYTES = 100_000;
+/** The least time between two questions, in milliseconds, less what clocks are wrong by. */
+const PACE = 95;
 
 let browser;
 before(async () => (browser = await launch()));
@@ -192,6 +195,27 @@ test('several digits are read in order, and a digit shows its reasons', async (t
   assert.ok(await page.locator('#ink').evaluate((image) => image.naturalWidth > 10));
 });
 
+test('answers come while one draws, at most ten a second', async (t) => {
+  const { url } = await serve(t);
+  const page = await open(t, browser, url);
+  for (const [first, ...rest] of await strokesOf(page, 3, { x: 0.35, y: 0.2, height: 0.6 })) {
+    await page.mouse.move(...first);
+    await page.mouse.down();
+    for (const point of rest) {
+      await page.mouse.move(...point);
+      await page.waitForTimeout(25);
+    }
+  }
+  const asked = () => page.evaluate(() => window.exchanges.filter(({ path }) => path.startsWith('/explain')).map(({ at }) => at));
+  await page.waitForFunction(() => window.exchanges.some(({ path }) => path.startsWith('/explain')));
+  await page.mouse.up();
+  await settled(page);
+  const times = await asked();
+  assert.ok(times.length > 1, `${times.length} questions`);
+  for (const [at, time] of times.slice(1).entries()) assert.ok(time - times[at] >= PACE, `${time - times[at]} ms`);
+  assert.equal(await readOf(page), '3');
+});
+
 test('nothing drawn is no digit; undo, redo and clear', async (t) => {
   const { url } = await serve(t);
   const page = await open(t, browser, url);
@@ -289,6 +313,53 @@ test('an image is pasted, and one that is turned by EXIF chosen', async (t) => {
   await page.click('#another');
   await choose(page, TURNED);
   await asRead(page, TURNED);
+});
+
+test('of a digit that it is unsure of, the page says so', async (t) => {
+  const { url } = await serve(t);
+  const page = await open(t, browser, url);
+  await choose(page, FORM);
+  const digits = await asRead(page, FORM);
+  const at = digits.findIndex((digit) => digit.digit && digit.confidence < 0.9);
+  await page.locator('#photo-boxes .box').nth(at).click();
+  assert.match(await verdict(page), new RegExp(`^Unsure: an? ${digits[at].label} \\(\\d+\\.\\d%\\), or an? \\d `));
+  assert.equal(await page.locator('#text .unsure').first().textContent(), String(digits[at].label));
+});
+
+test('an image that the browser cannot show is read all the same', async (t) => {
+  const collected = await folder(t);
+  const { url } = await serve(t, '--collect', collected);
+  const page = await open(t, browser, url);
+  const { width, height, grey } = await page.evaluate(() => {
+    const canvas = Object.assign(document.createElement('canvas'), { width: 300, height: 200 });
+    const context = canvas.getContext('2d');
+    context.fillStyle = '#fff';
+    context.fillRect(0, 0, 300, 200);
+    context.lineWidth = 12;
+    for (const x of [80, 200]) context.strokeRect(x, 60, 40, 80);
+    const { data } = context.getImageData(0, 0, 300, 200);
+    return { width: 300, height: 200, grey: [...data].filter((_, at) => at % 4 === 0) };
+  });
+  const pgm = Buffer.concat([Buffer.from(`P5 ${width} ${height} 255\n`), Buffer.from(grey)]);
+  await given(page, () => page.setInputFiles('#choose', { name: 'page.pgm', mimeType: 'image/x-portable-graymap', buffer: pgm }));
+  assert.deepEqual(await textOf(page), ['00']);
+  assert.equal(await page.locator('#unshown').isVisible(), true);
+  const [box, sheet] = [await page.locator('#photo-boxes .box').first().boundingBox(), await page.locator('#photo-boxes').boundingBox()];
+  assert.ok(Math.abs((box.x - sheet.x) / sheet.width - 74 / 300) < 0.02);
+  await page.click('#labels [value="0"]');
+  await page.waitForSelector('#labels [value="0"][aria-pressed="true"]');
+  const [file] = await readdir(join(collected, '0'));
+  assert.equal(JSON.parse(await mnist('predict', '--weights', 'released', '--json', join(collected, '0', file))).label, 0);
+});
+
+test('without a camera the page says so', async (t) => {
+  const { url } = await serve(t);
+  const page = await open(t, browser, url);
+  await page.click('#tab-photo');
+  await page.click('#camera-start');
+  await page.waitForSelector('#notice:not([hidden])');
+  assert.match(await page.locator('#notice').textContent(), /camera cannot be used/);
+  assert.equal(await page.locator('#choose').isVisible(), true);
 });
 
 test('a blank page has no digits, and what is no image is refused', async (t) => {

@@ -14,14 +14,22 @@ const FINGER = 24;
 
 const $ = (id) => document.getElementById(id);
 const announce = (sentence) => ($('live').textContent = sentence);
-/** Says whether an answer is on its way. */
-const wait = (busy) => $('answer').setAttribute('aria-busy', busy);
+/** How many answers are on their way. */
+let waiting = 0;
+function wait(change) {
+  waiting += change;
+  $('answer').setAttribute('aria-busy', waiting > 0);
+}
+
 
 for (const element of document.querySelectorAll('[data-text]')) element.textContent = page[element.dataset.text];
 for (const element of document.querySelectorAll('[data-label]')) element.setAttribute('aria-label', page[element.dataset.label]);
 
 const answer = new Answer(chose);
-const used = new Weights(() => (photo.isShown ? photo.ask() : draw.ask()));
+const used = new Weights(() => {
+  draw.ask();
+  photo.ask();
+});
 
 /** What is asked again once the program answers again. */
 const pending = new Set();
@@ -93,7 +101,7 @@ const draw = {
     this.due = true;
     if (this.busy) return;
     this.busy = true;
-    wait(true);
+    wait(1);
     while (this.due) {
       this.due = false;
       const began = performance.now();
@@ -102,7 +110,7 @@ const draw = {
       if (rest > 0) await new Promise((resolve) => setTimeout(resolve, rest));
     }
     this.busy = false;
-    wait(false);
+    wait(-1);
   },
 
   async question() {
@@ -228,23 +236,25 @@ const photo = {
     this.abort?.abort();
     const abort = (this.abort = new AbortController());
     $('sheet').classList.add('busy');
-    wait(true);
-    announce(say.reading);
-    answer.show(null, null, { page: true, nothing: say.reading });
+    wait(1);
+    if (this.isShown) {
+      announce(say.reading);
+      answer.show(null, null, { page: true, nothing: say.reading });
+    }
     try {
       const read = await explain(blob, used.name, abort.signal);
       settle();
       const paint = bitmap && ((context) => context.drawImage(bitmap, 0, 0, read.width, read.height));
       this.last = { read, source: { width: read.width, height: read.height, paint } };
       $('sheet').style.setProperty('aspect-ratio', `${read.width} / ${read.height}`);
-      announce(say.read(read.lines.map((line) => line.text).join('; ')));
+      if (this.isShown) announce(say.read(read.lines.map((line) => line.text).join('; ')));
     } catch (error) {
       this.last = null;
       fail(error, this.again);
     }
+    wait(-1);
     if (this.abort !== abort) return;
     $('sheet').classList.remove('busy');
-    wait(false);
     if (this.isShown) this.show();
   },
 
