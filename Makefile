@@ -44,7 +44,7 @@ docs: libtorch ## Run the examples in the documentation and update what they pri
 	$(cargo) build
 	python3 scripts/docs.py $(if $(FRESH),--fresh)
 
-bench: libtorch ## Measure beside PyTorch, Keras, candle (ROUNDS=5 JOBS=a,b,c,d,f DEVICE=cpu KEEP=1)
+bench: libtorch ## Measure beside PyTorch, Keras, candle (ROUNDS=5 JOBS=a,b,c,d,f,g DEVICE=cpu KEEP=1)
 	python3 bench/run.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(JOBS),--jobs $(JOBS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(KEEP),--keep)
 
 tensorboard: libtorch ## Check event files with TensorBoard's own reader

@@ -1,6 +1,6 @@
 """Runs the program and its peers in turn, and keeps what they took.
 
-usage: run.py [--jobs a,b,c,d,f] [--rounds N] [--device cpu|cuda] [--keep]
+usage: run.py [--jobs a,b,c,d,f,g] [--rounds N] [--device cpu|cuda] [--keep]
 
 The figures go to .bench/NAME.json; with --keep to bench/results as well, from where tables.py makes
 the tables of README.md and docs/. Figures of a git tree with uncommitted changes are not kept.
@@ -54,7 +54,8 @@ def install():
     # What src/network/kernels.rs does, for a program that is not ours.
     (WORK / "mkl.c").write_text("int mkl_serv_intel_cpu_true(void) { return 1; }\n")
     run(["cc", "-shared", "-fPIC", "-o", MKL, WORK / "mkl.c"])
-    build = ["cargo", "build", "--release", "--bin", "mnist", "--example", "bare"]
+    build = ["cargo", "build", "--release", "--bin", "mnist"]
+    build += ["--example", "bare", "--example", "load"]
     run(build, cwd=ROOT / ".libtorch/workspace")
     target = ROOT / WORK / "lite"
     lite = ["--no-default-features", "--target-dir", target]
@@ -230,7 +231,7 @@ def output(command):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--jobs", default="a,b,c,d,f", help="which of a, b, c, d, f [all]")
+    parser.add_argument("--jobs", default="a,b,c,d,f,g", help="which of a, b, c, d, f, g [all]")
     parser.add_argument("--rounds", type=int, default=5, help="turns of (a), (b); of others half [5]")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--keep", action="store_true", help="keep the figures in bench/results")
@@ -262,6 +263,11 @@ def main():
                 print(f"{seed}: ({job}) {case}: {task[2]}: {value(run):.3f} s", file=sys.stderr)
         result["rounds"] += 1
         file.write_text(json.dumps(result, indent=1) + "\n")
+    if "g" in args.jobs.split(",") and args.device == "cpu":
+        keep = ["--keep"] if args.keep else []
+        subprocess.run([sys.executable, "bench/serve.py", "--peer", *keep], check=True)
+    if not result["runs"]:
+        return
     print(details(result), end="")
     print(f"Saved: {file}", file=sys.stderr)
     if args.keep:

@@ -1,6 +1,6 @@
 """Makes tables of the figures in bench/results; scripts/docs.py puts them into the pages.
 
-usage: tables.py speed|summary|details|goals|seeds|figures
+usage: tables.py speed|summary|details|goals|seeds|figures|serving
 """
 
 import json
@@ -203,11 +203,46 @@ def figures(result):
     return json.dumps(found) + "\n"
 
 
+def serving():
+    """What `mnist serve` was to reach, what it does, and what a server of the usual kind does."""
+    text = ""
+    for path in sorted((RESULTS / "serving").glob("*.json")):
+        result = json.loads(path.read_text())
+        ours, peer = result["mnist"], result.get("FastAPI and PyTorch", {})
+        both = lambda run: f"{run['median_ms']:.1f} / {run['p99_ms']:.1f} ms" if run else ""
+        rate = lambda run, by=1: f"{by * run['rate']:,.0f} a second" if run else ""
+        mebibytes = lambda found: " → ".join(f"{kib / 1024:.0f} MiB" for kib in found)
+        many, page = ours["saturated"], ours["page"]
+        rows = [
+            ["a drawn digit explained, 50 a second: median / 99%", "3 / 15 ms", ours["drawn"], {}],
+            ["the same to `/predict`", "", ours["drawn_predict"], peer.get("drawn_predict")],
+        ]
+        rows = [[what, goal, both(a), both(b)] for what, goal, a, b in rows]
+        slow = f"a drawn digit explained beside {ours['slow']:,} slow clients"
+        memory, others = ours["memory_kib"], peer.get("memory_kib", [])
+        infer, size = rate(ours["infer"], 256), f"{page['bytes'] / 1000:.0f} KB"
+        rows += [
+            ["`/predict` of 64×64 PNG", "4,000 a second", rate(many), rate(peer.get("saturated"))],
+            [f"of {many['requests']:,} these, turned away", "0", f"{many['turned_away']:,}", ""],
+            ["memory", "flat", mebibytes(memory), mebibytes(others)],
+            ["`/v2` infer, digits in batches of 256", "60,000 a second", infer, ""],
+            [slow, "unaffected", both(ours["beside_slow"]), ""],
+            ["the page", "100 KB", f"{size} in {page['requests']} files", ""],
+        ]
+        text += table(["", "goal", "mnist", "FastAPI and PyTorch"], rows)
+        about = [result["processor"], f"{result['threads']} threads", result["date"]]
+        text += f"\n{'; '.join(about)}; mnist {result['version']}.\n\n"
+    return text
+
+
 def main():
     """All but the details are of the first CPU in bench/results."""
     make = {"speed": speed, "summary": summary, "details": details}
     make |= {"goals": goals, "seeds": seeds, "figures": figures}
     what = sys.argv[1] if len(sys.argv) == 2 else None
+    if what == "serving":
+        print(serving(), end="")
+        return
     if what not in make:
         sys.exit(__doc__)
     kept = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]

@@ -10,6 +10,7 @@ MNIST's 10,000 test images, as bytes and as JSON.
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -44,7 +45,10 @@ def describe(program, examples):
     with tempfile.TemporaryDirectory() as folder, served(program, "--collect", folder) as address:
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{address}/openapi.json"]
         command += ["--checks", "all", "--max-examples", examples, "--generation-database", "none"]
-        if subprocess.run(command).returncode != 0:
+        paths = [str(ROOT / "scripts"), *map(os.path.abspath, sys.path[1:])]
+        hooks = {"PYTHONPATH": ":".join(paths), "SCHEMATHESIS_HOOKS": "serve_hooks"}
+        # It leaves files where it runs.
+        if subprocess.run(command, env=os.environ | hooks, cwd=folder).returncode != 0:
             sys.exit("error: the interface is not as it is described")
 
 
@@ -70,7 +74,8 @@ def network(images):
 
 def infer(program):
     """Triton's client."""
-    images = idx("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 784).astype(np.float32) / np.float32(255)
+    images = idx("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 784)
+    images = images.astype(np.float32) / np.float32(255)
     labels = idx("t10k-labels-idx1-ubyte.gz", 8)
     logits = network(images)
     powers = np.exp(logits - logits.max(1, keepdims=True))

@@ -155,6 +155,8 @@ pub fn remove_temporary(folder: &Path) {
             let _ = fs::remove_file(entry.path());
         }
     }
+}
+
 /// Writes a new file `path`, as a whole or not at all, unless there is one already: it stays.
 /// Returns whether there was none.
 ///

@@ -14,6 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 
 use super::Shared;
 
@@ -21,6 +22,8 @@ use super::Shared;
 const MAX_CONNECTIONS: usize = 4096;
 /// How long the headers of a request may take, and a connection be idle.
 const HEADER_TIME: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of an answer.
+const WRITE_TIME: Duration = Duration::from_secs(30);
 /// Bytes of the headers of a request, at most, which each connection may hold.
 const MAX_HEADERS: usize = 32 * 1024;
 /// How long what was asked before the end may take.
@@ -45,9 +48,10 @@ pub async fn serve(
     let take_up = async {
         loop {
             let place = Arc::clone(&places).acquire_owned().await.expect("it is never closed");
-            let stream = accept(&listener).await;
+            let mut stream = TimeoutStream::new(accept(&listener).await);
+            stream.set_write_timeout(Some(WRITE_TIME));
             let service = TowerToHyperService::new(router.clone());
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
             let connection = graceful.watch(connection);
             let open = common.metrics.connections.clone();
             open.inc();

@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 
 use super::failure::{Failure, Outcome};
 use super::inference::Lines;
-use super::openapi::{self, Form, Refused, Unread};
+use super::openapi::{self, Form, Image, Refused, Unread};
 use super::pool::on_pool;
 use super::upload::{Upload, Whole};
 use super::{Shared, reply};
@@ -35,6 +35,7 @@ const INK: &str = "without-lines";
 #[into_params(parameter_in = Query)]
 struct Asked {
     /// The weights to use, by name; without it, the first of those that are served
+    #[param(example = "released")]
     weights: Option<String>,
 }
 
@@ -42,6 +43,7 @@ struct Asked {
 #[into_params(parameter_in = Query)]
 struct AskedOfPage {
     /// The weights to use, by name; without it, the first of those that are served
+    #[param(example = "released")]
     weights: Option<String>,
     /// Put `?` in the text for digits with a confidence below this
     #[param(minimum = 0, maximum = 1)]
@@ -119,7 +121,8 @@ pub fn routes() -> OpenApiRouter<Shared> {
 
 /// Classify an image of one digit, as `mnist predict --json`
 #[utoipa::path(post, path = "/predict", params(Asked), request_body(content(
-    (Vec<u8> = "image/*"), (Form = "multipart/form-data"))),
+    (Image = "image/png"), (Image = "image/jpeg"),
+    (Form = "multipart/form-data", encoding(("image" = (content_type = "image/png")))))),
     responses((status = 200, body = openapi::Single), Refused, Unread))]
 async fn predict(
     State(common): State<Shared>,
@@ -136,7 +139,8 @@ async fn predict(
 
 /// Read the digits of a page, as `mnist read --json`
 #[utoipa::path(post, path = "/read", params(AskedOfPage), request_body(content(
-    (Vec<u8> = "image/*"), (Form = "multipart/form-data"))),
+    (Image = "image/png"), (Image = "image/jpeg"),
+    (Form = "multipart/form-data", encoding(("image" = (content_type = "image/png")))))),
     responses((status = 200, body = openapi::Page), Refused, Unread))]
 async fn read(
     State(common): State<Shared>,
@@ -153,7 +157,8 @@ async fn read(
 
 /// Read the digits of a page, with what was seen of each, and what speaks for the answer
 #[utoipa::path(post, path = "/explain", params(AskedOfPage), request_body(content(
-    (Vec<u8> = "image/*"), (Form = "multipart/form-data"))),
+    (Image = "image/png"), (Image = "image/jpeg"),
+    (Form = "multipart/form-data", encoding(("image" = (content_type = "image/png")))))),
     responses((status = 200, body = Explained), Refused, Unread))]
 async fn explain(
     State(common): State<Shared>,
@@ -195,7 +200,8 @@ impl AskedOfPage {
 
 /// Keep the image of a digit that was read wrong, to train on
 #[utoipa::path(post, path = "/collect", params(Correction), request_body(content(
-    (Vec<u8> = "image/*"), (Form = "multipart/form-data"))),
+    (Image = "image/png"), (Image = "image/jpeg"),
+    (Form = "multipart/form-data", encoding(("image" = (content_type = "image/png")))))),
     responses((status = 201, body = Saved), Refused, Unread))]
 async fn collect(
     State(common): State<Shared>,

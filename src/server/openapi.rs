@@ -74,13 +74,17 @@ pub enum Unread {
     Full(#[to_schema] Body<'static>),
 }
 
+/// An image: PNG, JPEG, BMP, GIF, WebP, TIFF or PNM, whatever its media type says.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code)] // it describes
+pub struct Image(Vec<u8>);
+
 /// An image in a form.
 #[derive(ToSchema)]
 #[expect(dead_code)] // it describes
 pub struct Form {
-    /// The file.
-    #[schema(content_media_type = "application/octet-stream")]
-    image: Vec<u8>,
+    image: Image,
 }
 
 /// What is said of an image of one digit.

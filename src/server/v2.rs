@@ -157,7 +157,7 @@ impl Model {
 }
 
 /// What a model takes and gives
-#[utoipa::path(get, path = "/v2/models/{model}", params(("model" = String, Path)),
+#[utoipa::path(get, path = "/v2/models/{model}", params(("model" = String, Path, example = "released")),
     responses((status = 200, body = ModelMetadata), Refused))]
 async fn model(State(common): State<Shared>, Path(model): Path<Model>) -> Outcome<Response> {
     model.metadata(&common)
@@ -165,7 +165,7 @@ async fn model(State(common): State<Shared>, Path(model): Path<Model>) -> Outcom
 
 /// What a version of a model takes and gives
 #[utoipa::path(get, path = "/v2/models/{model}/versions/{version}",
-    params(("model" = String, Path), ("version" = String, Path)),
+    params(("model" = String, Path, example = "released"), ("version" = String, Path, example = "1")),
     responses((status = 200, body = ModelMetadata), Refused))]
 async fn model_version(
     State(common): State<Shared>,
@@ -175,7 +175,7 @@ async fn model_version(
 }
 
 /// Whether a model takes requests
-#[utoipa::path(get, path = "/v2/models/{model}/ready", params(("model" = String, Path)),
+#[utoipa::path(get, path = "/v2/models/{model}/ready", params(("model" = String, Path, example = "released")),
     responses((status = 200, body = Ready), Refused))]
 async fn model_ready(State(common): State<Shared>, Path(model): Path<Model>) -> Outcome<Response> {
     model.ready(&common)
@@ -183,7 +183,7 @@ async fn model_ready(State(common): State<Shared>, Path(model): Path<Model>) -> 
 
 /// Whether a version of a model takes requests
 #[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/ready",
-    params(("model" = String, Path), ("version" = String, Path)),
+    params(("model" = String, Path, example = "released"), ("version" = String, Path, example = "1")),
     responses((status = 200, body = Ready), Refused))]
 async fn model_version_ready(
     State(common): State<Shared>,
@@ -193,7 +193,7 @@ async fn model_version_ready(
 }
 
 /// Compute logits and probabilities of images
-#[utoipa::path(post, path = "/v2/models/{model}/infer", params(("model" = String, Path)),
+#[utoipa::path(post, path = "/v2/models/{model}/infer", params(("model" = String, Path, example = "released")),
     request_body = Infer, responses((status = 200, body = Inferred), Refused, Unread))]
 async fn infer(
     State(common): State<Shared>,
@@ -206,7 +206,7 @@ async fn infer(
 
 /// Compute logits and probabilities of images by a version of a model
 #[utoipa::path(post, path = "/v2/models/{model}/versions/{version}/infer",
-    params(("model" = String, Path), ("version" = String, Path)),
+    params(("model" = String, Path, example = "released"), ("version" = String, Path, example = "1")),
     request_body = Infer, responses((status = 200, body = Inferred), Refused, Unread))]
 async fn infer_version(
     State(common): State<Shared>,
