@@ -243,6 +243,7 @@ export class Answer {
     given.width = given.height = 2 * TILE;
     given.getContext('2d').drawImage(crop(this.#source, digit.box, 2 * TILE), 0, 0);
     given.classList.toggle('drawn', !this.page);
+    given.closest('figure').hidden = !this.#source.paint;
     $('ink').src = `data:image/png;base64,${digit.ink}`;
     $('ink').alt = say.inkOf;
     const seen = bytes(digit.seen);
