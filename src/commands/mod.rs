@@ -12,6 +12,7 @@ pub mod dataset;
 pub mod doctor;
 pub mod evaluate;
 #[cfg(any(feature = "serve", feature = "torch"))]
+#[cfg_attr(not(feature = "torch"), allow(dead_code))] // the server asks only whether to stop
 mod interrupt;
 pub mod predict;
 #[cfg(feature = "torch")]

@@ -389,29 +389,27 @@ fn requests_at_once_all_get_their_own_answer() {
 #[cfg(unix)]
 #[test]
 fn the_end_waits_for_what_was_asked_before() {
-    for signal in ["TERM", "INT"] {
-        let place = Place::new();
-        let mut served = Served::start(&place, &[]);
-        let digit = png(one(60, 90));
-        let mut idle = served.connect();
-        let mut asked = served.connect();
-        let head = format!(
-            "POST /predict HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\
-             Content-Length: {}\r\n\r\n",
-            digit.len()
-        );
-        asked.write_all(head.as_bytes()).unwrap();
-        let mut go_on = [0; 25];
-        asked.read_exact(&mut go_on).unwrap(); // the request is being read
-        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
-        served.signal(signal);
-        let _ = idle.read_to_end(&mut Vec::new()); // is closed
-        asked.write_all(&digit).unwrap();
-        let answer = answer(asked);
-        assert_eq!((answer.status, answer.json()["label"].as_u64()), (200, Some(1)), "{signal}");
-        assert!(served.child.wait().unwrap().success(), "{signal}");
-        assert!(TcpStream::connect(served.address).is_err());
-    }
+    let place = Place::new();
+    let mut served = Served::start(&place, &[]);
+    let digit = png(one(60, 90));
+    let mut idle = served.connect();
+    let mut asked = served.connect();
+    let head = format!(
+        "POST /predict HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\
+         Content-Length: {}\r\n\r\n",
+        digit.len()
+    );
+    asked.write_all(head.as_bytes()).unwrap();
+    let mut go_on = [0; 25];
+    asked.read_exact(&mut go_on).unwrap(); // the request is being read
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    served.signal("TERM");
+    let _ = idle.read_to_end(&mut Vec::new()); // is closed
+    asked.write_all(&digit).unwrap();
+    let answer = answer(asked);
+    assert_eq!((answer.status, answer.json()["label"].as_u64()), (200, Some(1)));
+    assert!(served.child.wait().unwrap().success());
+    assert!(TcpStream::connect(served.address).is_err());
 }
 
 #[test]
