@@ -47,7 +47,7 @@ struct AskedOfPage {
     weights: Option<String>,
     /// Put `?` in the text for digits with a confidence below this
     #[param(minimum = 0, maximum = 1)]
-    min_confidence: Option<f32>,
+    min_confidence: Option<f64>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -194,7 +194,7 @@ impl AskedOfPage {
         if !(0. ..=1.).contains(&least) {
             return Err(Failure::bad("min_confidence must be a number from 0 to 1."));
         }
-        Ok((common.network(self.weights.as_deref())?, least))
+        Ok((common.network(self.weights.as_deref())?, least as f32))
     }
 }
 
