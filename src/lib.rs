@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! mnist_image ─► files ─► dataset ─► network ─► weights ─► training ─► experiments
-//!                                                  └► reading              └► output ─► batch ─► server ─► commands
+//!                                                  └► reading              └► output ─┐
+//!                                                        commands ◄─ server ◄─ batch ◄─┘
 //! ```
 //!
 //! # Example

@@ -20,8 +20,8 @@ impl Evidence {
     ///
     /// With xₚ the pixels from 0 to 1 and aₕ 1 for each hidden unit that is active, 0 for the
     /// others, a logit is the sum of xₚ · Σₕ aₕ W₂\[k, h\] W₁\[h, p\] over all pixels and of
-    /// Σₕ aₕ W₂\[k, h\] b₁\[h\] + b₂\[k\]: the units that are not active give nothing, so this splits
-    /// it without a rest, as gradient × input does for a network that is linear where it is.
+    /// Σₕ aₕ W₂\[k, h\] b₁\[h\] + b₂\[k\]: the units that are not active give nothing, so this
+    /// splits it without a rest, as gradient × input does for a network that is linear where it is.
     pub fn new(arrays: &Arrays, digit: &Digit, class: usize) -> Evidence {
         let [kernel_1, bias_1, kernel_2, bias_2] = &arrays.values;
         let hidden = bias_1.len();

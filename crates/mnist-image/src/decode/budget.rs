@@ -14,8 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes that images may take while they are decoded and read, shared by threads, so that memory
 /// does not depend on how many threads there are.
 ///
-/// An image larger than the whole budget is decoded alone, unless it has too many pixels. A reservation waits for others to be
-/// dropped, but not forever.
+/// An image larger than the whole budget is decoded alone, unless it has too many pixels. A
+/// reservation waits for others to be dropped, but not forever.
 #[derive(Debug)]
 pub struct Budget {
     bytes: u64,
