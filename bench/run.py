@@ -248,7 +248,7 @@ def main():
     about = machine(args.device)
     name = f"{(about['gpu'] or about['processor']).split(',')[0]} {THREADS} threads".lower()
     file = WORK / (re.sub("[^a-z0-9]+", "-", name) + ".json")
-    result = {"date": str(datetime.date.today()), "device": args.device, "rounds": 0}
+    result = {"date": str(datetime.date.today()), "device": args.device, "rounds": "0"}
     result |= {"machine": about, "runs": []}
     for seed in range(args.rounds):
         for (job, case), group in groupby(tasks(args.device, seed), key=lambda task: task[:2]):
@@ -261,7 +261,7 @@ def main():
                 run = measure(*task, args.device, seed)
                 result["runs"].append(run)
                 print(f"{seed}: ({job}) {case}: {task[2]}: {value(run):.3f} s", file=sys.stderr)
-        result["rounds"] += 1
+        result["rounds"] = f"{seed + 1} of (a) and (b), {min(seed, (args.rounds - 1) // 2) + 1} of the others"
         file.write_text(json.dumps(result, indent=1) + "\n")
     if "g" in args.jobs.split(",") and args.device == "cpu":
         keep = ["--keep"] if args.keep else []

@@ -69,8 +69,7 @@ def describe(result):
     return (
         f"{machine['gpu'] or machine['processor']}, {machine['threads']} threads"
         f" ({', '.join(machine['extensions'])}), {machine['memory_gib']} GiB, {machine['system']};"
-        f" {result['date']}; {versions}; rounds: {result['rounds']} of (a)"
-        f" and (b), {(result['rounds'] + 1) // 2} of the others.\n\n"
+        f" {result['date']}; {versions}; rounds: {result['rounds']}.\n\n"
     )
 
 

@@ -834,7 +834,7 @@ fn ctrl_c_keeps_the_last_complete_epoch() {
 fn a_closed_terminal_keeps_the_last_complete_epoch() {
     let place = Place::new();
     place.data_set("data", 2000, 50);
-    let mut command = place.command(&[&SMALL[..], &["--epochs", "100000"]].concat());
+    let mut command = place.interruptible(&[&SMALL[..], &["--epochs", "100000"]].concat());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.by_ref().any(|line| line.starts_with("Epoch 3/")));

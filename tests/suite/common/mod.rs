@@ -59,12 +59,13 @@ impl Place {
         command
     }
 
-    /// Like [`Place::command`], for Ctrl-C, which a shell has what it runs in the background ignore.
+    /// Like [`Place::command`], for Ctrl-C, which a shell has what it runs in the background ignore,
+    /// and SIGHUP, which `nohup` does.
     #[cfg(all(unix, feature = "torch"))]
     pub fn interruptible(&self, arguments: &[&str]) -> Command {
         let inner = self.command(arguments);
         let mut command = Command::new("env");
-        command.arg("--default-signal=INT").arg(inner.get_program()).args(arguments);
+        command.arg("--default-signal=INT,HUP").arg(inner.get_program()).args(arguments);
         command.current_dir(self.0.path()).stdin(Stdio::null());
         for (name, value) in inner.get_envs() {
             command.env(name, value.unwrap());
