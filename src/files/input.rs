@@ -86,11 +86,11 @@ pub fn open_slice(path: &Path, start: u64, length: u64, most: u64) -> Result<Box
     Ok(Box::new(BufReader::new(slice)))
 }
 
-/// Reads the file `path` as [`open`] opens it.
+/// Reads the file `path` as [`open()`] opens it.
 ///
 /// # Errors
 ///
-/// Those of [`open`], and of reading.
+/// Those of [`open()`], and of reading.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path, most)?.read_to_end(&mut bytes)?;

@@ -1,8 +1,8 @@
 //! The server: a page to draw on and photograph for, and an interface for programs, over HTTP.
 //!
-//! A request goes through few stages. [`guard`] lets it in, [`upload`] reads its body, [`pool`]
-//! decodes the image and finds what is written on it, [`inference`] computes the networks on the
-//! one thread that has them, and [`reply`] answers with what the commands print. How many requests
+//! A request goes through few stages. `guard` lets it in, `upload` reads its body, `pool`
+//! decodes the image and finds what is written on it, `inference` computes the networks on the
+//! one thread that has them, and `reply` answers with what the commands print. How many requests
 //! are past their body is bounded; those above that are turned away at once.
 
 mod collection;

@@ -247,7 +247,7 @@ fn write(
 ///
 /// # Errors
 ///
-/// Those of [`open`].
+/// Those of [`open()`].
 pub fn load(path: &Path) -> Result<Arrays> {
     Ok(open(path)?.arrays)
 }
