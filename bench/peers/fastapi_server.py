@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 state = load_file(sys.argv[1])
 hidden = len(state["dense_1.bias"])
 model = torch.nn.Sequential(torch.nn.Linear(784, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, 10))
-model.load_state_dict(dict(zip(model.state_dict(), state.values())))
+names = [f"dense_{layer}.{part}" for layer in (1, 2) for part in ("weight", "bias")]
+model.load_state_dict(dict(zip(model.state_dict(), (state[name] for name in names))))
 app = FastAPI()
 
 
