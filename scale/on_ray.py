@@ -122,6 +122,9 @@ def main():
     if not args.arguments:
         parser.error("name the folder")
 
+    # Ray's own messages may come on standard output at any time; there, results alone are wanted.
+    results = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     address = os.environ.get("RAY_ADDRESS", "local")
     local = (
         {"object_store_memory": LOCAL_STORE, "include_dashboard": False}
@@ -157,7 +160,8 @@ def main():
         print("Interrupted: what is done stays; run the same again to continue", file=sys.stderr)
         sys.exit(130)
     sys.stderr.write(err)
-    sys.stdout.write(out)
+    results.write(out)
+    results.close()
     sys.exit(code)
 
 
