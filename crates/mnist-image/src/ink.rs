@@ -8,9 +8,9 @@ use image::imageops;
 use image::{GrayImage, Luma};
 use imageproc::contrast::{ThresholdType, threshold};
 use imageproc::definitions::Image;
-use imageproc::filter::gaussian_blur_f32;
 use imageproc::integral_image::integral_image;
 
+use crate::blur::blurred;
 use crate::resize::resized;
 
 /// Longest sides, in pixels, to which the image is shrunk to estimate the background: the smaller,
@@ -71,7 +71,7 @@ pub(crate) fn ink(grey: &GrayImage) -> GrayImage {
     };
     match longest {
         0..=SMALL_SIDE => ink,
-        _ => gaussian_blur_f32(&ink, GRAIN_BLUR * (longest as f32 / GRAIN_SIDE).min(1.)),
+        _ => blurred(&ink, GRAIN_BLUR * (longest as f32 / GRAIN_SIDE).min(1.)),
     }
 }
 
@@ -130,10 +130,9 @@ fn background(grey: &GrayImage) -> GrayImage {
             ink = filled;
         }
     }
-    let blurred = |(closed, radius): (GrayImage, u32)| {
-        gaussian_blur_f32(&closed, (radius as f32 / 2.).max(0.5))
-    };
-    chosen.map_or(small, blurred)
+    let smooth =
+        |(closed, radius): (GrayImage, u32)| blurred(&closed, (radius as f32 / 2.).max(0.5));
+    chosen.map_or(small, smooth)
 }
 
 /// The mean share of its brightness that `small` lacks of `closed`, beyond what is usual and

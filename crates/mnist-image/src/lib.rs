@@ -4,6 +4,7 @@
 //! MNIST's form; [`page::find`] finds the digits on a page of them. Both see ink, background and
 //! strokes by the same rules, so that they agree about an image of one digit.
 
+mod blur;
 mod component;
 pub mod decode;
 mod error;

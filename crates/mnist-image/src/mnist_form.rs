@@ -1,9 +1,8 @@
 //! MNIST's form: <http://yann.lecun.com/exdb/mnist/>. The digit is fitted into a box of 20×20 with
 //! its aspect kept, anti-aliased, and its centre of mass is put at the centre of 28×28.
 
+use image::GrayImage;
 use image::imageops;
-use image::{GrayImage, Luma};
-use imageproc::distance_transform::{Norm, distance_transform};
 use imageproc::morphology::{Mask, grayscale_dilate};
 
 use crate::ink::dilated;
@@ -14,11 +13,13 @@ use crate::{Digit, PIXELS, SIDE};
 const BOX: u32 = 20;
 /// Longest side, in pixels, at which strokes are measured and widened; larger digits are shrunk to
 /// it.
-pub(crate) const MEASURED_SIDE: u32 = 512;
+const MEASURED_SIDE: u32 = 512;
 /// Mean width, in pixels of 28×28, of the strokes of MNIST's digits.
 const MNIST_STROKE: f32 = 2.2;
 /// Width in the same pixels below which strokes would fade to grey: they are widened to MNIST's.
 const THIN_STROKE: f32 = 1.2;
+/// Strokes of fewer pixels than this for each pixel that they are shrunk to would fade as well.
+const THIN: u32 = 2;
 
 /// MNIST's form of the ink of one digit, 0 to 255; nothing where there is no ink.
 pub(crate) fn mnist_form(ink: &GrayImage) -> Option<Digit> {
@@ -27,16 +28,22 @@ pub(crate) fn mnist_form(ink: &GrayImage) -> Option<Digit> {
 
 /// Crops to the ink and fits it into 20×20.
 fn fit(digit: &GrayImage) -> Option<GrayImage> {
-    let inked = digit.enumerate_pixels().filter(|(.., ink)| ink.0[0] > 0);
-    let (left, top, right, bottom) = inked
-        .fold((u32::MAX, u32::MAX, 0, 0), |(l, t, r, b), (x, y, _)| {
-            (l.min(x), t.min(y), r.max(x), b.max(y))
-        });
-    if left > right {
-        return None;
+    let rows = digit.as_raw().chunks_exact(digit.width().max(1) as usize);
+    let ends = |row: &[u8]| {
+        let is_ink = |ink: &u8| *ink > 0;
+        Some((row.iter().position(is_ink)?, row.iter().rposition(is_ink)?))
+    };
+    let (mut left, mut right, mut top, mut bottom) = (usize::MAX, 0, None, 0);
+    for (y, (first, last)) in rows.clone().enumerate().filter_map(|(y, row)| Some((y, ends(row)?)))
+    {
+        (left, right) = (left.min(first), right.max(last));
+        top.get_or_insert(y);
+        bottom = y;
     }
-    let (width, height) = (right + 1 - left, bottom + 1 - top);
-    let mut crop = imageops::crop_imm(digit, left, top, width, height).to_image();
+    let rows = rows.take(bottom + 1).skip(top?);
+    let (width, height) = ((right + 1 - left) as u32, rows.len() as u32);
+    let pixels = rows.flat_map(|row| &row[left..=right]).copied().collect();
+    let mut crop = GrayImage::from_vec(width, height, pixels)?;
     let shrink = width.max(height).div_ceil(MEASURED_SIDE);
     if shrink > 1 {
         crop = shrunk(&crop, shrink); // at full size, to thicken would take long
@@ -57,25 +64,18 @@ fn fit(digit: &GrayImage) -> Option<GrayImage> {
 
 /// Shrunk to a `times`-th of its sides. Widened first, thin strokes do not fade.
 pub(crate) fn shrunk(ink: &GrayImage, times: u32) -> GrayImage {
-    let wide = dilated(ink, times / 2);
-    imageops::thumbnail(&wide, ink.width().div_ceil(times), ink.height().div_ceil(times))
+    let wide = match stroke_width(ink) < (THIN * times) as f32 {
+        true => &dilated(ink, times / 2),
+        false => ink,
+    };
+    imageops::thumbnail(wide, ink.width().div_ceil(times), ink.height().div_ceil(times))
 }
 
 /// Widens strokes that would be thinner than MNIST's once scaled: those are about 2.2 pixels wide,
 /// and a fine pen on a large sheet would fade to grey.
 fn thicken(crop: GrayImage) -> GrayImage {
     let scale = BOX as f32 / crop.width().max(crop.height()) as f32;
-    let outside = GrayImage::from_fn(crop.width() + 2, crop.height() + 2, |x, y| {
-        let inside = (1..=crop.width()).contains(&x) && (1..=crop.height()).contains(&y);
-        Luma([if inside && crop.get_pixel(x - 1, y - 1).0[0] > 127 { 0 } else { 255 }])
-    });
-    let depths: Vec<f32> = distance_transform(&outside, Norm::L1)
-        .iter()
-        .filter(|depth| **depth > 0)
-        .map(|&depth| f32::from(depth))
-        .collect();
-    // Across a stroke w pixels wide the depth rises from 1 to w/2 and falls: its mean is w/4 + 1/2.
-    let width = 4. * depths.iter().sum::<f32>() / depths.len().max(1) as f32 - 2.;
+    let width = stroke_width(&crop);
     let missing = (MNIST_STROKE / scale - width) / 2.;
     if width * scale >= THIN_STROKE || missing < 0.5 {
         return crop;
@@ -85,6 +85,42 @@ fn thicken(crop: GrayImage) -> GrayImage {
     let mut wide = GrayImage::new(crop.width() + 2 * margin, crop.height() + 2 * margin);
     imageops::replace(&mut wide, &crop, margin.into(), margin.into());
     grayscale_dilate(&wide, &Mask::disk(radius))
+}
+
+/// The mean width of the strokes in pixels.
+fn stroke_width(ink: &GrayImage) -> f32 {
+    let (sum, count) = depths(ink);
+    // Across a stroke w pixels wide the depth rises from 1 to w/2 and falls: its mean is w/4 + 1/2.
+    4. * sum as f32 / count.max(1) as f32 - 2.
+}
+
+/// The sum of the depths of the pixels that are more ink than paper, and their number: the steps
+/// from each to the nearest that is not, or that lies beyond the edge.
+///
+/// Two passes (Rosenfeld & Pfaltz 1966), one from above and left, one from below and right.
+fn depths(ink: &GrayImage) -> (u64, u64) {
+    let side = ink.width() as usize;
+    let mut depths: Vec<u16> = ink.iter().map(|&ink| u16::from(ink > 127)).collect();
+    let mut above = vec![0; side];
+    for row in depths.chunks_exact_mut(side) {
+        let mut before = 0;
+        for (depth, above) in row.iter_mut().zip(&mut above) {
+            *depth *= before.min(*above) + 1;
+            (before, *above) = (*depth, *depth);
+        }
+    }
+    let (mut sum, mut count) = (0, 0);
+    let mut below = vec![0; side];
+    for row in depths.chunks_exact_mut(side).rev() {
+        let mut after = 0;
+        for (depth, below) in row.iter_mut().zip(&mut below).rev() {
+            *depth = (*depth).min(after.min(*below) + 1);
+            (after, *below) = (*depth, *depth);
+            sum += u64::from(*depth);
+            count += u64::from(*depth > 0);
+        }
+    }
+    (sum, count)
 }
 
 /// Puts the centre of mass at pixel (14, 14), counted from 0, as in MNIST's files.
@@ -110,7 +146,29 @@ fn centre(fitted: &GrayImage) -> Digit {
 
 #[cfg(test)]
 mod tests {
+    use image::Luma;
+    use imageproc::distance_transform::{Norm, distance_transform};
+
     use super::*;
+    use crate::noise;
+
+    #[test]
+    fn depths_are_the_distances_of_imageproc() {
+        for (width, height) in [(1, 1), (1, 30), (40, 1), (61, 47)] {
+            for least in [20, 120] {
+                let mut ink = noise(width, height);
+                ink.iter_mut().for_each(|ink| *ink = if *ink > least { 255 } else { 0 });
+                let around = GrayImage::from_fn(width + 2, height + 2, |x, y| {
+                    let inside = (1..=width).contains(&x) && (1..=height).contains(&y);
+                    Luma([if inside { 255 - ink.get_pixel(x - 1, y - 1).0[0] } else { 255 }])
+                });
+                let expected = distance_transform(&around, Norm::L1);
+                let expected = expected.iter().filter(|depth| **depth > 0);
+                let sum = expected.clone().map(|&depth| u64::from(depth)).sum();
+                assert_eq!(depths(&ink), (sum, expected.count() as u64), "{width}×{height}");
+            }
+        }
+    }
 
     fn bar(width: u32, height: u32) -> GrayImage {
         GrayImage::from_fn(200, 200, |x, y| {

@@ -5,17 +5,20 @@ use std::ops::Range;
 use image::{GrayImage, Luma};
 
 use super::groups::Group;
-use super::seams::{Seam, seams, strokes};
+use super::seams::{STROKE_INK, Seam, seams, strokes};
 use super::{Bounds, Page};
 use crate::Digit;
-use crate::component::Labels;
-use crate::ink::dilated;
-use crate::mnist_form::{MEASURED_SIDE, mnist_form, shrunk};
+use crate::component::{Labels, label};
+use crate::ink::{binarise, dilated};
+use crate::mnist_form::{mnist_form, shrunk};
 use crate::resize::nearest;
 
 /// Share of a group's pixels that have less than full ink: strokes fade at their edges, and where
 /// the pen is lifted. Chosen on scikit-learn's digits, drawn black on white.
 const FADING: (usize, usize) = (9, 10);
+/// Digits at least twice as high, in pixels, are shrunk to this height: what lies between any two
+/// cuts is measured.
+const CUT_SIDE: u32 = 128;
 /// Free pixels around the ink.
 const PADDING: u32 = 3;
 /// Pixels by which soft edges reach beyond the mask.
@@ -63,11 +66,12 @@ impl Lattice {
         let is_wide = |[own, usual]: [f32; 2]| {
             width > own * whole.height() as f32 && width > usual * height as f32
         };
-        let mut cuts = match is_wide([APART; 2]) {
+        let is_several = is_wide(SEVERAL);
+        let mut cuts = match is_several || is_wide([APART; 2]) && own.is_apart() {
             true => seams(&own.ink, height / own.shrink),
             false => Vec::new(),
         };
-        if !is_wide(SEVERAL) {
+        if !is_several {
             cuts.retain(|seam| strokes(seam, &own.ink) == 0 && own.is_divided_by(seam));
         }
         own.lattice(page, cuts, height)
@@ -94,8 +98,12 @@ struct Between<'a> {
 }
 
 impl Between<'_> {
+    /// Those of a row; none where the cuts have crossed.
     fn columns(&self, y: u32) -> Range<u32> {
-        self.left[y as usize]..self.right[y as usize]
+        match (self.left[y as usize], self.right[y as usize]) {
+            (left, right) if left < right => left..right,
+            _ => self.start..self.start,
+        }
     }
 }
 
@@ -139,7 +147,7 @@ impl Cutout {
             let inside = around.get_pixel(x, y).0[0] > 0;
             Luma([if inside { nearest(255. * ink / (full - floor)) } else { 0 }])
         });
-        let shrink = height.div_ceil(MEASURED_SIDE).max(1);
+        let shrink = (height / CUT_SIDE).max(1);
         match shrink {
             1 => Cutout { left, top, mask, ink, shrink },
             _ => {
@@ -147,6 +155,11 @@ impl Cutout {
                 Cutout { left, top, mask, ink, shrink }
             }
         }
+    }
+
+    /// Whether its strokes do not all hang together.
+    fn is_apart(&self) -> bool {
+        label(&binarise(&self.ink, STROKE_INK)).iter().any(|&label| label > 1)
     }
 
     /// Whether there is ink on either side of `seam`.
@@ -203,11 +216,11 @@ impl Cutout {
         let (start, stop) = (between.start, between.stop);
         // Of each row, the ends alone: no pixel between them is farther out, on the image neither.
         let ends = |y: u32| {
-            let inked = |x: &u32| self.mask.get_pixel(*x, y).0[0] > 0;
-            let mut columns = between.columns(y);
-            let first = columns.find(inked);
-            let last = columns.rfind(inked).or(first);
-            [first, last].into_iter().flatten().map(move |x| (x, y))
+            let columns = between.columns(y);
+            let row = &row(&self.mask, y)[columns.start as usize..columns.end as usize];
+            let inked = |ink: &u8| *ink > 0;
+            let both = [row.iter().position(inked), row.iter().rposition(inked)];
+            both.into_iter().flatten().map(move |x| (columns.start + x as u32, y))
         };
         let places: Vec<(u32, u32)> = (0..self.mask.height())
             .flat_map(ends)
@@ -223,13 +236,18 @@ impl Cutout {
         }
         let bounds = Bounds::around(places.iter().map(|&at| page.on_image(at)))?;
         let mut ink = GrayImage::new(stop - start, self.ink.height());
-        for y in 0..self.ink.height() {
-            for x in between.columns(y) {
-                ink.put_pixel(x - start, y, *self.ink.get_pixel(x, y));
-            }
+        for (y, out) in (0..).zip(ink.chunks_exact_mut((stop - start) as usize)) {
+            let Range { start: from, end: to } = between.columns(y);
+            let columns = (from - start) as usize..(to - start) as usize;
+            out[columns].copy_from_slice(&row(&self.ink, y)[from as usize..to as usize]);
         }
         Some((mnist_form(&ink)?, bounds, local))
     }
+}
+
+fn row(image: &GrayImage, y: u32) -> &[u8] {
+    let side = image.width() as usize;
+    &image.as_raw()[y as usize * side..][..side]
 }
 
 #[cfg(test)]

@@ -97,6 +97,9 @@ pub(super) fn find(grey: &GrayImage) -> Option<(Projection, (u32, u32))> {
         return None;
     }
     let small = smooth(&shrunk(grey, SEARCH_SIDE));
+    if !may_have_desk(&small) {
+        return None;
+    }
     let (width, height) = (small.width() as f32, small.height() as f32);
     let [tops, rights, bottoms, lefts] = &edges(&small);
     let sideways = pairs(rights, lefts);
@@ -134,6 +137,17 @@ fn smooth(small: &GrayImage) -> GrayImage {
     let mut opened = closing(&closed, STROKE_RADIUS);
     imageops::invert(&mut opened);
     opened
+}
+
+/// Whether the image's edge is somewhere darker than its lightest part, as a desk is: else there
+/// is no need to look for paper, which takes long.
+fn may_have_desk(small: &GrayImage) -> bool {
+    let (right, bottom) = (small.width() - 1, small.height() - 1);
+    let is_border = |x: u32, y: u32| x == 0 || y == 0 || x == right || y == bottom;
+    let border = small.enumerate_pixels().filter(|(x, y, _)| is_border(*x, *y));
+    let darkest = border.map(|(.., grey)| grey.0[0]).min().unwrap_or(0);
+    let lightest = small.iter().copied().max().unwrap_or(0);
+    f32::from(darkest) <= (1. - WHOLE.0) * f32::from(lightest)
 }
 
 /// The lines that may be the upper side of paper, the right, lower and left one, each with the
