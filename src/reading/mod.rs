@@ -1,6 +1,7 @@
 //! Pages of digits → text: the network's say in what [`mnist_image::page`] has found.
 
 mod segmentation;
+mod slash;
 mod spaces;
 
 pub mod stream;
@@ -88,15 +89,23 @@ pub fn read_lines(
         .iter()
         .map(|line| line.iter().map(|(candidate, _)| candidate.local).collect())
         .collect();
+    let heights: Vec<(&Digit, f32)> = chosen
+        .iter()
+        .zip(lines)
+        .flat_map(|(line, found)| {
+            let usual = usual_height(found);
+            line.iter().map(move |(one, _)| (&one.digit, one.local.height as f32 / usual))
+        })
+        .collect();
+    let mut slashes = slash::slashes(&heights).into_iter();
     let spaced = chosen.iter().zip(spaces::spaces(&places)).map(|(line, spaces)| {
-        let digits = line.iter().zip(spaces).zip(predictions.by_ref());
+        let digits = line.iter().zip(spaces).zip(predictions.by_ref().zip(slashes.by_ref()));
         digits
-            .map(|(((candidate, verdict), space), prediction)| ReadDigit {
-                bounds: candidate.bounds,
-                answer: Answer::new(prediction, *verdict),
-                space,
-                digit: candidate.digit,
-                local: candidate.local,
+            .map(|(((candidate, verdict), space), (prediction, is_slash))| {
+                let mut answer = Answer::new(prediction, *verdict);
+                answer.is_digit &= !is_slash;
+                let Candidate { digit, bounds, local, .. } = **candidate;
+                ReadDigit { bounds, answer, space, digit, local }
             })
             .collect()
     });
