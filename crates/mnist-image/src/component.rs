@@ -131,38 +131,33 @@ fn join(same: &mut [u32], one: u32, other: u32) -> u32 {
 /// `mask`; one that has no pixel there has 0 of them.
 pub(crate) fn components(labels: &Labels, mask: &GrayImage, ink: &GrayImage) -> Vec<Component> {
     let mut components: Vec<Component> = Vec::new();
-    for ((x, y, &Luma([label])), (&inked, &ink)) in
-        labels.enumerate_pixels().zip(mask.iter().zip(ink.iter()))
-    {
-        if label == 0 {
-            continue;
+    let (width, height) = labels.dimensions();
+    let side = width.max(1) as usize;
+    let rows = labels.as_raw().chunks_exact(side);
+    let rows = rows.zip(mask.as_raw().chunks_exact(side).zip(ink.as_raw().chunks_exact(side)));
+    for (y, (labels, (mask, ink))) in (0..).zip(rows) {
+        for (x, &label) in (0..).zip(labels).filter(|(_, label)| **label > 0) {
+            let index = label as usize - 1;
+            if components.len() <= index {
+                let (pixels, weight, at_edge) = (0, 0., 0);
+                let empty =
+                    Component { pixels, weight, at_edge, left: x, top: y, right: x, bottom: y };
+                components.resize(index + 1, empty);
+            }
+            if mask[x as usize] == 0 {
+                continue;
+            }
+            let one = &mut components[index];
+            if one.pixels == 0 {
+                (one.left, one.top, one.right, one.bottom) = (x, y, x, y);
+            }
+            one.pixels += 1;
+            one.weight += f32::from(ink[x as usize]);
+            let at_edge = x == 0 || y == 0 || x + 1 == width || y + 1 == height;
+            one.at_edge += u32::from(at_edge);
+            (one.left, one.right) = (one.left.min(x), one.right.max(x));
+            one.bottom = y;
         }
-        let index = label as usize - 1;
-        if components.len() <= index {
-            let empty = Component {
-                pixels: 0,
-                weight: 0.,
-                at_edge: 0,
-                left: x,
-                top: y,
-                right: x,
-                bottom: y,
-            };
-            components.resize(index + 1, empty);
-        }
-        if inked == 0 {
-            continue;
-        }
-        let one = &mut components[index];
-        if one.pixels == 0 {
-            (one.left, one.top, one.right, one.bottom) = (x, y, x, y);
-        }
-        one.pixels += 1;
-        one.weight += f32::from(ink);
-        let at_edge = x == 0 || y == 0 || x + 1 == labels.width() || y + 1 == labels.height();
-        one.at_edge += u32::from(at_edge);
-        (one.left, one.right) = (one.left.min(x), one.right.max(x));
-        one.bottom = y;
     }
     components
 }

@@ -6,7 +6,7 @@
 //! is known only once the lines are gone: so what may be a line is set aside first and then
 //! compared.
 
-use image::{GrayImage, imageops};
+use image::GrayImage;
 
 use crate::component::{Component, components, label};
 use crate::page::groups::digit_height;
@@ -101,8 +101,12 @@ fn parallel<'a>(lines: &'a [&Trace]) -> impl Iterator<Item = &'a Trace> {
 
 /// With columns for rows.
 pub(super) fn transposed(image: &GrayImage) -> GrayImage {
-    let mut turned = imageops::rotate90(image);
-    imageops::flip_horizontal_in_place(&mut turned);
+    let (width, height) = image.dimensions();
+    let mut turned = GrayImage::new(height, width);
+    for (y, row) in image.as_raw().chunks_exact(width.max(1) as usize).enumerate() {
+        let column = turned.iter_mut().skip(y).step_by(height as usize);
+        column.zip(row).for_each(|(out, &grey)| *out = grey);
+    }
     turned
 }
 
