@@ -2,7 +2,7 @@
 //! "A computational approach to edge detection"). Ink below the threshold is writing where it goes
 //! on from ink above it.
 
-use image::{GrayImage, Luma};
+use image::GrayImage;
 
 use crate::component::label;
 use crate::ink::{Levels, binarise, dilated};
@@ -21,25 +21,31 @@ pub(super) fn extend(mask: &mut GrayImage, ink: &GrayImage, levels: Levels) {
     let floor = f32::from(levels.floor);
     let lower = floor + LOWER * (f32::from(levels.threshold) - floor);
     let weak = binarise(ink, lower as u8);
-    let labels = label(&dilated(&weak, REACH));
+    let mut new = weak.clone();
     let edges = dilated(mask, SOFT_EDGE);
-    let is_new = |x: u32, y: u32| weak.get_pixel(x, y).0[0] > 0 && edges.get_pixel(x, y).0[0] == 0;
+    new.iter_mut().zip(edges.iter()).for_each(|(new, edge)| *new &= !edge);
+    if new.iter().all(|new| *new == 0) {
+        return;
+    }
+    let labels = label(&dilated(&weak, REACH));
     let most = labels.iter().max().map_or(0, |&most| most as usize);
     let mut counts = vec![[0u32; 2]; most + 1]; // above the threshold, and new
-    for (x, y, &Luma([label])) in labels.enumerate_pixels() {
-        counts[label as usize][0] += u32::from(mask.get_pixel(x, y).0[0] > 0);
-        counts[label as usize][1] += u32::from(is_new(x, y));
+    for ((&label, mask), new) in labels.iter().zip(mask.iter()).zip(new.iter()) {
+        counts[label as usize][0] += u32::from(*mask > 0);
+        counts[label as usize][1] += u32::from(*new > 0);
     }
-    for (x, y, &Luma([label])) in labels.enumerate_pixels() {
+    for ((&label, mask), is_new) in labels.iter().zip(mask.iter_mut()).zip(new.iter()) {
         let [strong, new] = counts[label as usize];
-        if label > 0 && new < strong && is_new(x, y) {
-            mask.put_pixel(x, y, Luma([255]));
+        if label > 0 && new < strong {
+            *mask |= is_new;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use image::Luma;
+
     use super::*;
 
     /// How many pixels of a dark bar, a fading one that goes on from it, and a speck that does not

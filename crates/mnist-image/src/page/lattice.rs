@@ -1,6 +1,6 @@
 //! Digits that touch → a segmentation lattice: every way to cut them apart that may give digits.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use image::{GrayImage, Luma};
 
@@ -128,25 +128,28 @@ impl Cutout {
         let top = whole.top.saturating_sub(PADDING);
         let right = (whole.right + PADDING).min(page.ink.width() - 1);
         let bottom = (whole.bottom + PADDING).min(page.ink.height() - 1);
-        let mask = GrayImage::from_fn(right - left + 1, bottom - top + 1, |x, y| {
-            let own = group.labels.contains(&labels.get_pixel(left + x, top + y).0[0]);
-            let inked = own && page.mask.get_pixel(left + x, top + y).0[0] > 0;
-            Luma([if inked { 255 } else { 0 }])
-        });
-        let mut inked: Vec<u8> = mask
-            .enumerate_pixels()
-            .filter(|(.., own)| own.0[0] > 0)
-            .map(|(x, y, _)| page.ink.get_pixel(left + x, top + y).0[0])
-            .collect();
+        let (columns, rows) = (left as usize..=right as usize, top as usize..=bottom as usize);
+        let side = page.ink.width() as usize;
+        let (labels, ink) =
+            (part(labels, side, &columns, &rows), part(&page.ink, side, &columns, &rows));
+        let pixels = labels.zip(part(&page.mask, side, &columns, &rows));
+        let own = |(label, mask): (&u32, &u8)| {
+            let is_own = *mask > 0 && group.labels.contains(label);
+            if is_own { 255 } else { 0 }
+        };
+        let (width, height_of_all) = (right - left + 1, bottom - top + 1);
+        let mask = GrayImage::from_vec(width, height_of_all, pixels.map(own).collect());
+        let mask = mask.expect("it has a pixel for each place");
+        let own = mask.iter().zip(ink.clone()).filter(|(own, _)| **own > 0);
+        let mut inked: Vec<u8> = own.map(|(_, ink)| *ink).collect();
         inked.sort_unstable();
         let full = f32::from(inked[(inked.len() - 1) * FADING.0 / FADING.1]);
         let floor = f32::from(page.levels.floor);
-        let around = dilated(&mask, SOFT_EDGE);
-        let ink = GrayImage::from_fn(mask.width(), mask.height(), |x, y| {
-            let ink = f32::from(page.ink.get_pixel(left + x, top + y).0[0]) - floor;
-            let inside = around.get_pixel(x, y).0[0] > 0;
-            Luma([if inside { nearest(255. * ink / (full - floor)) } else { 0 }])
-        });
+        let mut soft = dilated(&mask, SOFT_EDGE);
+        for (soft, &ink) in soft.iter_mut().zip(ink).filter(|(soft, _)| **soft > 0) {
+            *soft = nearest(255. * (f32::from(ink) - floor) / (full - floor));
+        }
+        let ink = soft;
         let shrink = (height / CUT_SIDE).max(1);
         match shrink {
             1 => Cutout { left, top, mask, ink, shrink },
@@ -243,6 +246,17 @@ impl Cutout {
         }
         Some((mnist_form(&ink)?, bounds, local))
     }
+}
+
+/// The pixels of a part of an image that is `side` pixels wide.
+fn part<'a, T>(
+    pixels: &'a [T],
+    side: usize,
+    columns: &'a RangeInclusive<usize>,
+    rows: &RangeInclusive<usize>,
+) -> impl Iterator<Item = &'a T> + Clone {
+    let rows = pixels.chunks_exact(side).take(rows.end() + 1).skip(*rows.start());
+    rows.flat_map(|row| &row[columns.clone()])
 }
 
 fn row(image: &GrayImage, y: u32) -> &[u8] {
