@@ -4,11 +4,9 @@
 //! The background is what a grey closing leaves, once its window is wider than the strokes: strokes
 //! are filled with the paper around them, shadows and dark corners stay as they are.
 
+use image::GrayImage;
 use image::imageops;
-use image::{GrayImage, Luma};
 use imageproc::contrast::{ThresholdType, threshold};
-use imageproc::definitions::Image;
-use imageproc::integral_image::integral_image;
 
 use crate::blur::blurred;
 use crate::resize::resized;
@@ -88,9 +86,9 @@ pub(crate) fn shrunk(grey: &GrayImage, side: u32) -> GrayImage {
 /// clearest in surroundings somewhat wider than the strokes.
 fn is_light_on_dark(small: &GrayImage) -> bool {
     let longest = small.width().max(small.height()) as f32;
-    let integral = integral_image::<_, u32>(small);
+    let integral = integral(small);
     let skewness = |share: f32| {
-        let around = box_means(&integral, (longest * share).ceil() as u32);
+        let around = box_means(&integral, small.dimensions(), (longest * share).ceil() as u32);
         let (mut squares, mut cubes) = (0., 0.);
         for (&grey, around) in small.iter().zip(around) {
             let deviation = f64::from(grey) - f64::from(around);
@@ -216,12 +214,26 @@ fn extreme(image: &GrayImage, radius: u32, choose: impl Fn(u8, u8) -> u8) -> Gra
     out
 }
 
-/// The mean of the square window of `radius` around each pixel, row by row, of an image with this
-/// integral image.
-fn box_means(integral: &Image<Luma<u32>>, radius: u32) -> impl Iterator<Item = f32> {
-    let (width, height) = (integral.width() - 1, integral.height() - 1);
-    let row =
-        move |y: u32| &integral.as_raw()[y as usize * (width + 1) as usize..][..=width as usize];
+/// For each corner of the pixels, one more than these on both axes, the sum of all above and to the
+/// left of it (Crow 1984, "Summed-area tables for texture mapping").
+fn integral(image: &GrayImage) -> Vec<u32> {
+    let side = image.width() as usize;
+    let mut sums = vec![0; (side + 1) * (image.height() as usize + 1)];
+    for (y, row) in image.as_raw().chunks_exact(side.max(1)).enumerate() {
+        let (above, below) = sums[y * (side + 1)..].split_at_mut(side + 1);
+        let mut sum = 0;
+        for ((out, above), &grey) in below[1..].iter_mut().zip(&above[1..]).zip(row) {
+            sum += u32::from(grey);
+            *out = above + sum;
+        }
+    }
+    sums
+}
+
+/// The mean of the square window of `radius` around each pixel, row by row, of an image of this
+/// size with these sums.
+fn box_means(sums: &[u32], (width, height): (u32, u32), radius: u32) -> impl Iterator<Item = f32> {
+    let row = move |y: u32| &sums[y as usize * (width + 1) as usize..][..=width as usize];
     (0..height).flat_map(move |y| {
         let (top, bottom) = (y.saturating_sub(radius), (y + radius).min(height - 1) + 1);
         let (upper, lower) = (row(top), row(bottom));
@@ -309,8 +321,19 @@ fn otsu(histogram: &[u32; 256]) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use image::Luma;
+    use imageproc::integral_image::integral_image;
+
     use super::*;
     use crate::noise;
+
+    #[test]
+    fn sums_are_those_of_imageproc() {
+        for (width, height) in [(1, 1), (40, 1), (61, 47)] {
+            let image = noise(width, height);
+            assert_eq!(integral(&image), *integral_image::<_, u32>(&image).as_raw());
+        }
+    }
 
     /// A page of brightness `paper(x, y)` with bars, and gaps twice as wide between them.
     fn page(side: u32, bar: u32, ink: f32, paper: impl Fn(u32, u32) -> f32) -> GrayImage {
