@@ -51,6 +51,8 @@ def commands(program, kind, arguments, threads):
         missing = [program, "batch", "status", folder, "--missing"]
         return missing, run_one, [program, "batch", "check", folder]
     compare = [program, "compare", *arguments]
+    if not any(argument.split("=")[0] == "--threads" for argument in arguments):
+        compare += ["--threads", str(threads)]
     return [*compare, "--merge"], [*compare, "--run"], [*compare, "--merge"]
 
 
@@ -82,8 +84,10 @@ class Progress:
 
 
 def run_all(numbers, submit, in_flight):
-    """Has Ray do these, so many at a time; what fails is reported, and left. False if it gave up."""
-    pending, progress, in_a_row = {}, Progress(len(numbers)), 0
+    """Has Ray do these, so many at a time; what fails is reported, and left. Returns what did, and
+    whether it gave up.
+    """
+    pending, progress, failed, in_a_row = {}, Progress(len(numbers)), set(), 0
     numbers = iter(numbers)
     while in_a_row < FAILURES_IN_A_ROW:
         while len(pending) < in_flight and (number := next(numbers, None)) is not None:
@@ -98,13 +102,14 @@ def run_all(numbers, submit, in_flight):
                 progress.done, in_a_row = progress.done + 1, 0
             except ray.exceptions.RayError as error:
                 progress.failed, in_a_row = progress.failed + 1, in_a_row + 1
+                failed.add(number)
                 cause = getattr(error, "cause", None) or error
                 print(f"{number} failed: {cause}", file=sys.stderr)
         progress.show()
     for task in pending:
         ray.cancel(task, force=True)
     progress.show(last=True)
-    return not pending
+    return failed, in_a_row >= FAILURES_IN_A_ROW
 
 
 def main():
@@ -151,10 +156,13 @@ def main():
     try:
         code, out, err = ask(missing)
         if args.kind == "batch" or code != 0:  # else it was all there, and was just compared
+            failed = set()
             for _ in range(ROUNDS):
-                go_on = run_all(out.split(), submit, args.in_flight)
+                to_do = [number for number in out.split() if number not in failed]
+                newly, gave_up = run_all(to_do, submit, args.in_flight)
+                failed |= newly
                 code, out, err = ask(check)
-                if code == 0 or not go_on:
+                if code == 0 or gave_up or failed.issuperset(out.split()):
                     break
     except KeyboardInterrupt:
         print("Interrupted: what is done stays; run the same again to continue", file=sys.stderr)

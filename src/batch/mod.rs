@@ -14,7 +14,7 @@ mod row;
 mod shard;
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Not;
 use std::path::{Path, PathBuf};
 
@@ -225,6 +225,11 @@ impl Batch {
         };
         read().with_context(|| format!("cannot use the list of inputs {}", path.display()))
     }
+}
+
+/// Whether an error says that there is no such file.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// The SHA-256 of the values of weights.

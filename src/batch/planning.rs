@@ -10,6 +10,7 @@ use tar::{Archive, EntryType};
 
 use super::{
     Batch, FORMAT, INPUTS, Input, Member, Options, PARTS, PLAN, Plan, Signed, Slice, WEIGHTS,
+    is_missing,
 };
 use crate::files::image::{is_hidden, is_image};
 use crate::files::paths::{self, LIST};
@@ -30,8 +31,8 @@ const BLOCK: u64 = 512;
 ///
 /// # Errors
 ///
-/// If there is a plan, an input cannot be listed or has a name that is not UTF-8, there are none or
-/// none of them can be found, or the folder cannot be written to.
+/// If there is a plan, an input cannot be listed, be looked for, or has a name that is not UTF-8,
+/// there are none or none of them can be found, or the folder cannot be written to.
 pub fn plan(
     folder: &Path,
     inputs: &[PathBuf],
@@ -58,7 +59,7 @@ pub fn plan(
             match input.as_os_str() == LIST {
                 true => {
                     let lines = standard_input.take().context("`-` is named twice")?;
-                    list.lines(lines).context("cannot read the list on standard input")?;
+                    list.lines(lines).context("cannot plan what standard input lists")?;
                 }
                 false => {
                     list.input(input).with_context(|| format!("cannot plan {}", input.display()))?
@@ -162,8 +163,14 @@ impl List {
                 .tar(path)
                 .with_context(|| format!("cannot list the archive {}", path.display()));
         }
-        let size = fs::metadata(path).map(|metadata| metadata.len());
-        let input = Input { path: absolute(path)?, member: None, missing: size.is_err() };
+        let size = match fs::metadata(path) {
+            Ok(metadata) => Some(metadata.len()),
+            Err(error) if is_missing(&error) => None,
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot look for {}", path.display()));
+            }
+        };
+        let input = Input { path: absolute(path)?, member: None, missing: size.is_none() };
         self.add(&input, size.unwrap_or_default())
     }
 

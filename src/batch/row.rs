@@ -2,17 +2,17 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::{self, BufRead, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use mnist_image::decode::{self, Budget, MAX_FILE_BYTES};
 use mnist_image::page::{self, Lattice};
-use mnist_image::{Digit, single};
+use mnist_image::{Digit, Error as ImageError, single};
 use serde_json::json;
 use tar::Header;
 
-use super::{Input, Options, Verb};
+use super::{Input, Options, Verb, is_missing};
 use crate::files::input::{self, Source};
 use crate::network::plain::Plain;
 use crate::output::row;
@@ -24,6 +24,8 @@ use crate::reading::stream::classify;
 const MISSING: &str = "missing";
 const FILE: &str = "file";
 const DAMAGED: &str = "image";
+/// No kind of row: another image held the memory all the time, and the next attempt may have it.
+const MEMORY: &str = "memory";
 /// The block that precedes a member's bytes in a `.tar`.
 const HEADER_BYTES: u64 = 512;
 
@@ -54,7 +56,8 @@ enum Seen {
 ///
 /// # Errors
 ///
-/// The network's, and [`Unreachable`], unless `allow_missing`.
+/// The network's, that other images held the memory all the time, and [`Unreachable`], unless
+/// `allow_missing`.
 pub(super) fn row(
     input: &Input,
     options: &Options,
@@ -65,6 +68,7 @@ pub(super) fn row(
     let path = input.shown();
     let (mut line, mut failed) = (Vec::new(), None);
     match see(input, options.verb, budget) {
+        Err((MEMORY, error)) => return Err(error.context(format!("cannot read {path}"))),
         Err((MISSING | FILE, cause)) if cause.is::<io::Error>() && !allow_missing => {
             return Err(Unreachable { path, cause }.into());
         }
@@ -96,11 +100,13 @@ fn see(input: &Input, verb: Verb, budget: &Budget) -> Result<Seen, (&'static str
     if input.missing {
         return Err((MISSING, anyhow!("it was not there when the batch was planned")));
     }
-    let failure = Cell::new(None);
+    let (failure, is_starved) = (Cell::new(None), Cell::new(false));
     let source = open(input).map_err(|error| (kind(&error), error))?;
     let source = Watched { source, failure: &failure };
     let look = || {
-        let decoded = decode::from_reader(source, budget)?;
+        let decoded = decode::from_reader(source, budget).inspect_err(|error| {
+            is_starved.set(matches!(error, ImageError::OutOfBudget));
+        })?;
         let grey = decode::grey(&decoded.image);
         Ok(match verb {
             Verb::Predict => Seen::Digit(Box::new(single::find(&grey)?.digit)),
@@ -110,16 +116,16 @@ fn see(input: &Input, verb: Verb, budget: &Budget) -> Result<Seen, (&'static str
     let seen = input::contained(look);
     match failure.take() {
         Some(error) => Err((FILE, error.into())),
+        None if is_starved.get() => seen.map_err(|error| (MEMORY, error)),
         None => seen.map_err(|error| (DAMAGED, error)),
     }
 }
 
 /// Whether a file is missing, or there and cannot be read.
 fn kind(error: &Error) -> &'static str {
-    let cause = error.downcast_ref::<io::Error>();
-    match cause.map(io::Error::kind) {
-        Some(ErrorKind::NotFound) => MISSING,
-        _ => FILE,
+    match error.downcast_ref().is_some_and(is_missing) {
+        true => MISSING,
+        false => FILE,
     }
 }
 
@@ -184,6 +190,27 @@ mod tests {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
             Err(io::Error::from_raw_os_error(5)) // EIO
         }
+    }
+
+    #[test]
+    fn an_image_for_which_there_is_no_memory_is_no_row() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        ::image::GrayImage::new(30, 30)
+            .save_with_format(file.path(), ::image::ImageFormat::Png)
+            .unwrap();
+        let path = file.path().to_str().unwrap().into();
+        let input = Input { path, member: None, missing: false };
+        let options = Options { verb: Verb::Predict, accept_all: true, min_confidence: 0. };
+        let one = std::num::NonZero::<usize>::MIN;
+        let network = || Plain::new(crate::weights::verifier().unwrap(), one);
+        let networks = (network(), network());
+        let budget = Budget::new(10).with_patience(std::time::Duration::from_millis(10));
+        let held = budget.reserve(10).unwrap();
+        let error = row(&input, &options, true, &networks, &budget).unwrap_err();
+        assert!(format!("{error:#}").contains("the memory for images is in use"), "{error:#}");
+        drop(held);
+        let (_, failed) = row(&input, &options, true, &networks, &budget).unwrap();
+        assert_eq!(failed, Some(DAMAGED), "it is blank");
     }
 
     #[test]

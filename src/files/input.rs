@@ -76,11 +76,8 @@ pub fn open_regular(path: &Path, most: u64) -> Result<Box<dyn Source>> {
 /// Those of [`open_regular`], and if the file ends before.
 pub fn open_slice(path: &Path, start: u64, length: u64, most: u64) -> Result<Box<dyn Source>> {
     let file = open_unless(path, |kind| !kind.is_file(), "not a regular file")?;
-    let end = start.checked_add(length);
-    ensure!(
-        end.is_some_and(|end| end <= file.metadata().map_or(0, |file| file.len())),
-        "it is cut"
-    );
+    let (end, there) = (start.checked_add(length), file.metadata()?.len());
+    ensure!(end.is_some_and(|end| end <= there), "it is cut");
     let mut slice = Bounded { start, ..Bounded::new(file, length, most)? };
     slice.rewind()?;
     Ok(Box::new(BufReader::new(slice)))

@@ -243,9 +243,21 @@ fn an_image_that_was_planned_and_cannot_be_reached_fails_its_shard() {
     let found = rows(&place, "c");
     assert_eq!(found[0]["error"]["kind"], "missing");
     assert!(found[1].get("error").is_none(), "{}", found[1]);
-    fs::write(place.path("list.txt"), "nowhere.png\n").unwrap();
+    // A file is no folder: what lies in it is missing as well.
+    fs::write(place.path("list.txt"), "nowhere.png\nlist.txt/a.png\n").unwrap();
     let (code, _, err) = place.run(&["batch", "plan", "d", "list.txt", "--verb", "predict"]);
-    assert!(code == 1 && err.contains("none of the 1 images"), "{err}");
+    assert!(code == 1 && err.contains("none of the 2 images"), "{err}");
+    // What cannot be looked for may be there.
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("loop.png", place.path("loop.png")).unwrap();
+        fs::write(place.path("list.txt"), "images/01.png\nloop.png\n").unwrap();
+        let (code, _, err) = place.run(&["batch", "plan", "d", "list.txt", "--verb", "predict"]);
+        assert!(
+            code == 1 && err.contains("cannot plan list.txt: cannot look for loop.png: "),
+            "{err}"
+        );
+    }
 }
 
 #[test]

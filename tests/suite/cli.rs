@@ -133,6 +133,72 @@ fn a_bad_run_is_saved_beside_good_weights() {
     assert_eq!(small_training(&place, &[&bad[..], &["--seed", "1"]].concat()).0, 0);
 }
 
+/// The small data set with other labels to test on: what has learned the usual ones gets all wrong.
+fn relabelled(place: &Place, name: &str, train: usize) {
+    place.data_set(name, train, 50);
+    let labels = place.path(&format!("{name}/t10k-labels-idx1-ubyte"));
+    let mut changed = fs::read(&labels).unwrap();
+    changed[8..].iter_mut().for_each(|label| *label = (*label + 3) % 10);
+    fs::write(&labels, changed).unwrap();
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn weights_are_kept_that_are_good_at_something_else_or_that_a_test_cannot_tell() {
+    let place = Place::new();
+    assert_eq!(small_training(&place, &["--epochs", "10"]).0, 0);
+    let path = place.path("models/mnist.safetensors");
+    let good = fs::read(&path).unwrap();
+    let train = |data: &str, more: &[&str]| {
+        let (code, out, err) =
+            place.run(&[&["train", "--data", data][..], &SMALL[3..], more].concat());
+        let kept = err.contains("mnist.safetensors is kept (");
+        assert_eq!((kept, code), (true, 1), "{out}{err}");
+        assert_eq!(fs::read(&path).unwrap(), good);
+        err
+    };
+    relabelled(&place, "other", 200);
+    assert!(train("other", &["--epochs=1", "--lr=1e-9"]).contains("is chance level"));
+    // One image, of which even the most frequent digit is all.
+    place.data_set("one", 200, 1);
+    assert!(train("one", &["--epochs=1"]).contains("a test set of 1 images cannot tell"));
+
+    // What is none of our files is not replaced; an empty one is, and ONNX, which is not read.
+    for (name, content, expected) in
+        [("a.h5", "mine", 1), ("b.safetensors", "", 0), ("c.onnx", "old", 0)]
+    {
+        fs::write(place.path(name), content).unwrap();
+        let (code, out, err) = small_training(&place, &["--epochs=1", "--output", name]);
+        assert_eq!(code, expected, "{out}{err}");
+        let is_kept = fs::read(place.path(name)).unwrap() == content.as_bytes();
+        assert_eq!(
+            (is_kept, err.contains("is kept (it cannot be loaded: ")),
+            (code == 1, code == 1)
+        );
+        assert_eq!(out.contains("Saved: a-2.h5"), code == 1, "{out}");
+    }
+}
+
+#[cfg(all(feature = "torch", unix))]
+#[test]
+fn an_interrupted_training_on_other_data_keeps_good_weights() {
+    let place = Place::new();
+    assert_eq!(small_training(&place, &["--epochs", "10"]).0, 0);
+    let good = fs::read(place.path("models/mnist.safetensors")).unwrap();
+    relabelled(&place, "other", 2000);
+    let long = ["train", "--data", "other", "--epochs", "100000"];
+    let mut command = place.interruptible(&[&long[..], &SMALL[3..]].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.by_ref().any(|line| line.starts_with("Epoch 1/")));
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert!(lines.any(|line| line == "Saved: models/mnist-2.safetensors"));
+    let (code, _, err) = finish(child.wait_with_output().unwrap());
+    assert!(code == 130 && err.contains("is kept (training was interrupted)"), "{err}");
+    assert_eq!(fs::read(place.path("models/mnist.safetensors")).unwrap(), good);
+}
+
 #[cfg(feature = "torch")]
 #[test]
 fn wrong_usage_gives_2_and_failure_1_and_neither_changes_a_file() {

@@ -412,7 +412,8 @@ fn files_that_claim_or_hold_too_much_do_not_fill_the_memory() {
         assert!(mib < 1000, "{name}: {mib} MiB");
     }
     // What is replaced is of any size.
-    let (code, _, err, mib) = peak(place.command(&[&train[..], &["b.safetensors"]].concat()));
+    let replace = [&train[..], &["b.safetensors", "--force"]].concat();
+    let (code, _, err, mib) = peak(place.command(&replace));
     assert!(code == 0 && mib < 600, "{mib} MiB: {err}");
 
     // JPEGs of headers only, on many threads.

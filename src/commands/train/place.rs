@@ -1,5 +1,6 @@
 //! Where weights go that may be worse than those that lie there.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -10,15 +11,19 @@ use crate::network::model::Model;
 use crate::training::evaluation::wrong;
 use crate::weights;
 
+/// The accuracy in their own record beyond which weights are good whatever they are tested on now:
+/// three times that of guessing.
+const CLEARLY_GOOD: f64 = 0.3;
 /// Standard errors beyond which a difference is no longer taken for noise: 95% of it is within.
 const BEYOND_NOISE: f64 = 1.96;
 /// The same for an accuracy at chance level, where next to nothing is to be taken for learning.
 const BEYOND_CHANCE: f64 = 3.;
 
-/// Why the weights at `output` are to be kept, if they are: they are good, and `model` was
-/// interrupted, is at chance level, or is worse on `test` by more than noise.
+/// Why what lies at `output` is to be kept, if it is: it is none of our files, or those weights are
+/// good, by `test` or by their record, and `model` was interrupted, is at chance level, or is worse
+/// on `test` by more than noise, or `test` cannot tell.
 ///
-/// Weights that cannot be read, as ONNX, are not kept.
+/// ONNX, which is written and not read, is not kept.
 ///
 /// # Errors
 ///
@@ -29,15 +34,30 @@ pub fn why_kept(
     output: &Path,
     test: &Samples,
 ) -> Result<Option<String>> {
-    let there = || weights::model(&weights::open(output).ok()?, model.device()).ok();
-    let Some(old) = output.is_file().then(there).flatten() else { return Ok(None) };
+    let is_empty = |path: &Path| fs::metadata(path).map_or(true, |file| file.len() == 0);
+    if output.extension().is_some_and(|extension| extension == "onnx") || is_empty(output) {
+        return Ok(None);
+    }
+    let opened = weights::open(output).and_then(|old| {
+        let recorded = old.record.as_ref().and_then(|record| record["test"]["accuracy"].as_f64());
+        Ok((weights::model(&old, model.device())?, recorded))
+    });
+    let (old, recorded) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return Ok(Some(format!("it cannot be loaded: {}", error.root_cause()))),
+    };
     let (new, old) = (wrong(model, test)?, wrong(&old, test)?);
+    let (right_new, right_old) = (share_right(&new), share_right(&old));
     let chance = beyond_chance(test)?;
-    Ok(match (share_right(&new), share_right(&old)) {
-        (_, old) if old <= chance => None,
+    let tells = chance < 1.;
+    let is_good =
+        (tells && right_old > chance) || recorded.map_or(!tells, |right| right > CLEARLY_GOOD);
+    Ok(match is_good {
+        false => None,
         _ if interrupted => Some("training was interrupted".into()),
-        (new, _) if new <= chance => Some(format!("{:.2}% is chance level", 100. * new)),
-        (right_new, right_old) if is_worse(&new, &old) => Some(format!(
+        _ if !tells => Some(format!("a test set of {} images cannot tell", test.count())),
+        _ if right_new <= chance => Some(format!("{:.2}% is chance level", 100. * right_new)),
+        _ if is_worse(&new, &old) => Some(format!(
             "{:.2}% of the test set right, those {:.2}%",
             100. * right_new,
             100. * right_old

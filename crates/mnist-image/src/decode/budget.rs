@@ -55,6 +55,12 @@ impl Budget {
         Self { pixels: pixels.min(MAX_PIXELS), ..self }
     }
 
+    /// The same, but a reservation waits this long while nothing is given back.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// The number of pixels of an image of this size, if they are not too many.
     pub(super) fn check_size(&self, (width, height): (u32, u32)) -> Result<u64> {
         match u64::from(width) * u64::from(height) {
@@ -71,7 +77,7 @@ impl Budget {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfBudget`] if nothing is given back for a minute.
+    /// [`Error::OutOfBudget`] if nothing is given back for a minute, or as long as it is to wait.
     pub fn reserve(&self, bytes: u64) -> Result<Reservation<'_>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         while *held > 0 && held.saturating_add(bytes) > self.bytes {
@@ -150,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_holder_that_never_lets_go_is_not_waited_for() {
-        let budget = Budget { patience: Duration::from_millis(10), ..Budget::new(10) };
+        let budget = Budget::new(10).with_patience(Duration::from_millis(10));
         let held = budget.reserve(7).unwrap();
         assert!(matches!(budget.reserve(4), Err(Error::OutOfBudget)));
         let _small = budget.reserve(3).unwrap();
