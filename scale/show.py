@@ -133,6 +133,9 @@ def compare():
     apart = json.loads(out)
     for contender in alone["contenders"] + apart["contenders"]:
         del contender["seconds_per_epoch"]
+    for comparison in [alone, apart]:
+        for of_the_command in ["command", "started", "seconds"]:
+            del comparison[of_the_command]
     if alone != apart:
         sys.exit("the comparison is not that of one machine")
     say("the runs of a comparison, each by itself, give the figures of one machine")

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Error, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Input, PARTS, RECEIPT, SUCCESS};
+use super::{Batch, Input, PARTS, RECEIPT};
 use crate::files::atomic;
 
 /// Bytes of a row that are read: a page of a million digits has fewer.
@@ -69,7 +69,7 @@ pub fn check(batch: &Batch) -> Result<Check> {
             check.wrong.push((shard, error));
         }
     }
-    let success = batch.folder.join(SUCCESS);
+    let success = batch.success_path();
     if check.missing.is_empty() && check.wrong.is_empty() {
         atomic::write_bytes(&success, serde_json::to_vec(&check.totals)?)?;
         atomic::remove_temporary(&batch.folder.join(PARTS));

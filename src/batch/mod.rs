@@ -39,7 +39,9 @@ const PARTS: &str = "parts";
 /// What the name of a receipt ends with.
 const RECEIPT: &str = ".receipt.json";
 const SUCCESS: &str = "_SUCCESS";
-/// A plan of 100 million images in shards of 100 has some 200 MB.
+/// As many as are in a plan that is read.
+const MAX_SHARDS: usize = 5_000_000;
+/// Bytes of a plan: some 150 for a shard, and never 200.
 const MAX_PLAN_BYTES: u64 = 1 << 30;
 
 /// What is done to each image.
@@ -192,6 +194,16 @@ impl Batch {
     /// How many of its images were not there when they were planned.
     pub fn missing(&self) -> u64 {
         self.plan.missing
+    }
+
+    /// Where its plan lies.
+    pub fn plan_path(&self) -> PathBuf {
+        self.folder.join(PLAN)
+    }
+
+    /// Where the totals lie of a batch that is done.
+    pub fn success_path(&self) -> PathBuf {
+        self.folder.join(SUCCESS)
     }
 
     fn part(&self, shard: usize) -> PathBuf {

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 use tar::{Archive, EntryType};
 
 use super::{
-    Batch, FORMAT, INPUTS, Input, Member, Options, PARTS, PLAN, Plan, Signed, Slice, WEIGHTS,
-    is_missing,
+    Batch, FORMAT, INPUTS, Input, MAX_SHARDS, Member, Options, PARTS, PLAN, Plan, Signed, Slice,
+    WEIGHTS, is_missing,
 };
 use crate::files::image::{is_hidden, is_image};
 use crate::files::paths::{self, LIST};
@@ -26,13 +26,14 @@ const BLOCK: u64 = 512;
 
 /// Plans a batch in `folder`, which is made if it is missing: the images of `inputs` in shards of
 /// about `shard_bytes`. Images are not read. An input is a folder, of which all images are taken
-/// that are not hidden, in the order of their names; a `.tar`; a `.txt`, which lists images and `.tar`s, one a line, or
-/// `-` for such a list in `standard_input`; or an image.
+/// that are not hidden, in the order of their names; a `.tar`, of which the same are; a `.txt`, which
+/// lists images and `.tar`s, one a line, or `-` for such a list in `standard_input`; or an image.
 ///
 /// # Errors
 ///
 /// If there is a plan, an input cannot be listed, be looked for, or has a name that is not UTF-8,
-/// there are none or none of them can be found, or the folder cannot be written to.
+/// there are none or none of them can be found, there are too many shards, or the folder cannot be
+/// written to.
 pub fn plan(
     folder: &Path,
     inputs: &[PathBuf],
@@ -44,7 +45,7 @@ pub fn plan(
     let plan_path = folder.join(PLAN);
     ensure!(
         !plan_path.exists(),
-        "{} exists; continue it with `mnist batch run`, or name another folder",
+        "{} exists; run its shards, or name another folder",
         plan_path.display()
     );
     fs::create_dir_all(folder.join(PARTS))
@@ -174,7 +175,7 @@ impl List {
         self.add(&input, size.unwrap_or_default())
     }
 
-    /// The images of an archive: its regular files. Links lead elsewhere, and are passed over.
+    /// The images of an archive, told as in a folder. Links lead elsewhere, and are passed over.
     fn tar(&mut self, path: &Path) -> Result<()> {
         let name = absolute(path)?;
         let mut archive = Archive::new(File::open(path)?);
@@ -182,11 +183,16 @@ impl List {
         for entry in archive.entries_with_seek()? {
             let entry = entry?;
             end = entry.raw_file_position().saturating_add(entry.size().next_multiple_of(BLOCK));
-            if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous) {
+            let (kind, member) = (entry.header().entry_type(), entry.path()?);
+            let is_hidden = member.components().any(|part| is_hidden(part.as_os_str().as_ref()));
+            if !matches!(kind, EntryType::Regular | EntryType::Continuous)
+                || is_hidden
+                || !is_image(&member)
+            {
                 continue;
             }
             let member = Member {
-                name: utf8(&entry.path()?)?.to_owned(),
+                name: utf8(&member)?.to_owned(),
                 at: entry.raw_file_position(),
                 size: entry.size(),
                 header: entry.header().cksum()?,
@@ -214,6 +220,10 @@ impl List {
 
     fn end_shard(&mut self) -> Result<()> {
         if self.inputs > 0 {
+            ensure!(
+                self.shards.len() < MAX_SHARDS,
+                "there are more than the {MAX_SHARDS} shards supported; make them larger"
+            );
             self.file.write_all(&self.lines).context(UNWRITTEN)?;
             let (at, bytes) = (self.at, self.lines.len() as u64);
             let sha256 = sha256_hex(&self.lines);

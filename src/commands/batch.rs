@@ -7,16 +7,24 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 
 use anyhow::{Result, anyhow};
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use serde_json::json;
 
+use super::args::choices::{Choice, one_of};
 use super::args::share;
 use super::args::weights::WeightsArgs;
-use super::console::{ended, note, print, print_json, print_numbers, warn};
-use crate::batch::{self, Batch, Options, Outcome, Runner, Unreachable};
+use super::cli::wrong_usage;
+use super::console::{ended, note, print, print_json, print_numbers, saved, warn};
+use crate::batch::{self, Batch, Options, Outcome, Runner, Unreachable, Verb};
 
-/// Megabytes of images that take one core one to eight minutes, by scale/measure.py.
-const SHARD_MB: f64 = 300.;
+/// Names of what is done to each image.
+const VERBS: &[Choice<Verb>] = &[
+    ("read", "Read it as a page, as `mnist read` does", Verb::Read),
+    ("predict", "Classify it as a single digit, as `mnist predict` does", Verb::Predict),
+];
+/// Megabytes of images that take one core about five minutes, by scale/measure.py.
+const READ_MB: f64 = 190.;
+const PREDICT_MB: f64 = 300.;
 const BYTES_PER_MB: f64 = 1e6;
 /// Characters of the bar that `status` prints.
 const BAR: usize = 40;
@@ -46,26 +54,21 @@ struct PlanArgs {
     /// line, images; `-` reads such a list from standard input
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// What to do with each image, as the command of that name does
-    #[arg(long)]
+    /// What to do with each image
+    #[arg(long, value_parser = one_of(VERBS))]
     verb: Verb,
     #[command(flatten)]
     weights: WeightsArgs,
-    /// Megabytes of images in a shard; the default takes one core one to eight minutes
-    #[arg(long, value_name = "MB", default_value_t = SHARD_MB, value_parser = megabytes)]
-    shard_size: f64,
-    /// Put `?` for digits of a page with a confidence below this, from 0 to 1
-    #[arg(long, value_name = "P", default_value_t = 0., value_parser = share::<f32>)]
-    min_confidence: f32,
+    /// Megabytes of images in a shard [default: 190 to read, 300 to predict, which take one core
+    /// about five minutes]
+    #[arg(long, value_name = "MB", value_parser = megabytes)]
+    shard_size: Option<f64>,
+    /// With --verb read, put `?` for digits with a confidence below this, from 0 to 1 [default: 0]
+    #[arg(long, value_name = "P", value_parser = share::<f32>)]
+    min_confidence: Option<f32>,
     /// Take everything for digits
     #[arg(long)]
     accept_all: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Verb {
-    Read,
-    Predict,
 }
 
 fn megabytes(text: &str) -> Result<f64, String> {
@@ -129,15 +132,20 @@ impl Args {
 
 impl PlanArgs {
     fn run(&self) -> Result<()> {
+        let usual = match self.verb {
+            Verb::Read => READ_MB,
+            Verb::Predict if self.min_confidence.is_some() => {
+                let message =
+                    "--min-confidence is for --verb read; the rows of predict have it all";
+                return Err(wrong_usage("batch", message));
+            }
+            Verb::Predict => PREDICT_MB,
+        };
         let (weights, name) = self.weights.better()?;
         note(&format!("Weights: {name}"));
-        let verb = match self.verb {
-            Verb::Read => batch::Verb::Read,
-            Verb::Predict => batch::Verb::Predict,
-        };
-        let bytes = (self.shard_size * BYTES_PER_MB) as u64;
-        let (accept_all, min_confidence) = (self.accept_all, self.min_confidence);
-        let options = Options { verb, accept_all, min_confidence };
+        let bytes = (self.shard_size.unwrap_or(usual) * BYTES_PER_MB) as u64;
+        let (accept_all, min_confidence) = (self.accept_all, self.min_confidence.unwrap_or(0.));
+        let options = Options { verb: self.verb, accept_all, min_confidence };
         let list = BufReader::new(io::stdin());
         let batch = batch::plan(&self.folder, &self.inputs, list, bytes, options, &weights.arrays)?;
         if batch.missing() > 0 {
@@ -146,6 +154,7 @@ impl PlanArgs {
                 "warning: {missing} of {images} images cannot be found; their rows will say so"
             ));
         }
+        saved(&batch.plan_path());
         print(&format!("{} images in {} shards", batch.images(), batch.shards()))
     }
 }
@@ -194,6 +203,7 @@ impl CheckArgs {
         again.extend(&check.missing);
         again.sort_unstable();
         if again.is_empty() {
+            saved(&batch.success_path());
             print_json(&check.totals)?;
             return Ok(ExitCode::SUCCESS);
         }

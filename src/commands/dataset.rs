@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::args::choices::{Choice, name, one_of};
-use super::args::data::{ImagesArgs, MNIST};
+use super::args::data::{ImagesArgs, MNIST, note_emnist};
+use super::cli::wrong_usage;
 use super::console::print;
 use crate::dataset::export::{self, Format};
 use crate::dataset::{Labelled, Split, folders, layout};
+use crate::files::atomic;
 
 /// Names of the formats.
 const FORMATS: &[Choice<Format>] = &[
@@ -32,7 +34,7 @@ pub struct Args {
     /// How to write them
     #[arg(long, value_parser = one_of(FORMATS), default_value = name(FORMATS, Format::Idx))]
     format: Format,
-    /// Exchange rows and columns of the images of IDX files: EMNIST's lie so
+    /// Exchange rows and columns of the images in folders of IDX files: EMNIST's lie so
     #[arg(long)]
     transpose: bool,
     #[command(flatten)]
@@ -42,6 +44,11 @@ pub struct Args {
 impl Args {
     /// Reads the data sets and writes one.
     pub fn run(&self) -> Result<ExitCode> {
+        atomic::check_folder(&self.output)?;
+        if self.transpose && self.inputs.iter().all(|input| is_upright(input)) {
+            let message = "--transpose is for folders of IDX files, and no INPUT is one";
+            return Err(wrong_usage("dataset", message));
+        }
         let mut all = Split::default();
         for input in &self.inputs {
             let Split { train, test } = self.read(input)?;
@@ -58,20 +65,27 @@ impl Args {
     }
 
     fn read(&self, input: &Path) -> Result<Split> {
-        let mut split = match input {
-            _ if input.as_os_str() == MNIST => built_in()?,
-            _ if !layout::is_layout(input) && folders::is_of_images(input) => {
-                return self.images.read(input);
-            }
-            _ => layout::read(input)?,
-        };
+        if input.as_os_str() == MNIST {
+            return built_in();
+        }
+        if is_upright(input) {
+            return self.images.read(input);
+        }
+        let mut split = layout::read(input)?;
+        if !self.transpose {
+            note_emnist(input);
+            return Ok(split);
+        }
         for Labelled { digit, .. } in split.train.iter_mut().chain(&mut split.test) {
-            if self.transpose {
-                *digit = layout::transposed(digit);
-            }
+            *digit = layout::transposed(digit);
         }
         Ok(split)
     }
+}
+
+/// Whether it is the MNIST that is built in, or a folder of images: their images lie upright.
+fn is_upright(input: &Path) -> bool {
+    input.as_os_str() == MNIST || (!layout::is_layout(input) && folders::is_of_images(input))
 }
 
 #[cfg(feature = "torch")]

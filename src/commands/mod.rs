@@ -14,6 +14,8 @@ pub mod evaluate;
 #[cfg(any(feature = "serve", feature = "torch"))]
 #[cfg_attr(not(feature = "torch"), allow(dead_code))] // the server asks only whether to stop
 mod interrupt;
+#[cfg(feature = "torch")]
+mod origin;
 pub mod predict;
 #[cfg(feature = "torch")]
 mod progress;

@@ -1,6 +1,7 @@
 //! What is shown of training while it lasts.
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -96,6 +97,11 @@ impl Display {
     pub fn line(&self, text: &str) -> Result<()> {
         line(self.to_stderr, text)
     }
+
+    /// Says where a file was written.
+    pub fn saved(&self, path: &Path) -> Result<()> {
+        saved(self.to_stderr, path)
+    }
 }
 
 /// An epoch in Keras's words; where a terminal of `columns` columns would wrap them, in fewer, and
@@ -188,6 +194,11 @@ impl Pace {
         }
         None
     }
+}
+
+/// Says where a file was written; to standard error where JSON goes to output.
+pub fn saved(to_stderr: bool, path: &Path) -> Result<()> {
+    line(to_stderr, &format!("Saved: {}", text::escape(&path.display().to_string())))
 }
 
 /// Prints lines on the progress of training; to standard error where JSON goes to output.

@@ -23,6 +23,13 @@ pub fn is_layout(dir: &Path) -> bool {
     FILES.iter().any(|(name, _)| matches!(named(dir, name), Ok(found) if !found.is_empty()))
 }
 
+/// Whether the files in the folder `dir` have EMNIST's names, whose images lie with rows and columns
+/// exchanged.
+pub fn has_emnist_names(dir: &Path) -> bool {
+    let (name, _) = FILES[0];
+    matches!(named(dir, name), Ok(found) if found.first().is_some_and(|path| !is_exactly(path, name)))
+}
+
 /// Reads the folder `dir`. The files may have names that mirrors or EMNIST give them.
 ///
 /// # Errors
@@ -145,6 +152,7 @@ mod tests {
                 fs::write(folder.path().join(name), bytes).unwrap();
             }
             assert!(is_layout(folder.path()));
+            assert_eq!(has_emnist_names(folder.path()), !prefix.is_empty());
             assert_eq!(read(folder.path()).unwrap(), split());
         }
     }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::experiments::journal;
 use crate::experiments::run::{Configuration, Run};
@@ -19,12 +21,23 @@ pub fn path(folder: &Path, number: usize) -> PathBuf {
     folder.join(RECORDS).join(format!("run-{number:05}.json"))
 }
 
-/// Keeps run `number`; it is on disk when this returns.
+/// What there is of a run.
+#[derive(Debug)]
+pub enum Record {
+    /// Nothing.
+    Missing,
+    /// A file that is cut or no JSON, and why it is not used.
+    Damaged(Error),
+    /// The run.
+    Whole(Box<Run>),
+}
+
+/// Keeps run `number`, whose JSON is `run` or has more; it is on disk when this returns.
 ///
 /// # Errors
 ///
 /// If it cannot be written.
-pub fn save(folder: &Path, number: usize, run: &Run) -> Result<()> {
+pub fn save(folder: &Path, number: usize, run: &Value) -> Result<()> {
     let line = serde_json::to_vec(run)?;
     atomic::write_among_others(&path(folder, number), |temporary| {
         Ok(std::fs::write(temporary, line)?)
@@ -35,17 +48,20 @@ pub fn save(folder: &Path, number: usize, run: &Run) -> Result<()> {
 ///
 /// # Errors
 ///
-/// If its record is of another run, another configuration or version, or damaged.
-pub fn load(folder: &Path, number: usize, planned: &Configuration) -> Result<Option<Run>> {
+/// If its record cannot be read, or is of another run, or another configuration or version.
+pub fn load(folder: &Path, number: usize, planned: &Configuration) -> Result<Record> {
     let path = path(folder, number);
     if !path.exists() {
-        return Ok(None);
+        return Ok(Record::Missing);
     }
-    let read = || -> Result<Run> {
-        let (runs, _) = journal::parse(&input::read_regular(&path, MAX_RECORD_BYTES)?)?;
-        let Ok([run]) = <[Run; 1]>::try_from(runs) else {
-            bail!("it is cut; delete it to have the run done again");
-        };
+    let cannot = || format!("cannot use the run in {}", path.display());
+    let read = || -> Result<Record> {
+        let bytes = input::read_regular(&path, MAX_RECORD_BYTES)?;
+        if serde_json::from_slice::<IgnoredAny>(&bytes).is_err() {
+            return Ok(Record::Damaged(anyhow!("it is damaged").context(cannot())));
+        }
+        let (runs, _) = journal::parse(&bytes)?;
+        let Ok([run]) = <[Run; 1]>::try_from(runs) else { bail!("it is not one run") };
         if let Some(difference) = run.difference(planned, &Varied::default())? {
             bail!("{difference}; use the same options as that run, or name another folder");
         }
@@ -56,9 +72,9 @@ pub fn load(folder: &Path, number: usize, planned: &Configuration) -> Result<Opt
             run.configuration.name(),
             planned.name()
         );
-        Ok(run)
+        Ok(Record::Whole(Box::new(run)))
     };
-    read().map(Some).with_context(|| format!("cannot use the run in {}", path.display()))
+    read().with_context(cannot)
 }
 
 /// Removes what killed runs have left, once none has anything to add.
@@ -77,9 +93,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = some_run(Optimizer::Adam, 1);
         let planned = &run.configuration;
-        assert!(load(folder.path(), 4, planned).unwrap().is_none());
-        save(folder.path(), 4, &run).unwrap();
-        assert_eq!(load(folder.path(), 4, planned).unwrap().unwrap(), run);
+        assert!(matches!(load(folder.path(), 4, planned).unwrap(), Record::Missing));
+        let mut record = serde_json::to_value(&run).unwrap();
+        record["seconds"] = 1.5.into();
+        save(folder.path(), 4, &record).unwrap();
+        let Record::Whole(found) = load(folder.path(), 4, planned).unwrap() else { panic!() };
+        assert_eq!(*found, run);
 
         let refused =
             |planned: &Configuration| format!("{:#}", load(folder.path(), 4, planned).unwrap_err());
@@ -90,7 +109,11 @@ mod tests {
         other.hidden += 1;
         assert!(refused(&other).contains("hidden is 16 there and 17 now"));
         let text = std::fs::read(path(folder.path(), 4)).unwrap();
-        std::fs::write(path(folder.path(), 4), &text[..text.len() - 9]).unwrap();
-        assert!(refused(planned).contains("it is cut"));
+        for damaged in [&text[..text.len() - 9], &[0; 9], b""] {
+            std::fs::write(path(folder.path(), 4), damaged).unwrap();
+            assert!(matches!(load(folder.path(), 4, planned).unwrap(), Record::Damaged(_)));
+        }
+        std::fs::write(path(folder.path(), 4), "{\"format\":9}").unwrap();
+        assert!(refused(planned).contains("its format is 9"));
     }
 }

@@ -5,14 +5,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use rayon::ThreadPool;
 use rayon::iter::{ParallelBridge, ParallelIterator};
 use tch::Device;
 
 use crate::dataset::Data;
 use crate::experiments::journal::Journal;
-use crate::experiments::records;
+use crate::experiments::records::{self, Record};
 use crate::experiments::run::{Configuration, Run, SetTest, Test};
 use crate::experiments::variation::{Varied, combinations};
 use crate::network::model::Model;
@@ -28,6 +28,15 @@ pub struct Sweep {
     plan: Vec<Configuration>,
     done: Vec<Run>,
     journal: Option<Journal>,
+}
+
+/// What [`Sweep::gather`] has not found.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// The numbers of the runs that are not done.
+    pub missing: Vec<usize>,
+    /// Why those of them are not used that have a record.
+    pub damaged: Vec<Error>,
 }
 
 /// An observer of a sweep, called by several threads.
@@ -117,29 +126,33 @@ impl Sweep {
         Ok(())
     }
 
-    /// Counts those planned that were done each by itself in `folder`, and returns the numbers of
-    /// those that are not done. When none is missing, the journal gets them as well.
+    /// Counts those planned that were done each by itself in `folder`. When none is missing, the
+    /// journal gets them as well.
     ///
     /// # Errors
     ///
     /// Those of [`records::load`], and of the journal.
-    pub fn gather(&mut self, folder: &Path) -> Result<Vec<usize>> {
-        let (mut found, mut missing) = (Vec::new(), Vec::new());
+    pub fn gather(&mut self, folder: &Path) -> Result<Gathered> {
+        let (mut found, mut gathered) = (Vec::new(), Gathered::default());
         for (number, planned) in self.plan.iter().enumerate() {
             if self.done.iter().any(|run| run.configuration == *planned) {
                 continue;
             }
             match records::load(folder, number, planned)? {
-                Some(run) => found.push(run),
-                None => missing.push(number),
+                Record::Whole(run) => found.push(*run),
+                Record::Missing => gathered.missing.push(number),
+                Record::Damaged(error) => {
+                    gathered.missing.push(number);
+                    gathered.damaged.push(error);
+                }
             }
         }
-        if let Some(journal) = self.journal.as_mut().filter(|_| missing.is_empty()) {
+        if let Some(journal) = self.journal.as_mut().filter(|_| gathered.missing.is_empty()) {
             found.iter().try_for_each(|run| journal.add(run))?;
             records::tidy(folder);
         }
         self.done.extend(found);
-        Ok(missing)
+        Ok(gathered)
     }
 
     /// Of those planned, only run `number`.

@@ -182,6 +182,25 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Makes sure that there is nothing at `path` but an empty folder; to be called before work that
+/// takes long.
+///
+/// # Errors
+///
+/// If there is.
+pub fn check_folder(path: &Path) -> Result<()> {
+    let is_free = match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    };
+    let path = path.display();
+    ensure!(
+        is_free,
+        "cannot write the folder {path}: there is something already; name another folder"
+    );
+    Ok(())
+}
+
 /// Makes the folder `path` by way of `write`, which is given a temporary one beside it. What is
 /// written there and not synced may be lost in a power cut; it replaces nothing.
 ///
@@ -191,11 +210,7 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
 /// system.
 pub fn write_folder(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let cannot = || format!("cannot write the folder {}", path.display());
-    let is_free = || match fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == ErrorKind::NotFound,
-    };
-    ensure!(is_free(), "{}: there is something already; name another folder", cannot());
+    check_folder(path)?;
     let parent = folder_of(path)?;
     remove_abandoned(parent, PREFIX);
     let mut builder = tempfile::Builder::new();

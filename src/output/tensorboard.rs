@@ -158,6 +158,7 @@ impl Events {
 /// (<https://keras.io/api/callbacks/tensorboard/>).
 #[derive(Debug)]
 pub struct TrainingLog {
+    folder: PathBuf,
     train: Events,
     validation: Option<Events>,
     /// The losses of the steps of an epoch, which are computed together, at its last one.
@@ -168,13 +169,19 @@ impl TrainingLog {
     /// Begins event files in the folders `train` and, if there is a split, `validation`. Where
     /// `folder` has a log already, they are in a new folder there, `run-2`, `run-3` and so on.
     pub fn create(folder: &Path, validated: bool) -> Result<TrainingLog> {
-        let folder = &unused(folder)?;
+        let folder = unused(folder)?;
         let validation = validated.then(|| Events::create(&folder.join("validation")));
         Ok(TrainingLog {
             train: Events::create(&folder.join("train"))?,
             validation: validation.transpose()?,
             step_losses: Vec::new(),
+            folder,
         })
+    }
+
+    /// Where they are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Adds what is to be logged of a step or an epoch of training with `config`.

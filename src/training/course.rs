@@ -22,10 +22,15 @@ impl Config {
     }
 
     /// Whether training ends after these epochs, before the last: the loss on the validation split
-    /// has not become less for [`Config::early_stopping`] of them, as Keras's `EarlyStopping` has
+    /// has not fallen for [`Config::early_stopping`] of them, as Keras's `EarlyStopping` has
     /// it, but for its patience of 0, which is 1 here.
     pub fn ends_early(&self, done: &[Epoch]) -> bool {
-        self.early_stopping.is_some_and(|patience| done.len() - best(done) >= patience.max(1))
+        self.early_stopping.is_some_and(|patience| Self::since_best(done) >= patience.max(1))
+    }
+
+    /// Epochs after the one with the least loss on the validation split.
+    pub fn since_best(done: &[Epoch]) -> usize {
+        done.len() - best(done)
     }
 
     /// The factor of the learning rate after these epochs, on the schedule [`Schedule::Plateau`].

@@ -10,7 +10,7 @@ pub enum Schedule {
     Constant,
     /// From the learning rate down to 0 along half a cosine (Loshchilov & Hutter 2016, one cycle).
     Cosine,
-    /// A tenth of the rate whenever the loss on the validation split has not become less for three
+    /// A tenth of the rate whenever the loss on the validation split has not fallen for three
     /// epochs, see [`Config::plateau_factor`](crate::training::Config::plateau_factor).
     Plateau,
 }

@@ -32,7 +32,7 @@ mod varstore;
 
 use std::fs;
 use std::panic::resume_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -100,6 +100,11 @@ pub fn check_output(path: &Path) -> Result<()> {
     atomic::prepare(&record::path_of(path))?;
     atomic::lock(path, WAIT_BEFORE)?;
     record::check_place(path)
+}
+
+/// Where the record of the weights at `path` lies.
+pub fn record_path(path: &Path) -> PathBuf {
+    record::path_of(&record::target(path))
 }
 
 /// Saves weights, atomically. The extension says the format.

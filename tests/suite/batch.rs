@@ -76,6 +76,10 @@ fn rows_are_those_of_predict_and_an_image_that_cannot_be_read_is_one() {
     let place = place();
     assert_eq!(plan(&place, "b", &["images"]), "40 images in 4 shards\n");
     assert_eq!(wrong(&place, "b").0, "0\n1\n2\n3\n");
+    let uncertain = ["batch", "plan", "c", "images", "--verb=predict", "--min-confidence=0.5"];
+    let (code, _, err) = place.run(&uncertain);
+    assert!(code == 2 && err.contains("--min-confidence is for --verb read"), "{err}");
+    assert!(!place.path("c").exists());
     run(&place, &["run", "b", "2"]);
     assert_eq!(wrong(&place, "b").0, "0\n1\n3\n");
     assert_eq!(run(&place, &["status", "b", "--json"]), "{\"done\":1,\"shards\":4}\n");
@@ -91,14 +95,15 @@ fn rows_are_those_of_predict_and_an_image_that_cannot_be_read_is_one() {
     assert!(paths.is_sorted(), "{paths:?}");
     let (_, predicted, _) = place.run(&[&["predict", "--json"], &paths[..]].concat());
     let predicted = predicted.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let predicted: Vec<_> = predicted.collect();
     let answered: Vec<_> = rows.iter().filter(|row| row.get("error").is_none()).collect();
-    for (row, predicted) in answered.iter().zip(predicted) {
+    assert_eq!((answered.len(), predicted.len()), (39, 39));
+    for (row, predicted) in answered.iter().zip(&predicted) {
         assert_eq!((&row["path"], &row["label"]), (&predicted["path"], &predicted["label"]));
         // libtorch adds in another order.
         #[cfg(not(feature = "torch"))]
-        assert_eq!(**row, predicted);
+        assert_eq!(**row, *predicted);
     }
-    assert_eq!(answered.len(), 39);
 }
 
 #[test]
@@ -268,12 +273,15 @@ fn images_in_an_archive_are_read_where_they_lie() {
     let mut header = tar::Header::new_gnu();
     header.set_size(image.len() as u64);
     header.set_mode(0o644);
-    let long = format!("{}.png", "long/".repeat(40));
+    let long = format!("{}a.png", "long/".repeat(40));
     archive.append_data(&mut header.clone(), &long, &image[..]).unwrap();
     let mut outside = header.clone();
     outside.as_mut_bytes()[..13].copy_from_slice(b"../escape.png");
     outside.set_cksum();
     archive.append(&outside, &image[..]).unwrap();
+    for passed_over in ["notes.txt", "._a.png", ".hidden/a.png"] {
+        archive.append_data(&mut header.clone(), passed_over, &image[..]).unwrap();
+    }
     let mut link = tar::Header::new_gnu();
     link.set_entry_type(tar::EntryType::Symlink);
     link.set_size(0);

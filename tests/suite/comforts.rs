@@ -13,7 +13,9 @@ use tch_mnist::files::sha256_hex;
 use tch_mnist::network::model::Model;
 use tch_mnist::training::checkpoint::State;
 use tch_mnist::training::optimizer::Optimizer;
-use tch_mnist::training::{Config, Event, Keep, Resumable, Schedule, fit, fit_resumable};
+use tch_mnist::training::{
+    Config, Event, Keep, Precision, Resumable, Schedule, fit, fit_resumable,
+};
 
 use crate::common::Place;
 
@@ -97,7 +99,9 @@ fn a_killed_training_is_resumed_to_the_same_file() {
     assert!(!place.path("models/mnist.safetensors").exists());
 
     let (code, _, err) = place.run(&train(&["--checkpoint"]));
-    assert!(code == 1 && err.contains("--resume goes on with it, --force begins anew"), "{err}");
+    assert!(code == 1 && err.contains("; to begin anew, delete it"), "{err}");
+    let (code, _, err) = place.run(&train(&["--checkpoint", "--force"]));
+    assert!(code == 1 && err.contains("; to begin anew, delete it"), "{err}");
     let (code, _, err) = place.run(&[&train(&["--resume"])[..], &["--dropout=0.1"]].concat());
     assert!(code == 1 && err.contains("dropout is null there and 0.1 now; resume with"), "{err}");
     let (code, out, err) = place.run(&train(&["--resume"]));
@@ -106,6 +110,28 @@ fn a_killed_training_is_resumed_to_the_same_file() {
     let hash = |name: &str| sha256_hex(&fs::read(place.path(name)).unwrap());
     assert_eq!(hash("models/mnist.safetensors"), hash("through.safetensors"));
     assert!(!place.path("models/mnist.checkpoint").exists());
+}
+
+#[test]
+fn a_resumed_training_stays_at_the_precision_that_was_chosen() {
+    if Precision::Bf16.kind(Device::Cpu).is_err() {
+        return; // there is nothing to choose
+    }
+    let place = Place::new();
+    place.data_set("data", 200, 50);
+    // For a network that small, `auto` would choose float32.
+    let train = |more: &[&'static str]| [&TRAIN[..6], &["--epochs=300"], more].concat();
+    let mut child = place.command(&train(&["--checkpoint", "--precision=bf16"]));
+    let mut child = child.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("Epoch 2/300 ")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (code, _, err) = place.run(&train(&["--resume", "--precision=auto"]));
+    assert_eq!(code, 0, "{err}");
+    let record = fs::read_to_string(place.path("models/mnist.json")).unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["configuration"]["precision"], "bf16");
 }
 
 #[test]
@@ -123,11 +149,18 @@ fn training_stops_early_and_keeps_the_best_epoch_and_says_so() {
     let loss = |epoch: &Value| epoch["validation_loss"].as_f64().unwrap();
     let best = (0..history.len()).min_by(|a, b| loss(&history[*a]).total_cmp(&loss(&history[*b])));
     assert_eq!(best.unwrap() + 3, history.len());
-    assert!(out.contains("Stopped early: no less val_loss for 2 epochs\n"), "{out}");
+    assert!(out.contains("Stopped early: val_loss has not fallen for 2 epochs\n"), "{out}");
     let kept = format!("Kept: epoch {} of {}, ", best.unwrap() + 1, history.len());
     assert!(out.contains(&kept), "{out}");
     assert_eq!(record["configuration"]["early_stopping"], 2);
     assert_eq!(record["configuration"]["keep"], "best");
+    // The weights of another epoch are kept; it is counted from the best all the same.
+    let last = [&TRAIN[..5], &options, &["--keep=last", "--force"]].concat();
+    let (code, out, err) = place.run(&last);
+    assert!(code == 0 && out.contains("val_loss has not fallen for 2 epochs\n"), "{out}{err}");
+    let short = ["--epochs=6", "--validation-split=0.2", "--early-stopping", "--force"];
+    let (_, _, err) = place.run(&[&TRAIN[..5], &short].concat());
+    assert!(err.contains("warning: --early-stopping 5 cannot end a training of 6 epochs"), "{err}");
 
     for (option, fault) in [
         ("--early-stopping", "early stopping needs a validation split"),

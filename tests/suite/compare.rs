@@ -42,6 +42,10 @@ fn timeless(place: &Place, file: &str) -> Value {
         let seconds = contender.as_object_mut().unwrap().remove("seconds_per_epoch").unwrap();
         assert!(seconds["mean"].as_f64().unwrap() > 0.);
     }
+    let all = value.as_object_mut().unwrap();
+    assert_eq!(all.remove("command").unwrap()[1], "compare");
+    assert!(all.remove("started").unwrap().is_string());
+    assert!(all.remove("seconds").unwrap().as_f64().unwrap() > 0.);
     value
 }
 
@@ -74,6 +78,7 @@ fn the_same_seeds_give_the_same_comparison_and_each_run_is_the_same_as_train() {
     let (code, out, err) = run(&place, &["--output-dir", "b", "--json"]);
     assert_eq!(code, 0);
     assert!(err.contains("Run 4/4 - "), "{err}");
+    assert!(err.contains("Saved: b/runs.jsonl\nSaved: b/compare.{json,csv,png}\n"), "{err}");
     assert_eq!(timeless(&place, "a/compare.json"), timeless(&place, "b/compare.json"));
 
     let printed: Value = serde_json::from_str(&out).unwrap();
@@ -146,8 +151,11 @@ fn runs_done_each_by_itself_merge_to_the_same_table() {
     for number in ["3", "0", "2"] {
         let (code, out, err) = apart(&["--run", number]);
         assert_eq!((code, out.as_str()), (0, ""), "{err}");
+        assert!(err.ends_with(&format!("Saved: apart/runs/run-0000{number}.json\n")), "{err}");
     }
     let record = place.path("apart/runs/run-00003.json");
+    let kept: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    assert!(kept["command"][0] == "mnist" && kept["seconds"].as_f64().unwrap() > 0.);
     let written = fs::metadata(&record).unwrap().modified().unwrap();
     let (code, _, err) = apart(&["--run", "3"]);
     assert!(code == 0 && err.contains("Run 3: done before"), "{err}");
@@ -155,6 +163,20 @@ fn runs_done_each_by_itself_merge_to_the_same_table() {
     assert_eq!(apart(&["--merge"]).1, "1\n");
     assert!(!place.path("apart/compare.json").exists());
     assert_eq!(apart(&["--run", "1"]).0, 0);
+
+    // What is damaged is to be done again, and is; what is there can be compared without it.
+    let whole = fs::read(&record).unwrap();
+    fs::write(&record, &whole[..whole.len() / 2]).unwrap();
+    let (code, out, err) = apart(&["--merge"]);
+    assert_eq!((code, out.as_str()), (1, "3\n"));
+    let damaged = "cannot use the run in apart/runs/run-00003.json: it is damaged";
+    assert!(err.contains(&format!("warning: {damaged}\n")), "{err}");
+    fs::create_dir(place.path("copy")).unwrap();
+    fs::rename(place.path("apart/runs.jsonl"), place.path("copy/runs.jsonl")).unwrap();
+    assert_eq!(apart(&["--merge", "--seeds", "1"]).0, 0);
+    fs::rename(place.path("copy/runs.jsonl"), place.path("apart/runs.jsonl")).unwrap();
+    let (code, _, err) = apart(&["--run", "3"]);
+    assert!(code == 0 && err.contains(&format!("warning: {damaged}; it is done again")), "{err}");
 
     let (code, _, err) = apart(&["--merge", "--epochs", "3"]);
     assert!(code == 1 && err.contains("run-00000.json: epochs is 2 there and 3 now"), "{err}");
@@ -456,5 +478,17 @@ fn a_grid_compares_every_combination_under_a_name_of_its_own() {
     ] {
         let (code, _, err) = place.run(&["compare", "--data", "data", "--grid", wrong]);
         assert!(code == 2 && err.contains(fault), "{wrong}: {err}");
+    }
+    // Before anything is trained.
+    let init = ["--init=released", "--grid=hidden=512,16", "--output-dir=b"];
+    let (code, out, err) = place.run(&[&["compare", "--data=data"], &init[..]].concat());
+    assert!(code == 2 && out.is_empty() && err.contains("hidden units, not 16; omit"), "{err}");
+    assert!(!place.path("b").exists());
+    for (optimizers, expected) in [("adam,adamw", 2), ("adam,sgd", 0)] {
+        let momentum = ["--momentum=0.5", "--hidden=4", "--epochs=1", "--seeds=1", "--optimizers"];
+        let compare = [&["compare", "--data=data"], &momentum[..], &[optimizers]].concat();
+        let (code, _, err) = place.run(&compare);
+        assert!(code == expected && err.contains("adam"), "{err}");
+        assert!(err.contains("without momentum; rmsprop and sgd have one"), "{err}");
     }
 }

@@ -73,13 +73,42 @@ fn sets_are_joined_and_emnist_s_images_are_turned() {
     let place = Place::new();
     layout(&place, "emnist");
     let (code, out, err) = place.run(&["dataset", "turned", "emnist", "emnist", "--transpose"]);
-    assert_eq!(code, 0, "{err}");
+    assert_eq!((code, err.as_str()), (0, ""));
     assert_eq!(out, "Saved: turned, 100 images to train on, 20 to test on\n");
     let (turned, originals) = (samples(&place, "turned/train"), originals(0, 50));
+    assert_eq!(turned.len(), 100);
     for (turned, original) in turned.iter().zip(originals.iter().chain(&originals)) {
         assert_eq!(turned.0, original.0);
         for at in 0..784 {
             assert_eq!(turned.1[at], original.1[at % 28 * 28 + at / 28]);
         }
     }
+    // Images in folders lie upright.
+    assert_eq!(place.run(&["dataset", "png", "emnist", "--format=png"]).0, 0);
+    assert_eq!(place.run(&["dataset", "both", "png", "turned", "--transpose"]).0, 0);
+    let both = samples(&place, "both/train");
+    assert!(both.len() == 150 && both.iter().all(|sample| originals.contains(sample)));
+    for input in ["png", "mnist"] {
+        let (code, _, err) = place.run(&["dataset", "new", input, "--transpose"]);
+        assert!(code == 2 && err.contains("no INPUT is one"), "{err}");
+    }
+
+    // Files with EMNIST's names are taken as they lie, which is said.
+    for (name, emnist) in [
+        ("train-images-idx3", "train-images-idx3"),
+        ("train-labels-idx1", "train-labels-idx1"),
+        ("t10k-images-idx3", "test-images-idx3"),
+        ("t10k-labels-idx1", "test-labels-idx1"),
+    ] {
+        let at = |name: &str| place.path(&format!("emnist/{name}-ubyte"));
+        fs::rename(at(name), at(&format!("emnist-digits-{emnist}"))).unwrap();
+    }
+    let (code, _, err) = place.run(&["dataset", "as-they-lie", "emnist"]);
+    assert!(
+        code == 0 && err.contains("`mnist dataset OUT emnist --transpose` turns them"),
+        "{err}"
+    );
+    assert!(samples(&place, "as-they-lie/train") == originals);
+    #[cfg(feature = "torch")]
+    assert!(place.run(&["evaluate", "--data=emnist"]).2.contains("`mnist dataset OUT emnist "));
 }

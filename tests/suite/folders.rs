@@ -1,8 +1,11 @@
 //! Folders of images as data sets, alone and mixed with others.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tch_mnist::files::sha256_hex;
 
 use crate::common::{Place, mnist_images, mnist_labels, one};
 
@@ -67,6 +70,32 @@ fn a_folder_of_images_is_trained_on_and_what_is_in_it_is_said() {
     assert!(code == 1 && err.contains("no images to test on; raise --test-split"), "{err}");
     let (code, _, err) = train(&["--data", "models"]);
     assert!(code == 1 && err.contains("neither the four files of MNIST's layout nor"), "{err}");
+}
+
+#[cfg(target_os = "linux")] // the cache is in another folder elsewhere
+#[test]
+fn what_was_read_of_images_is_kept_and_used() {
+    let place = Place::new();
+    folders(&place, "mine", 0, 60);
+    let train = || {
+        let (code, _, err) = place.run(&[&TRAIN[..], &["--data=mine", "--force"]].concat());
+        assert_eq!(code, 0, "{err}");
+        fs::read(place.path("models/mnist.safetensors")).unwrap()
+    };
+    let weights = train();
+    let mine = fs::canonicalize(place.path("mine")).unwrap();
+    let name = sha256_hex(mine.as_os_str().as_encoded_bytes());
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache/tch-mnist/images").join(name);
+    let whole = fs::read(&kept).unwrap();
+    // Other pixels of the last image, which is one to train on, give other weights.
+    let mut other = whole[..whole.len() - 32].to_vec();
+    other.iter_mut().rev().take(784).for_each(|ink| *ink = 255 - *ink);
+    let sum = Sha256::digest(&other);
+    fs::write(&kept, [&other[..], &sum].concat()).unwrap();
+    assert!(train() != weights);
+    // What is damaged is read anew, and kept again.
+    fs::write(&kept, &other).unwrap();
+    assert!(train() == weights && fs::read(&kept).unwrap() == whole);
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub const SCHEDULES: &[Choice<Schedule>] = &[
     ),
     (
         "plateau",
-        "A tenth of the rate whenever the loss on the validation split has not become less for three \
+        "A tenth of the rate whenever the loss on the validation split has not fallen for three \
          epochs, as Keras's ReduceLROnPlateau",
         Schedule::Plateau,
     ),

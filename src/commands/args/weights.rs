@@ -25,7 +25,7 @@ const RELEASED_NAME: &str = "the released weights";
 pub struct WeightsArgs {
     /// Weight file: .safetensors, .ot, Keras's .h5 or .keras, PyTorch's .pt; or `released`, the
     /// weights that are built in [default: models/mnist.safetensors in the current folder if it
-    /// exists, else the released weights; predict, read and batch: the better of these two]
+    /// exists, else the released weights; predict, read, serve and batch: the better of these two]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 }
@@ -67,7 +67,15 @@ impl WeightsArgs {
         let released = released()?;
         let of_released = accuracy_on_mnist(&released.0);
         let why = match (accuracy_on_mnist(&trained.0), of_released) {
-            (Some(own), Some(least)) if own > least => return Ok(trained),
+            (Some(own), Some(least)) if own > least => {
+                note(&format!(
+                    "the released weights are passed over ({:.2}% of MNIST's test set right, \
+                     {DEFAULT_WEIGHTS} {:.2}%); --weights {RELEASED} takes them",
+                    100. * least,
+                    100. * own
+                ));
+                return Ok(trained);
+            }
             (Some(own), Some(least)) => format!(
                 "{:.2}% of MNIST's test set right, the released weights {:.2}%",
                 100. * own,

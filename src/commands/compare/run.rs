@@ -11,17 +11,19 @@ use indicatif::ProgressBar;
 use tch::Device;
 
 use super::{Args, Grid};
+use crate::commands::args::choices::{OPTIMIZERS, name};
 use crate::commands::args::machine;
 use crate::commands::cli::wrong_usage;
-use crate::commands::console::{bar, note, print, print_json, print_numbers, print_text};
+use crate::commands::console::{bar, note, print_json, print_numbers, print_text, saved};
 use crate::commands::interrupt;
-use crate::commands::progress::line;
+use crate::commands::origin::Origin;
+use crate::commands::progress::{self, line};
 use crate::dataset::Data;
 use crate::experiments::comparison::compare;
 use crate::experiments::journal::Journal;
-use crate::experiments::records;
+use crate::experiments::records::{self, Record};
 use crate::experiments::run::{Configuration, Run};
-use crate::experiments::sweep::{Observer, Sweep};
+use crate::experiments::sweep::{Gathered, Observer, Sweep};
 use crate::experiments::variation::Varied;
 use crate::files::atomic;
 use crate::network::device;
@@ -31,10 +33,14 @@ use crate::output::text;
 use crate::training::optimizer::Optimizer;
 use crate::training::{Config, Progress};
 
+/// What keeps the runs, in the folder of the results.
+const RUNS: &str = "runs.jsonl";
+
 impl Args {
     /// Trains every optimizer with every seed. Ctrl-C, SIGTERM and SIGHUP end the runs in progress,
     /// keep the others and give the exit codes 130, 143 and 129.
     pub fn run(&self) -> Result<ExitCode> {
+        let origin = Origin::now();
         let stop = interrupt::stop_on_signal()?;
         let (device, reason) = self.training.machine.start(Some(1))?;
         let data = self.training.data()?;
@@ -44,7 +50,7 @@ impl Args {
         }
         self.keep(&mut sweep)?;
         if let (Some(folder), true) = (&self.output_dir, self.merge) {
-            return self.merge(folder, sweep);
+            return self.merge(folder, sweep, &origin);
         }
         let (planned, done) = (sweep.planned().len(), sweep.done().len());
         let mut text = format!("Device: {} ({reason})", device::name(device));
@@ -74,7 +80,7 @@ impl Args {
             });
             return Ok(interrupt::exit_code(&stop));
         }
-        self.finish(&sweep)?;
+        self.finish(&sweep, &origin)?;
         failure.map_or(Ok(ExitCode::SUCCESS), Err)
     }
 
@@ -88,10 +94,15 @@ impl Args {
         device: Device,
         stop: &AtomicUsize,
     ) -> Result<ExitCode> {
+        let origin = Origin::now();
         let mut sweep = sweep.only(number).map_err(|error| wrong_usage("compare", error))?;
-        if records::load(folder, number, &sweep.planned()[0])?.is_some() {
-            note(&format!("Run {number}: done before"));
-            return Ok(ExitCode::SUCCESS);
+        match records::load(folder, number, &sweep.planned()[0])? {
+            Record::Missing => {}
+            Record::Damaged(error) => note(&format!("warning: {error:#}; it is done again")),
+            Record::Whole(_) => {
+                note(&format!("Run {number}: done before"));
+                return Ok(ExitCode::SUCCESS);
+            }
         }
         atomic::prepare(&records::path(folder, number))?;
         let display = Display::new(true, &sweep, stop, None);
@@ -102,15 +113,19 @@ impl Args {
             note("Interrupted: a run that is not complete is not kept");
             return Ok(interrupt::exit_code(stop));
         };
-        records::save(folder, number, run)?;
+        let mut record = serde_json::to_value(run)?;
+        origin.add_to(&mut record);
+        records::save(folder, number, &record)?;
+        saved(&records::path(folder, number));
         failure.map_or(Ok(ExitCode::SUCCESS), Err)
     }
 
     /// Compares what was done run by run; the exit code is 1 if any is missing.
-    fn merge(&self, folder: &Path, mut sweep: Sweep) -> Result<ExitCode> {
-        let missing = sweep.gather(folder)?;
+    fn merge(&self, folder: &Path, mut sweep: Sweep, origin: &Origin) -> Result<ExitCode> {
+        let Gathered { missing, damaged } = sweep.gather(folder)?;
+        damaged.iter().for_each(|error| note(&format!("warning: {error:#}")));
         if missing.is_empty() {
-            self.finish(&sweep)?;
+            self.finish(&sweep, origin)?;
             return Ok(ExitCode::SUCCESS);
         }
         note(&format!("{} of {} runs are to be done:", missing.len(), sweep.planned().len()));
@@ -137,21 +152,47 @@ impl Args {
             .iter()
             .map(|&(optimizer, rate)| (optimizer, self.training.learning_rate(optimizer, rate)))
             .collect();
+        self.check_momentum(&optimizers)?;
         let (optimizer, rate) = optimizers[0];
         let model = self.training.model("compare", first, device)?;
-        let config = self.training.config(&model, data, optimizer, Some(rate), first);
+        let precision = self.training.precision;
+        let config = self.training.config(&model, data, optimizer, Some(rate), precision);
         // Curves and figures are those of whole runs, unless it is asked for.
         let config = Config { keep: self.training.keep.unwrap_or_default(), ..config };
         let base = self.training.configuration(&model, data, config)?;
         let seeds = (0..self.seeds).map(|seed| first.wrapping_add(seed.into()));
         let grid: Vec<_> = self.grid.iter().map(|Grid(settings)| settings.clone()).collect();
-        Sweep::plan(&base, &optimizers, &grid, seeds).map_err(|error| wrong_usage("compare", error))
+        let sweep = Sweep::plan(&base, &optimizers, &grid, seeds)
+            .map_err(|error| wrong_usage("compare", error))?;
+        if self.training.init().is_some()
+            && let Some(other) = sweep.planned().iter().find(|of| of.hidden != base.hidden)
+        {
+            let (own, other) = (base.hidden, other.hidden);
+            let message = format!("--init has {own} hidden units, not {other}; omit hidden");
+            return Err(wrong_usage("compare", message));
+        }
+        Ok(sweep)
+    }
+
+    /// Notes which optimizers --momentum is not for, if it is for any.
+    fn check_momentum(&self, optimizers: &[(Optimizer, f64)]) -> Result<()> {
+        let without = optimizers.iter().filter(|(optimizer, _)| !optimizer.has_momentum());
+        let without: Vec<_> = without.map(|(of, _)| name(OPTIMIZERS, *of)).collect();
+        if self.training.momentum.is_none() || without.is_empty() {
+            return Ok(());
+        }
+        let message = format!("{} without momentum; rmsprop and sgd have one", without.join(", "));
+        if without.len() == optimizers.len() {
+            return Err(wrong_usage("compare", message));
+        }
+        note(&format!("warning: {message}"));
+        Ok(())
     }
 
     /// Counts those that the output folder has as done, and keeps the others there.
     fn keep(&self, sweep: &mut Sweep) -> Result<()> {
         if let Some(folder) = &self.output_dir {
-            let path = folder.join("runs.jsonl");
+            let path = folder.join(RUNS);
             let (journal, kept) = Journal::open(&path)?;
             ensure!(
                 self.resume || self.merge || kept.is_empty(),
@@ -166,7 +207,7 @@ impl Args {
     }
 
     /// Compares, writes the results and shows them.
-    fn finish(&self, sweep: &Sweep) -> Result<()> {
+    fn finish(&self, sweep: &Sweep, origin: &Origin) -> Result<()> {
         let runs = sweep.by_contender();
         let comparison = compare(&runs)?;
         let mut record = serde_json::to_value(&comparison)?;
@@ -174,20 +215,21 @@ impl Args {
         record["program"] = runs[0][0].program.clone().into();
         record["libtorch"] = runs[0][0].libtorch.clone().into();
         record["configuration"] = sweep.planned()[0].shared(sweep.varied())?.into();
+        origin.add_to(&mut record);
         if let Some(folder) = &self.output_dir {
             let text = |name: &str, text: String| atomic::write_bytes(&folder.join(name), &text);
             text("compare.json", format!("{record:#}\n"))?;
             text("compare.csv", text::comparison_csv(&comparison))?;
             plot::save(&plot::comparison(&comparison), &folder.join("compare.png"))?;
+            progress::saved(self.json, &folder.join(RUNS))?;
         }
-        if self.json {
-            return print_json(&record);
+        if !self.json {
+            print_text(&format!("\n{}", text::comparison(&comparison)))?;
         }
-        print_text(&format!("\n{}", text::comparison(&comparison)))?;
         if let Some(folder) = &self.output_dir {
-            print(&format!("Saved: {}", folder.join("compare.{json,csv,png}").display()))?;
+            progress::saved(self.json, &folder.join("compare.{json,csv,png}"))?;
         }
-        Ok(())
+        if self.json { print_json(&record) } else { Ok(()) }
     }
 }
 

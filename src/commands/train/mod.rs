@@ -31,11 +31,11 @@ pub struct Args {
     output: PathBuf,
     /// Replace what lies at --output even by weights that are worse; by default, good weights are
     /// kept, and those of a run that was interrupted, is at chance level or worse are saved beside
-    /// them, as mnist-2.safetensors. With --checkpoint, begin anew where there is one
+    /// them, as mnist-2.safetensors
     #[arg(long)]
     force: bool,
     /// After every epoch, keep in a file beside --output all that is needed to --resume, until
-    /// training is done
+    /// training is done. To begin anew where there is such a file, delete it
     #[arg(long)]
     checkpoint: bool,
     /// Go on where --checkpoint has left off, with the same options: the result is the same to the

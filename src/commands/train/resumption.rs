@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::experiments::run::Configuration;
 use crate::files::{atomic, input};
+use crate::training::Precision;
 use crate::training::checkpoint::State;
 use crate::{LIBTORCH, VERSION};
 
@@ -31,6 +32,23 @@ pub fn save(state: &State, configuration: &Configuration, path: &Path) -> Result
     atomic::write_bytes(path, state.to_bytes(&of(configuration)?)?)
 }
 
+/// The precision of the training that was saved there.
+///
+/// # Errors
+///
+/// If there is no such file, or it is damaged.
+pub fn precision(path: &Path) -> Result<Precision> {
+    let read = || -> Result<Precision> {
+        let (_, mut there) = State::from_bytes(&input::read_regular(path, MAX_BYTES)?)?;
+        Ok(serde_json::from_value(there["configuration"]["precision"].take())?)
+    };
+    read().with_context(|| cannot(path))
+}
+
+fn cannot(path: &Path) -> String {
+    format!("cannot resume from {}", path.display())
+}
+
 /// Loads where training was.
 ///
 /// # Errors
@@ -50,7 +68,7 @@ pub fn load(configuration: &Configuration, path: &Path) -> Result<State> {
             Some(difference) => bail!("{difference}; resume with the same options"),
         }
     };
-    load().with_context(|| format!("cannot resume from {}", path.display()))
+    load().with_context(|| cannot(path))
 }
 
 /// Removes the file of a training that is done.

@@ -1,11 +1,8 @@
 //! What `mnist train` does.
 
-use std::env;
-use std::iter;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Instant, SystemTime};
 
 use anyhow::{Result, ensure};
 use image::RgbImage;
@@ -16,6 +13,7 @@ use crate::commands::args::choices::{OPTIMIZERS, name};
 use crate::commands::cli::wrong_usage;
 use crate::commands::console::{note, print, print_json};
 use crate::commands::interrupt;
+use crate::commands::origin::Origin;
 use crate::commands::progress::Display;
 use crate::dataset::{Data, Samples};
 use crate::experiments::run::{Configuration, Run, SetTest, Test};
@@ -34,8 +32,9 @@ impl Args {
     /// Trains, saves and evaluates. Ctrl-C, SIGTERM and SIGHUP end after the current batch, keep the
     /// last complete epoch's weights and give the exit codes 130, 143 and 129.
     pub fn run(&self) -> Result<ExitCode> {
-        let (started, clock) = (SystemTime::now(), Instant::now());
+        let origin = Origin::now();
         let stop = interrupt::stop_on_signal()?;
+        self.check_momentum()?;
         weights::check_output(&self.output)?;
         if let Some(path) = &self.plot {
             atomic::prepare(path)?;
@@ -43,8 +42,11 @@ impl Args {
         let (device, reason) = self.training.machine.start(None)?;
         let mut model = self.training.model("train", self.training.seed, device)?;
         let data = self.training.data()?;
-        self.check_momentum()?;
-        let config = self.training.config(&model, &data, self.optimizer, None, self.training.seed);
+        let precision = match (self.training.precision, self.resume) {
+            (None, true) => Some(resumption::precision(&resumption::path(&self.output))?),
+            (asked, _) => asked,
+        };
+        let config = self.training.config(&model, &data, self.optimizer, None, precision);
         let configuration = self.training.configuration(&model, &data, config.clone())?;
 
         let mut log = match &self.log_dir {
@@ -76,20 +78,23 @@ impl Args {
         let run = Run { sets, ..Run::new(configuration, history.epochs, test) };
         let mut record = serde_json::to_value(&run)?;
         record["interrupted"] = history.interrupted.into();
-        record["started"] = humantime::format_rfc3339_seconds(started).to_string().into();
-        record["seconds"] = clock.elapsed().as_secs_f64().into();
+        origin.add_to(&mut record);
         let output = self.save(&model, &mut record, history.interrupted, &data.test)?;
         if let Some(path) = &self.plot {
             plot::save(&plot::training(&run.history), path)?;
-            let saved = format!("Saved: {}", text::escape(&path.display().to_string()));
-            failure = failure.or(display.line(&saved).err());
+            failure = failure.or(display.saved(path).err());
         }
         if let Some(log) = &mut log {
             let image = mistakes_of(&model, &data, &config)?;
             log.mistakes(run.history.len(), &image)?;
+            failure = failure.or(display.saved(log.folder()).err());
         }
-        if !history.interrupted && (self.checkpoint || self.resume) {
-            resumption::remove(&resumption::path(&self.output))?;
+        if self.checkpoint || self.resume {
+            let path = resumption::path(&self.output);
+            match history.interrupted {
+                true => failure = failure.or(display.saved(&path).err()),
+                false => resumption::remove(&path)?,
+            }
         }
         let shown = failure.map_or(Ok(()), Err).and_then(|()| {
             report(&display, &run, history.interrupted, &output, self.json)?;
@@ -124,9 +129,9 @@ impl Args {
             true => Some(resumption::load(configuration, &path)?),
             false => {
                 ensure!(
-                    !self.checkpoint || self.force || !path.exists(),
-                    "{} is that of a training that was interrupted; --resume goes on with it, \
-                     --force begins anew",
+                    !self.checkpoint || !path.exists(),
+                    "{} is that of a training that was interrupted; --resume goes on with it; to \
+                     begin anew, delete it",
                     path.display()
                 );
                 None
@@ -155,7 +160,6 @@ impl Args {
         interrupted: bool,
         test: &Samples,
     ) -> Result<PathBuf> {
-        record["command"] = command_line().into();
         let kept = match self.force {
             true => None,
             false => place::why_kept(model, interrupted, &self.output, test)?,
@@ -188,7 +192,9 @@ fn report(
     if interrupted {
         display.line(&format!("Interrupted: these are the weights of epoch {kept}"))?;
     } else if done < config.epochs {
-        display.line(&format!("Stopped early: no less val_loss for {} epochs", done - kept))?;
+        let count = Config::since_best(&run.history);
+        let epochs = if count == 1 { "epoch" } else { "epochs" };
+        display.line(&format!("Stopped early: val_loss has not fallen for {count} {epochs}"))?;
     }
     if config.keep == Keep::Best {
         display.line(&format!("Kept: epoch {kept} of {done}, which has the least val_loss"))?;
@@ -198,13 +204,8 @@ fn report(
         result(&format!("Test of {data}: {figures}"))?;
     }
     result(&format!("Test: {}", text::figures(run.test.loss, run.test.accuracy)))?;
+    display.saved(&weights::record_path(output))?;
     result(&format!("Saved: {}", output.display()))
-}
-
-/// The command line as it was given, but for where the program lies.
-fn command_line() -> Vec<String> {
-    let arguments = env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
-    iter::once("mnist".into()).chain(arguments).collect()
 }
 
 /// What the network gets wrong, of the validation split, else of the test set.

@@ -1,12 +1,12 @@
 //! Which images there are in the folders of digits.
 
-use std::fs::{self, FileType};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::CLASSES;
-use crate::files::image::is_image;
+use crate::files::image::{is_hidden, is_image};
 
 /// The folder of what is no digit, as `mnist serve` collects it.
 const NONE: &str = "none";
@@ -53,35 +53,42 @@ pub(super) fn list(dir: &Path) -> Result<Listing> {
     if has_test {
         listing.digits(&test, Some(Side::Test))?;
     }
-    for (path, kind) in entries(dir)? {
-        if kind.is_dir() && path != train && path != test {
+    let mut loose = 0;
+    for path in entries(dir)? {
+        if path.is_dir() && path != train && path != test {
             listing.pass_over(&path, "it is neither train nor test");
         }
+        loose += usize::from(is_image(&path) && path.is_file());
     }
+    listing.pass_over_loose(dir, loose);
     Ok(listing)
 }
 
 impl Listing {
-    /// The images in the folders of digits in `dir`.
+    /// The images in the folders of digits in `dir`, which may be links.
     fn digits(&mut self, dir: &Path, side: Option<Side>) -> Result<()> {
-        for (path, kind) in entries(dir)? {
+        let mut loose = 0;
+        for path in entries(dir)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let label = name.parse::<u8>().ok().filter(|label| usize::from(*label) < CLASSES);
             match label {
-                _ if !kind.is_dir() => {}
+                _ if !path.is_dir() => loose += usize::from(is_image(&path)),
                 Some(label) if name.len() == 1 => self.images(&path, label, side)?,
                 _ if name == NONE => self.pass_over(&path, "it holds what is no digit"),
                 _ => self.pass_over(&path, "its name is no digit from 0 to 9"),
             }
         }
+        self.pass_over_loose(dir, loose);
         Ok(())
     }
 
-    /// The images in `dir`, and in the folders in it.
+    /// The images in `dir`, and in the folders in it; links to folders may lead round in a circle.
     fn images(&mut self, dir: &Path, label: u8, side: Option<Side>) -> Result<()> {
         let mut others = 0;
-        for (path, kind) in entries(dir)? {
-            if kind.is_dir() {
+        for path in entries(dir)? {
+            if path.is_dir() && path.is_symlink() {
+                self.pass_over(&path, "it is a link to a folder");
+            } else if path.is_dir() {
                 self.images(&path, label, side)?;
             } else if is_image(&path) {
                 self.images.push(Found { path, label, side });
@@ -96,28 +103,24 @@ impl Listing {
         Ok(())
     }
 
+    fn pass_over_loose(&mut self, dir: &Path, images: usize) {
+        if images > 0 {
+            self.pass_over(dir, &format!("in it, {images} image(s) lie in no folder of a digit"));
+        }
+    }
+
     fn pass_over(&mut self, path: &Path, why: &str) {
         self.passed_over.push(format!("{}: {why}", path.display()));
     }
 }
 
-/// What lies in `dir`, by name, with what it leads to; but for what is hidden, and links to
-/// folders, which may lead round in a circle.
-fn entries(dir: &Path) -> Result<Vec<(PathBuf, FileType)>> {
+/// What lies in `dir`, by name, but for what is hidden.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let list = || -> std::io::Result<Vec<_>> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(dir)? {
-            let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
-            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-            let kind = entry?;
-            if name.starts_with(b".") || kind.is_symlink() && path.is_dir() {
-                continue;
-            }
-            found.push((path, kind));
-        }
-        Ok(found)
+        fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect()
     };
     let mut found = list().with_context(|| format!("cannot list the folder {}", dir.display()))?;
-    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found.retain(|path| !is_hidden(path));
+    found.sort();
     Ok(found)
 }

@@ -96,7 +96,7 @@ fn verdict(comparison: &Comparison) -> String {
         None => "it is the same with every seed, so there is nothing to test".into(),
     };
     format!(
-        "No optimizer is marked as best: {a}'s lead of {:.4} over {b} may be due to chance\n({why}).\n",
+        "None is marked as best: {a}'s lead of {:.4} over {b} may be due to chance\n({why}).\n",
         pair.difference
     )
 }

@@ -10,7 +10,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use super::share;
 use crate::CLASSES;
 use crate::commands::console::{bar, note, warn};
-use crate::dataset::{Split, folders};
+use crate::dataset::{Split, folders, layout};
 use crate::training::config::MAX_WEIGHT;
 
 #[cfg(feature = "torch")]
@@ -87,6 +87,17 @@ impl ImagesArgs {
         let (train, test) = (split.train.len(), split.test.len());
         note(&format!("{name}: {train} images to train on, {test} to test on{}", missing(&split)));
         Ok(split)
+    }
+}
+
+/// Notes that images may lie with rows and columns exchanged, which are taken as they lie.
+pub fn note_emnist(dir: &Path) {
+    if layout::has_emnist_names(dir) {
+        let dir = dir.display();
+        note(&format!(
+            "warning: the files in {dir} have EMNIST's names, and EMNIST's images lie with rows and \
+             columns exchanged; `mnist dataset OUT {dir} --transpose` turns them"
+        ));
     }
 }
 

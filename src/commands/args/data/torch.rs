@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::{DataArgs, Source};
+use super::{DataArgs, Source, note_emnist};
 use crate::dataset::{self, BUILT_IN, Data, folders, layout};
 use crate::training::config::MAX_WEIGHT;
 
@@ -46,7 +46,10 @@ impl DataArgs {
             Some(dir) if !layout::is_layout(dir) && folders::is_of_images(dir) => {
                 Ok((&self.images.read(dir)?).into())
             }
-            _ => dataset::load(folder),
+            _ => {
+                folder.iter().for_each(|dir| note_emnist(dir));
+                dataset::load(folder)
+            }
         }
     }
 

@@ -76,7 +76,7 @@ pub struct TrainingArgs {
     /// Share of each label to spread over all ten classes, from 0 to below 1
     #[arg(long, value_name = "SHARE", default_value_t = 0., value_parser = share_below_1)]
     label_smoothing: f64,
-    /// End training when the loss on the validation split has not become less for this many epochs
+    /// End training when the loss on the validation split has not fallen for this many epochs
     /// [without a value: 5]
     #[arg(long, value_name = "PATIENCE", num_args = 0..=1, default_missing_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
     early_stopping: Option<u32>,

@@ -7,8 +7,10 @@ use anyhow::{Context, Result, ensure};
 use tch::Device;
 
 use super::{ADAPT_LEARNING_RATE, ADAPT_MNIST, ADAPT_SHOWN, TrainingArgs};
+use crate::commands::args::choices::AskedPrecision;
 use crate::commands::args::weights::{RELEASED, is_released, note_doubt};
 use crate::commands::cli::wrong_usage;
+use crate::commands::console::note;
 use crate::dataset::Data;
 use crate::experiments::run::Configuration;
 use crate::files::sha256_hex;
@@ -67,7 +69,7 @@ impl TrainingArgs {
     }
 
     /// The weights to start from, if they are not random.
-    fn init(&self) -> Option<&Path> {
+    pub fn init(&self) -> Option<&Path> {
         self.init.as_deref().or(self.adapt.then_some(Path::new(RELEASED)))
     }
 
@@ -90,15 +92,23 @@ impl TrainingArgs {
         own.or(self.learning_rate).unwrap_or(usual)
     }
 
-    /// How to train `model` on `data` with `optimizer`, at the rate `own` if it has one.
+    /// How to train `model` on `data` with `optimizer`, at the rate `own` if it has one, and in
+    /// `precision`, or the fastest. Notes where --early-stopping has no effect.
     pub fn config(
         &self,
         model: &Model,
         data: &Data,
         optimizer: Optimizer,
         own: Option<f64>,
-        seed: u64,
+        precision: AskedPrecision,
     ) -> Config {
+        if let Some(patience) = self.early_stopping.filter(|most| most + 1 >= self.epochs) {
+            let epochs = self.epochs;
+            note(&format!(
+                "warning: --early-stopping {patience} cannot end a training of {epochs} epochs; \
+                 use a smaller number, or more --epochs"
+            ));
+        }
         let fastest = || Precision::fastest(model, self.batch_size);
         Config {
             optimizer,
@@ -109,8 +119,8 @@ impl TrainingArgs {
             epochs: self.epochs as usize,
             batch_size: self.batch_size,
             validation_split: self.validation_split,
-            precision: self.precision.unwrap_or_else(fastest),
-            seed,
+            precision: precision.unwrap_or_else(fastest),
+            seed: self.seed,
             momentum: self.momentum.filter(|_| optimizer.has_momentum()),
             weight_decay: self.weight_decay,
             dropout: self.dropout,
