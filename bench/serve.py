@@ -30,7 +30,10 @@ WEIGHTS = "models/released.safetensors"
 PEER_PORT = 8493
 SLOW = 2000
 BATCH = 256
-DRAWN_SIDE, SIDE = 280, 64
+# About what the page sends of one digit, 361×464, and a small image.
+DRAWN_SIDE, SIDE = 440, 64
+# Seconds until all slow clients are connected, at most.
+CONNECT = 60
 
 
 def output(command):
@@ -82,7 +85,7 @@ def memory(process):
 
 
 class Slow(threading.Thread):
-    """Clients that send a byte a second, each part of the headers of a request."""
+    """Clients that send a byte a second, half of them of a request's headers, half of its body."""
 
     def __init__(self, address):
         super().__init__(daemon=True)
@@ -92,16 +95,19 @@ class Slow(threading.Thread):
         asyncio.run(self.all())
 
     async def all(self):
-        await asyncio.gather(*(self.one() for _ in range(SLOW)))
+        head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60"
+        body = head + b"\r\n\r\n", bytes(59)
+        await asyncio.gather(*(self.one(*[(b"", head), body][at % 2]) for at in range(SLOW)))
 
-    async def one(self):
+    async def one(self, at_once, slowly):
         host, port = self.address.split(":")
         while not self.ended.is_set():
             try:
                 _, writer = await asyncio.open_connection(host, int(port))
                 self.open += 1
                 try:
-                    for byte in b"POST /predict HTTP/1.1\r\nHost: localhost":
+                    writer.write(at_once)
+                    for byte in slowly:
                         if self.ended.is_set():
                             break
                         writer.write(bytes([byte]))
@@ -134,7 +140,10 @@ def ours(build, requests):
         found["infer"] = load(build, address, path, "batch", 4, 1500, 0, length)
         slow = Slow(address)
         slow.start()
+        deadline = time.monotonic() + CONNECT
         while slow.open < SLOW:
+            if time.monotonic() > deadline:
+                sys.exit(f"error: only {slow.open} of {SLOW} slow clients could connect")
             time.sleep(0.2)
         time.sleep(2)
         found["beside_slow"] = load(build, address, "/explain", "drawn.png", 4, 1000, 50)

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import tritonclient.http as triton
@@ -40,13 +41,20 @@ def served(program, *arguments):
         sys.exit(f"error: the server ended with exit code {code}")
 
 
+# What the description of a tensor allows may still be refused: values that do not fill their shape.
+CONFIGURATION = """
+[[operations]]
+include-path-regex = "/infer$"
+checks.positive_data_acceptance.enabled = false
+"""
+
+
 def describe(program, examples):
     """schemathesis."""
     with tempfile.TemporaryDirectory() as folder, served(program, "--collect", folder) as address:
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{address}/openapi.json"]
         command += ["--max-examples", examples, "--generation-database", "none"]
-        # What the description allows may still be refused: values that do not fill their shape.
-        command += ["--checks", "all", "--exclude-checks", "positive_data_acceptance"]
+        (Path(folder) / "schemathesis.toml").write_text(CONFIGURATION)
         paths = [str(ROOT / "scripts"), *map(os.path.abspath, sys.path[1:])]
         hooks = {"PYTHONPATH": ":".join(paths), "SCHEMATHESIS_HOOKS": "serve_hooks"}
         # It leaves files where it runs.
@@ -86,6 +94,13 @@ def infer(program):
         client = triton.InferenceServerClient(address.removeprefix("http://"))
         assert client.is_server_live() and client.is_server_ready()
         assert client.is_model_ready("released") and not client.is_model_ready("other")
+        for path, ready in [
+            ("v2/health/live", {"live": True}),
+            ("v2/health/ready", {"ready": True}),
+            ("v2/models/released/ready", {"name": "released", "ready": True}),
+            ("v2/models/released/versions/1/ready", {"name": "released", "ready": True}),
+        ]:
+            assert json.load(urlopen(f"{address}/{path}")) == ready, path
         print(client.get_server_metadata())
         metadata = client.get_model_metadata("released")
         print(metadata)

@@ -1,6 +1,7 @@
 //! `mnist serve`: the page in the browser, and the interface for programs.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,19 +11,25 @@ use super::args::machine::MachineArgs;
 use super::args::weights::{each, short_name};
 use super::console::{note, print};
 use super::interrupt;
-use crate::server::{Collection, Networks, Server, Weights};
+use crate::server::{Collection, Networks, Server, Weights, host};
 use crate::weights;
 
 /// Files that the server may have open at a time: its connections, and some more.
 const OPEN_FILES: u64 = 5000;
 
-/// Serve a page to draw digits on and photograph them for, and an interface for programs, over HTTP
+/// Serve a page on which to draw or photograph digits and see how they are read, and an interface
+/// for programs, over HTTP
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("threads", |arg| arg.help("Threads that compute on the CPU; images are decoded on all cores [default: 1]")))]
 pub struct Args {
-    /// Where to listen; other machines can reach the server only at an address of theirs to reach
+    /// Address and port to listen at; at 127.0.0.1 only this machine can reach the server, at
+    /// 0.0.0.0 any that can reach this one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     listen: String,
+    /// Answer requests for this name as well, as machine.local or that of a proxy in front; may be
+    /// given several times
+    #[arg(long, value_name = "NAME", value_parser = host)]
+    allow_host: Vec<String>,
     /// Weight file, as every command takes it, or `released`; given several times, the page offers
     /// a choice, of which the first is the default [default: the better of the released weights and
     /// models/mnist.safetensors in the current folder]
@@ -59,15 +66,25 @@ impl Args {
         let collection = self.collect.as_deref().map(Collection::open).transpose()?;
         raise_open_files();
         let stop = interrupt::stop_on_signal()?;
-        let server = Server::bind(&self.listen)?;
-        let address = server.address();
-        let url = format!("http://{address}/");
+        let server = Server::bind(&self.listen, &self.allow_host)?;
+        let mut address = server.address();
         if !address.ip().is_loopback() {
             note(
                 "warning: other machines can reach this server, which asks nobody for a password; \
                  without --listen, only this one can",
             );
         }
+        if address.ip().is_unspecified() {
+            note(&format!(
+                "Other machines reach it by an address of this one, at port {}",
+                address.port()
+            ));
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let url = format!("http://{address}/");
         if let Some(folder) = &self.collect {
             note(&format!("Corrections are kept in {}", folder.display()));
         }

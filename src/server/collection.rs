@@ -10,13 +10,12 @@ use axum::http::StatusCode;
 use image::{GrayImage, ImageFormat};
 
 use super::failure::{Failure, Outcome};
+use crate::dataset::folders::NONE;
 use crate::files::{atomic, sha256_hex};
 
 /// Files and bytes of a collection, at most: a year of corrections by hand, and no full disk.
 const MAX_FILES: usize = 20_000;
 const MAX_BYTES: u64 = 500_000_000;
-/// The folder of what is no digit.
-const NONE: &str = "none";
 /// Hexadecimal digits of the hash that names a file.
 const NAME_LENGTH: usize = 20;
 

@@ -12,14 +12,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 
 use super::Shared;
 
-/// Connections at a time; more wait until one ends.
-const MAX_CONNECTIONS: usize = 4096;
 /// How long the headers of a request may take, and a connection be idle.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 /// How long a client may take nothing of an answer.
@@ -41,13 +38,13 @@ pub async fn serve(
     stop: &AtomicUsize,
 ) -> Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener).context("cannot listen")?;
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEADERS);
     let graceful = GracefulShutdown::new();
     let take_up = async {
         loop {
-            let place = Arc::clone(&places).acquire_owned().await.expect("it is never closed");
+            let place = Arc::clone(&common.connections).acquire_owned();
+            let place = place.await.expect("it is never closed");
             let mut stream = TimeoutStream::new(accept(&listener).await);
             stream.set_write_timeout(Some(WRITE_TIME));
             let service = TowerToHyperService::new(router.clone());
@@ -66,7 +63,6 @@ pub async fn serve(
         () = take_up => {}
         () = ended(stop) => {}
     }
-    common.ending.store(true, Ordering::Relaxed);
     drop(listener);
     let _ = timeout(DRAIN_TIME, graceful.shutdown()).await;
     Ok(())

@@ -1,7 +1,7 @@
 //! What goes wrong with a request, as a status and a sentence.
 
 use axum::extract::multipart::MultipartError;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
@@ -56,9 +56,19 @@ impl Failure {
         Failure::new(StatusCode::SERVICE_UNAVAILABLE, "The server is busy: try again in a moment.")
     }
 
+    /// Nobody computes any more.
+    pub fn ending() -> Failure {
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, "The server is ending.")
+    }
+
     /// The server's own fault.
     pub fn internal(sentence: impl Into<String>) -> Failure {
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, sentence)
+    }
+
+    /// What must not happen.
+    pub fn bug() -> Failure {
+        Failure::internal("The request met a bug in the server.")
     }
 
     /// What an error of the program says, as a sentence.
@@ -103,6 +113,12 @@ impl From<Error> for Failure {
 impl From<QueryRejection> for Failure {
     fn from(rejection: QueryRejection) -> Failure {
         Failure::bad(format!("The query cannot be read: {rejection}."))
+    }
+}
+
+impl From<PathRejection> for Failure {
+    fn from(rejection: PathRejection) -> Failure {
+        Failure::bad(format!("The path cannot be read: {}.", rejection.body_text()))
     }
 }
 

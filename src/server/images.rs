@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use image::{GrayImage, ImageFormat, imageops};
+use image::{GrayImage, ImageFormat, Luma};
 use mnist_image::decode;
 use mnist_image::page::{self, Bounds};
 use mnist_image::single;
@@ -19,10 +19,11 @@ use utoipa_axum::routes;
 
 use super::failure::{Failure, Outcome};
 use super::inference::Lines;
-use super::openapi::{self, Form, Image, Refused, Unread};
+use super::openapi::{self, Form, Full, Image, Refused, Unread};
 use super::pool::on_pool;
 use super::upload::{Upload, Whole};
 use super::{Shared, reply};
+use crate::files::input;
 use crate::network::arrays::Arrays;
 use crate::network::evidence::Evidence;
 use crate::output::{row, text};
@@ -133,7 +134,7 @@ async fn predict(
     let _place = common.place()?;
     let single = on_image(&common, whole, |grey| Ok(single::find(grey)?)).await?;
     let answer = common.inference.digit(network, single.digit).await?;
-    common.metrics.digits(1);
+    common.metrics.digits(usize::from(answer.is_digit));
     Ok(reply::json(&row::Single { path: &name, answer: &answer }))
 }
 
@@ -151,7 +152,7 @@ async fn read(
     let _place = common.place()?;
     let found = on_image(&common, whole, |grey| Ok(page::find(grey))).await?;
     let lines = common.inference.page(network, found).await?;
-    common.metrics.digits(lines.iter().map(Vec::len).sum());
+    common.metrics.digits(digits_of(&lines));
     Ok(reply::json(&row::page(&name, &lines, least)))
 }
 
@@ -168,17 +169,17 @@ async fn explain(
     let (network, least) = query?.of(&common)?;
     let _place = common.place()?;
     let (size, found, ink) = on_image(&common, whole, |grey| {
-        let mut ink = GrayImage::default();
+        let mut ink = Ink::default();
         let found = page::find_and_show(grey, &mut |name, stage| {
             if name == INK {
-                ink.clone_from(stage);
+                ink = Ink::of(stage);
             }
         });
         Ok((grey.dimensions(), found, ink))
     })
     .await?;
     let lines = common.inference.page(network, found).await?;
-    common.metrics.digits(lines.iter().map(Vec::len).sum());
+    common.metrics.digits(digits_of(&lines));
     on_pool(move || {
         let arrays = &common.weights[network].arrays;
         let lines = explained(&lines, arrays, &ink, least)?;
@@ -202,30 +203,26 @@ impl AskedOfPage {
 #[utoipa::path(post, path = "/collect", params(Correction), request_body(content(
     (Image = "image/png"), (Image = "image/jpeg"),
     (Form = "multipart/form-data", encoding(("image" = (content_type = "image/png")))))),
-    responses((status = 201, body = Saved), Refused, Unread))]
+    responses((status = 201, body = Saved), Refused, Unread, Full))]
 async fn collect(
     State(common): State<Shared>,
     query: Queried<Correction>,
     Upload { whole, .. }: Upload,
 ) -> Outcome<Response> {
     let Query(Correction { label }) = query?;
-    if common.collection.is_none() {
+    let Some(collection) = common.collection.clone() else {
         return Err(Failure::new(
             StatusCode::NOT_FOUND,
             "Corrections are not kept: start the server with --collect DIR to keep them in a folder.",
         ));
-    }
+    };
     let _place = common.place()?;
-    let collecting = Shared::clone(&common);
-    let saved = on_image(&common, whole, move |grey| match &collecting.collection {
-        Some(collection) => collection.save(&label, grey),
-        None => Err(Failure::internal("There is no collection.")),
-    });
-    let saved = Saved { saved: saved.await? };
-    Ok((StatusCode::CREATED, reply::json(&saved)).into_response())
+    let saved = on_image(&common, whole, move |grey| collection.save(&label, grey)).await?;
+    Ok((StatusCode::CREATED, reply::json(&Saved { saved })).into_response())
 }
 
-/// Decodes an image, upright and in grey, and looks at it.
+/// Decodes an image, upright and in grey, and looks at it. A panic of its decoder is a fault of the
+/// image.
 async fn on_image<T: Send + 'static>(
     common: &Shared,
     whole: Whole,
@@ -233,16 +230,53 @@ async fn on_image<T: Send + 'static>(
 ) -> Outcome<T> {
     let common = Shared::clone(common);
     on_pool(move || {
-        let decoded = decode::from_reader(Cursor::new(&whole.bytes), &common.budget)?;
+        let decode = || Ok(decode::from_reader(Cursor::new(&whole.bytes), &common.budget));
+        let decoded = input::contained(decode).map_err(|error| {
+            let error = error.context("cannot read the image");
+            Failure::of(StatusCode::UNPROCESSABLE_ENTITY, &error)
+        })??;
         look(&decode::grey(&decoded.image))
     })
     .await
 }
 
+/// The ink of a page, a bit a pixel, while it waits for the network.
+#[derive(Default)]
+struct Ink {
+    width: u32,
+    bits: Vec<u8>,
+}
+
+impl Ink {
+    fn of(mask: &GrayImage) -> Ink {
+        let byte = |pixels: &[u8]| {
+            pixels.iter().enumerate().fold(0, |byte, (at, ink)| byte | u8::from(*ink > 0) << at)
+        };
+        Ink { width: mask.width(), bits: mask.chunks(8).map(byte).collect() }
+    }
+
+    /// A part of it, dark on white, as a PNG file.
+    fn png(&self, part: Bounds) -> Outcome<Vec<u8>> {
+        let drawn = GrayImage::from_fn(part.width, part.height, |x, y| {
+            let at = (part.y + y) as usize * self.width as usize + (part.x + x) as usize;
+            Luma([if self.bits[at / 8] >> (at % 8) & 1 == 1 { 0 } else { 255 }])
+        });
+        let mut file = Cursor::new(Vec::new());
+        drawn
+            .write_to(&mut file, ImageFormat::Png)
+            .map_err(|error| Failure::internal(format!("The ink cannot be drawn: {error}.")))?;
+        Ok(file.into_inner())
+    }
+}
+
+fn digits_of(lines: &Lines) -> usize {
+    lines.iter().flatten().filter(|read| read.answer.is_digit).count()
+}
+
 fn explained<'a>(
     lines: &'a Lines,
     arrays: &Arrays,
-    ink: &GrayImage,
+    ink: &Ink,
     least: f32,
 ) -> Outcome<Vec<ExplainedLine<'a>>> {
     let digit = |read: &'a ReadDigit| {
@@ -250,7 +284,7 @@ fn explained<'a>(
         let parts = Evidence::new(arrays, &read.digit, guess).pixels;
         let largest = parts.iter().fold(f32::MIN_POSITIVE, |largest, part| largest.max(part.abs()));
         let evidence = parts.map(|part| (part / largest * 127.).round() as i8 as u8);
-        let ink = STANDARD.encode(png(ink, read.local)?);
+        let ink = STANDARD.encode(ink.png(read.local)?);
         let (seen, evidence) = (STANDARD.encode(read.digit), STANDARD.encode(evidence));
         Ok(ExplainedDigit { read, guess, seen, evidence, ink })
     };
@@ -259,14 +293,4 @@ fn explained<'a>(
         Ok(ExplainedLine { text: text::line(line, least), digits })
     };
     lines.iter().map(line).collect()
-}
-
-/// A part of the ink of a page, dark on white, as a PNG file.
-fn png(ink: &GrayImage, part: Bounds) -> Outcome<Vec<u8>> {
-    let mut part = imageops::crop_imm(ink, part.x, part.y, part.width, part.height).to_image();
-    imageops::invert(&mut part);
-    let mut file = Cursor::new(Vec::new());
-    part.write_to(&mut file, ImageFormat::Png)
-        .map_err(|error| Failure::internal(format!("The ink cannot be drawn: {error}.")))?;
-    Ok(file.into_inner())
 }

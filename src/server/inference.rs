@@ -1,6 +1,6 @@
 //! The one thread that computes networks, in batches of what waits.
 
-use std::iter;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -38,6 +38,8 @@ enum Job {
     Digit(Task<Box<Digit>, Answer>),
     Page(Task<Found, Lines>),
     Images(Task<Vec<Pixels>, Vec<[f32; CLASSES]>>),
+    /// Nothing is to be computed any more.
+    End,
 }
 
 impl Job {
@@ -47,6 +49,7 @@ impl Job {
             Job::Digit(task) => task.reply.is_closed(),
             Job::Page(task) => task.reply.is_closed(),
             Job::Images(task) => task.reply.is_closed(),
+            Job::End => false,
         }
     }
 }
@@ -85,6 +88,11 @@ impl Inference {
         self.ask(network, images, Job::Images).await
     }
 
+    /// Ends the thread that computes, whatever waits for it.
+    pub fn end(&self) {
+        let _ = self.0.send(Job::End); // it may have ended
+    }
+
     async fn ask<I, O>(
         &self,
         network: usize,
@@ -92,29 +100,39 @@ impl Inference {
         job: impl FnOnce(Task<I, O>) -> Job,
     ) -> Outcome<O> {
         let (reply, result) = oneshot::channel();
-        let ended = || Failure::internal("The server is ending.");
-        self.0.send(job(Task { network, input, reply })).map_err(|_| ended())?;
-        result.await.unwrap_or_else(|_| Err(ended()))
+        self.0.send(job(Task { network, input, reply })).map_err(|_| Failure::ending())?;
+        result.await.unwrap_or_else(|_| Err(Failure::ending()))
     }
 }
 
 impl Jobs {
-    /// Computes until nobody can ask any more. What else waits changes no result, but with libtorch
-    /// its last bits; those of an image that waits alone are the commands'.
+    /// Computes until nobody can ask any more, or it is to end. What else waits changes no result,
+    /// but with libtorch its last bits; those of an image that waits alone are the commands'.
+    ///
+    /// Pages take long: one at a time, between the batches of all else.
     pub fn work(
         self,
         networks: &[Box<dyn Classifier>],
         verifier: &dyn Classifier,
         metrics: &Metrics,
     ) {
-        while let Ok(first) = self.0.recv() {
-            let waiting = iter::once(first).chain(self.0.try_iter()).take(MAX_BATCH);
-            let (mut digits, mut images, mut pages) = (Vec::new(), Vec::new(), Vec::new());
+        let mut pages = VecDeque::new();
+        loop {
+            let first = match pages.is_empty() {
+                true => match self.0.recv() {
+                    Ok(job) => Some(job),
+                    Err(_) => return,
+                },
+                false => None,
+            };
+            let (mut digits, mut images) = (Vec::new(), Vec::new());
+            let waiting = first.into_iter().chain(self.0.try_iter()).take(MAX_BATCH);
             for job in waiting.filter(|job| !job.is_given_up()) {
                 match job {
                     Job::Digit(task) => digits.push(task),
                     Job::Images(task) => images.push(task),
-                    Job::Page(task) => pages.push(task),
+                    Job::Page(task) => pages.push_back(task),
+                    Job::End => return,
                 }
             }
             for (number, network) in networks.iter().enumerate() {
@@ -126,7 +144,8 @@ impl Jobs {
                 let images = images.extract_if(.., |task| task.network == number);
                 logits_of_all(&**network, images.collect(), metrics);
             }
-            for Task { network, input, reply } in pages {
+            pages.retain(|page| !page.reply.is_closed());
+            if let Some(Task { network, input, reply }) = pages.pop_front() {
                 metrics.batch(input.iter().flatten().map(|found| found.candidates.len()).sum());
                 let network = &*networks[network];
                 let _ = reply.send(contained(|| reading::read_lines(network, verifier, &input)));
@@ -160,7 +179,7 @@ fn logits_of_all(
     tasks: Vec<Task<Vec<Pixels>, Vec<[f32; CLASSES]>>>,
     metrics: &Metrics,
 ) {
-    let mut tasks = tasks.into_iter().peekable();
+    let mut tasks = tasks.into_iter().filter(|task| !task.reply.is_closed()).peekable();
     while let Some(Task { input: mut images, reply, .. }) = tasks.next() {
         let mut replies = vec![(reply, images.len())];
         while let Some(next) =
@@ -196,17 +215,27 @@ mod tests {
     use std::sync::Mutex;
     use std::thread;
 
+    use image::GrayImage;
+
     use super::*;
     use crate::network::plain::Plain;
     use crate::weights;
 
-    /// Remembers how many digits were computed at a time, and panics at digits of full ink.
+    /// Remembers how many digits were computed at a time, does the first time what is to happen
+    /// meanwhile, and panics at digits of full ink.
     #[derive(Debug)]
-    struct Watched(Plain, Mutex<Vec<usize>>);
+    struct Watched(Plain, Mutex<Vec<usize>>, Mutex<Meanwhile>);
+
+    /// What is given up while something is computed, and what is asked.
+    #[derive(Debug, Default)]
+    struct Meanwhile(Vec<oneshot::Receiver<Outcome<Lines>>>, Vec<(Sender<Job>, Job)>);
 
     impl Classifier for Watched {
         fn logits(&self, digits: &[Digit]) -> Result<Vec<[f32; CLASSES]>> {
             self.1.lock().unwrap().push(digits.len());
+            let Meanwhile(given_up, asked) = std::mem::take(&mut *self.2.lock().unwrap());
+            drop(given_up);
+            asked.into_iter().for_each(|(queue, job)| queue.send(job).unwrap());
             assert!(!digits.contains(&[255; PIXELS]), "as a bug would");
             self.0.logits(digits)
         }
@@ -231,8 +260,8 @@ mod tests {
         let (inference, jobs) = queue();
         let worker = thread::spawn(move || {
             let networks: [Box<dyn Classifier>; 1] =
-                [Box::new(Watched(released(), Mutex::default()))];
-            let verifier = Watched(released(), Mutex::default());
+                [Box::new(Watched(released(), Mutex::default(), Mutex::default()))];
+            let verifier = Watched(released(), Mutex::default(), Mutex::default());
             jobs.work(&networks, &verifier, &Metrics::default());
             verifier.1.into_inner().unwrap()
         });
@@ -256,6 +285,45 @@ mod tests {
             inference.digit(0, [7; PIXELS]).await.unwrap();
         });
         assert_eq!(computed, [1]);
+    }
+
+    /// A page with so many strokes side by side.
+    fn page(strokes: u32) -> Found {
+        let paper = GrayImage::from_fn(40 * strokes + 40, 100, |x, y| {
+            let is_ink = x % 40 < 5 && x > 30 && (30..70).contains(&y);
+            image::Luma([if is_ink { 40 } else { 230 }])
+        });
+        mnist_image::page::find(&paper)
+    }
+
+    #[test]
+    fn pages_let_digits_by_and_those_given_up_meanwhile_are_not_computed() {
+        let (Inference(queue), jobs) = queue();
+        let ask = |strokes| {
+            let (reply, result) = oneshot::channel();
+            (Job::Page(Task { network: 0, input: page(strokes), reply }), result)
+        };
+        let [(first, _result), (second, given_up), (third, mut last)] = [2, 3, 4].map(ask);
+        for job in [first, second, third] {
+            queue.send(job).unwrap();
+        }
+        let (reply, _digit) = oneshot::channel();
+        let digit = Job::Digit(Task { network: 0, input: Box::new([7; PIXELS]), reply });
+        let meanwhile = Meanwhile(vec![given_up], vec![(queue, digit)]);
+        let verifier = Watched(released(), Mutex::default(), Mutex::new(meanwhile));
+        jobs.work(&[Box::new(released())], &verifier, &Metrics::default());
+        assert_eq!(*verifier.1.lock().unwrap(), [2, 1, 4]);
+        assert_eq!(last.try_recv().unwrap().unwrap()[0].len(), 4);
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_those_who_could_still_ask() {
+        let (inference, jobs) = queue();
+        let (reply, mut result) = oneshot::channel();
+        inference.end();
+        inference.0.send(Job::Page(Task { network: 0, input: page(2), reply })).unwrap();
+        jobs.work(&[Box::new(released())], &released(), &Metrics::default());
+        assert!(result.try_recv().is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
+use serde::Serialize;
 use utoipa::openapi::OpenApi as Document;
 use utoipa::{IntoResponses, OpenApi, ToSchema};
 
@@ -69,10 +70,13 @@ pub enum Unread {
     /// The image is damaged, or blank.
     #[response(status = 422)]
     Unreadable(#[to_schema] Body<'static>),
-    /// The folder for corrections is full.
-    #[response(status = 507)]
-    Full(#[to_schema] Body<'static>),
 }
+
+/// The folder for corrections is full.
+#[derive(IntoResponses)]
+#[expect(dead_code)] // it describes
+#[response(status = 507)]
+pub struct Full(#[to_schema] Body<'static>);
 
 /// An image: PNG, JPEG, BMP, GIF, WebP, TIFF or PNM, whatever its media type says.
 #[derive(ToSchema)]
@@ -87,12 +91,9 @@ pub struct Form {
     image: Image,
 }
 
-/// What is said of an image of one digit.
-#[derive(ToSchema)]
-#[expect(dead_code)] // it describes what `output::row` makes
-pub struct Single {
-    /// The name of the file, or `-`.
-    path: String,
+/// What is said of a digit.
+#[derive(Serialize, ToSchema)]
+struct Answer {
     /// Whether it is taken for a digit.
     digit: bool,
     /// The probability that it shows a digit, whichever.
@@ -109,9 +110,17 @@ pub struct Single {
     probabilities: Vec<f32>,
 }
 
+/// What is said of an image of one digit.
+#[derive(Serialize, ToSchema)]
+pub struct Single {
+    /// The name of the file, or `-`.
+    path: String,
+    #[serde(flatten)]
+    answer: Answer,
+}
+
 /// What was read on a page.
-#[derive(ToSchema)]
-#[expect(dead_code)] // it describes what `output::row` makes
+#[derive(Serialize, ToSchema)]
 pub struct Page {
     /// The name of the file, or `-`.
     path: String,
@@ -120,8 +129,7 @@ pub struct Page {
 }
 
 /// A line of a page.
-#[derive(ToSchema)]
-#[expect(dead_code)] // it describes what `output::row` makes
+#[derive(Serialize, ToSchema)]
 struct Line {
     /// The digits as text.
     text: String,
@@ -130,31 +138,17 @@ struct Line {
 }
 
 /// A digit on a page.
-#[derive(ToSchema)]
-#[expect(dead_code)] // it describes what `output::row` makes
+#[derive(Serialize, ToSchema)]
 pub struct Digit {
     r#box: Bounds,
-    /// Whether it is taken for a digit.
-    digit: bool,
-    /// The probability that it shows a digit, whichever.
-    #[schema(minimum = 0, maximum = 1)]
-    score: f32,
-    /// The most probable digit, null if it is taken for none.
-    #[schema(maximum = 9)]
-    label: Option<u32>,
-    /// The probability of the most probable digit.
-    #[schema(minimum = 0, maximum = 1)]
-    confidence: f32,
-    /// The probabilities of the digits 0 to 9.
-    #[schema(min_items = 10, max_items = 10)]
-    probabilities: Vec<f32>,
+    #[serde(flatten)]
+    answer: Answer,
     /// Whether the gap to the digit before it is that of a space.
     space: bool,
 }
 
 /// Where a digit is, in pixels of the upright image.
-#[derive(ToSchema)]
-#[expect(dead_code)] // it describes what `output::row` makes
+#[derive(Serialize, ToSchema)]
 struct Bounds {
     x: u32,
     y: u32,

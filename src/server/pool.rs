@@ -1,16 +1,14 @@
 //! Work that takes a while, as decoding images, on the threads that are there for it.
 
-use std::convert::identity;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use axum::http::StatusCode;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::failure::{Failure, Outcome};
-use crate::files::input;
 
 /// Does `work` on one of the threads for it, unless nobody waits for it any more when it is its
-/// turn. A panic in it, as of a decoder, is a failure of this request.
+/// turn. A panic in it costs this request.
 pub async fn on_pool<T: Send + 'static>(
     work: impl FnOnce() -> Outcome<T> + Send + 'static,
 ) -> Outcome<T> {
@@ -19,13 +17,10 @@ pub async fn on_pool<T: Send + 'static>(
         if reply.is_closed() {
             return;
         }
-        let done = input::contained(|| Ok(work())).map_err(|error| {
-            let error = error.context("cannot read the image");
-            Failure::of(StatusCode::UNPROCESSABLE_ENTITY, &error)
-        });
-        let _ = reply.send(done.and_then(identity));
+        let done = catch_unwind(AssertUnwindSafe(work));
+        let _ = reply.send(done.unwrap_or_else(|_| Err(Failure::bug())));
     });
-    result.await.unwrap_or_else(|_| Err(Failure::internal("The server is ending.")))
+    result.await.unwrap_or_else(|_| Err(Failure::ending()))
 }
 
 #[cfg(test)]
@@ -42,12 +37,9 @@ mod tests {
     #[test]
     fn a_panic_costs_one_request() {
         runtime().block_on(async {
-            let failed = on_pool::<()>(|| panic!("as decoders do")).await.unwrap_err();
+            let failed = on_pool::<()>(|| panic!("as a bug would")).await.unwrap_err();
             let text = format!("{failed:?}");
-            assert!(
-                text.contains("422") && text.contains("Cannot read the image: its reader failed"),
-                "{text}"
-            );
+            assert!(text.contains("500") && text.contains("a bug in the server"), "{text}");
             assert_eq!(on_pool(|| Ok(7)).await.unwrap(), 7);
         });
     }

@@ -1,9 +1,6 @@
 //! What the server is, how it does, and with which weights.
 
-use std::sync::atomic::Ordering;
-
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -12,10 +9,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::failure::{Failure, Outcome};
 use super::openapi::Refused;
 use super::{MAX_WAITING, Shared, reply};
-use crate::VERSION;
+use crate::{VERSION, weights};
 
 /// The media type of OpenMetrics.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -24,8 +20,6 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 #[derive(Serialize, ToSchema)]
 struct WeightsList<'a> {
     weights: Vec<Entry<'a>>,
-    /// Whether what is no digit is said to be none.
-    refuses: bool,
     /// Whether corrections are kept.
     collect: bool,
     /// The version of the program.
@@ -44,7 +38,7 @@ struct Entry<'a> {
     hidden: usize,
     /// Number of trainable values.
     parameters: usize,
-    /// Share of the test set that they get right, by their record.
+    /// Share of MNIST's test set that they get right, if their record says it.
     test_accuracy: Option<f64>,
     /// The record of their training.
     #[schema(value_type = Option<Object>)]
@@ -76,13 +70,12 @@ async fn weights(State(common): State<Shared>) -> Response {
             default: number == 0,
             hidden: weights.arrays.hidden,
             parameters: weights.arrays.values.iter().map(Vec::len).sum(),
-            test_accuracy: record.and_then(|record| record["test"]["accuracy"].as_f64()),
+            test_accuracy: record.and_then(weights::accuracy_on_mnist),
             record,
         }
     });
     reply::json(&WeightsList {
         weights: list.collect(),
-        refuses: true,
         collect: common.collection.is_some(),
         version: VERSION,
     })
@@ -94,13 +87,10 @@ async fn live() -> Response {
     reply::json(&Health { status: "live" })
 }
 
-/// Whether the server takes requests: not while it ends
+/// Whether the server takes requests: once it answers, it does
 #[utoipa::path(get, path = "/health/ready", responses((status = 200, body = Health), Refused))]
-async fn ready(State(common): State<Shared>) -> Outcome<Response> {
-    match common.ending.load(Ordering::Relaxed) {
-        true => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "The server is ending.")),
-        false => Ok(reply::json(&Health { status: "ready" })),
-    }
+async fn ready() -> Response {
+    reply::json(&Health { status: "ready" })
 }
 
 /// Counts for Prometheus: requests, errors by kind, latencies, the queue, digits read

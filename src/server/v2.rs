@@ -4,8 +4,7 @@
 
 mod tensors;
 
-use std::sync::atomic::Ordering;
-
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -62,12 +61,21 @@ struct Ready {
     ready: bool,
 }
 
+#[derive(Serialize, ToSchema)]
+struct ModelReady<'a> {
+    name: &'a str,
+    ready: bool,
+}
+
 /// Which model.
 #[derive(Deserialize)]
 struct Model {
     model: String,
     version: Option<String>,
 }
+
+/// Which model the path names, or what is wrong with the path.
+type Named = Result<Path<Model>, PathRejection>;
 
 pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -95,17 +103,10 @@ async fn live() -> Response {
     reply::json(&Live { live: true })
 }
 
-/// Whether the server takes requests
+/// Whether the server takes requests: once it answers, it does
 #[utoipa::path(get, path = "/v2/health/ready", responses((status = 200, body = Ready), Refused))]
-async fn ready(State(common): State<Shared>) -> Outcome<Response> {
-    is_ready(&common).map(|()| reply::json(&Ready { ready: true }))
-}
-
-fn is_ready(common: &Shared) -> Outcome<()> {
-    match common.ending.load(Ordering::Relaxed) {
-        true => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "The server is ending.")),
-        false => Ok(()),
-    }
+async fn ready() -> Response {
+    reply::json(&Ready { ready: true })
 }
 
 impl Model {
@@ -132,8 +133,8 @@ impl Model {
     }
 
     fn ready(&self, common: &Shared) -> Outcome<Response> {
-        self.find(common)?;
-        is_ready(common).map(|()| reply::json(&Ready { ready: true }))
+        let name = &common.weights[self.find(common)?].name;
+        Ok(reply::json(&ModelReady { name, ready: true }))
     }
 
     /// Computes the logits and probabilities of what a request holds.
@@ -159,37 +160,31 @@ impl Model {
 /// What a model takes and gives
 #[utoipa::path(get, path = "/v2/models/{model}", params(("model" = String, Path, example = "released")),
     responses((status = 200, body = ModelMetadata), Refused))]
-async fn model(State(common): State<Shared>, Path(model): Path<Model>) -> Outcome<Response> {
-    model.metadata(&common)
+async fn model(State(common): State<Shared>, model: Named) -> Outcome<Response> {
+    model?.metadata(&common)
 }
 
 /// What a version of a model takes and gives
 #[utoipa::path(get, path = "/v2/models/{model}/versions/{version}",
     params(("model" = String, Path, example = "released"), ("version" = String, Path, example = "1")),
     responses((status = 200, body = ModelMetadata), Refused))]
-async fn model_version(
-    State(common): State<Shared>,
-    Path(model): Path<Model>,
-) -> Outcome<Response> {
-    model.metadata(&common)
+async fn model_version(State(common): State<Shared>, model: Named) -> Outcome<Response> {
+    model?.metadata(&common)
 }
 
 /// Whether a model takes requests
 #[utoipa::path(get, path = "/v2/models/{model}/ready", params(("model" = String, Path, example = "released")),
-    responses((status = 200, body = Ready), Refused))]
-async fn model_ready(State(common): State<Shared>, Path(model): Path<Model>) -> Outcome<Response> {
-    model.ready(&common)
+    responses((status = 200, body = ModelReady), Refused))]
+async fn model_ready(State(common): State<Shared>, model: Named) -> Outcome<Response> {
+    model?.ready(&common)
 }
 
 /// Whether a version of a model takes requests
 #[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/ready",
     params(("model" = String, Path, example = "released"), ("version" = String, Path, example = "1")),
-    responses((status = 200, body = Ready), Refused))]
-async fn model_version_ready(
-    State(common): State<Shared>,
-    Path(model): Path<Model>,
-) -> Outcome<Response> {
-    model.ready(&common)
+    responses((status = 200, body = ModelReady), Refused))]
+async fn model_version_ready(State(common): State<Shared>, model: Named) -> Outcome<Response> {
+    model?.ready(&common)
 }
 
 /// Compute logits and probabilities of images
@@ -197,11 +192,11 @@ async fn model_version_ready(
     request_body = Infer, responses((status = 200, body = Inferred), Refused, Unread))]
 async fn infer(
     State(common): State<Shared>,
-    Path(model): Path<Model>,
+    model: Named,
     headers: HeaderMap,
     whole: Whole,
 ) -> Outcome<Response> {
-    model.infer(common, &headers, whole).await
+    model?.infer(common, &headers, whole).await
 }
 
 /// Compute logits and probabilities of images by a version of a model
@@ -210,9 +205,9 @@ async fn infer(
     request_body = Infer, responses((status = 200, body = Inferred), Refused, Unread))]
 async fn infer_version(
     State(common): State<Shared>,
-    Path(model): Path<Model>,
+    model: Named,
     headers: HeaderMap,
     whole: Whole,
 ) -> Outcome<Response> {
-    model.infer(common, &headers, whole).await
+    model?.infer(common, &headers, whole).await
 }

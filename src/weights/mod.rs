@@ -47,7 +47,7 @@ use format::Format;
 use record::Beside;
 
 pub use format::file_name;
-pub use record::check_unrecorded;
+pub use record::{accuracy_on_mnist, check_unrecorded};
 #[cfg(feature = "torch")]
 pub(crate) use safetensors::{seal_of, sealed};
 #[cfg(feature = "torch")]

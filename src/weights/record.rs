@@ -10,6 +10,7 @@ use anyhow::{Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::dataset::BUILT_IN;
 use crate::files::input;
 
 /// The most bytes of a record; those of a hundred thousand epochs are smaller.
@@ -42,6 +43,18 @@ pub enum Beside {
     Mismatch(PathBuf),
     /// A file at that path that is no record, a damaged one, or that of other weights.
     Doubtful(PathBuf, &'static str),
+}
+
+/// The share of MNIST's test set that weights get right, by their record: that of another test set
+/// is none.
+pub fn accuracy_on_mnist(record: &Value) -> Option<f64> {
+    let is_mnist = record["configuration"]["data"] == BUILT_IN
+        && record["configuration"]["data_sha256"] == Value::Null;
+    let mut sets = record["sets"].as_array().into_iter().flatten();
+    match is_mnist {
+        true => record["test"]["accuracy"].as_f64(),
+        false => sets.find(|set| set["data"] == BUILT_IN)?["accuracy"].as_f64(),
+    }
 }
 
 /// The file that `path` leads to: records lie beside that, not beside a link to it.

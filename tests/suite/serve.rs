@@ -36,9 +36,13 @@ impl Drop for Served {
 impl Served {
     /// Starts a server at a port that is free.
     fn start(place: &Place, arguments: &[&str]) -> Served {
-        let arguments = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
+        Served::start_at(place, "127.0.0.1:0", arguments)
+    }
+
+    fn start_at(place: &Place, listen: &str, arguments: &[&str]) -> Served {
+        let arguments = [&["serve", "--listen", listen], arguments].concat();
         let mut command = place.command(&arguments);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("http://").and_then(|rest| rest.strip_suffix('/'));
@@ -284,6 +288,22 @@ fn requests_for_others_and_from_pages_of_others_are_refused() {
 }
 
 #[test]
+fn at_all_addresses_the_one_to_open_is_printed_and_what_it_means_said() {
+    let place = Place::new();
+    let mut served = Served::start_at(&place, "0.0.0.0:0", &["--allow-host", "machine.local"]);
+    assert!(served.address.ip().is_loopback(), "{}", served.address);
+    let host = |host: &str| served.send("GET", "/weights", &[("Host", host)], b"").status;
+    assert_eq!(["192.168.0.7", "machine.local", "evil.example"].map(host), [200, 200, 403]);
+    served.child.kill().unwrap();
+    let mut notes = String::new();
+    served.child.stderr.take().unwrap().read_to_string(&mut notes).unwrap();
+    assert!(notes.contains("warning: other machines can reach this server"), "{notes}");
+    assert!(notes.contains(&format!("at port {}\n", served.address.port())), "{notes}");
+    let (code, _, error) = place.run(&["serve", "--allow-host", "https://machine.local"]);
+    assert!(code == 2 && error.contains("it is no name of a host"), "{code} {error}");
+}
+
+#[test]
 fn bad_requests_get_a_sentence() {
     let place = Place::new();
     let served = Served::start(&place, &[]);
@@ -356,10 +376,20 @@ fn slow_clients_do_not_keep_others_waiting() {
         })
         .collect();
     let digit = png(one(60, 90));
-    for _ in 0..20 {
-        assert_eq!(served.post("/predict", &digit).json()["label"], 1);
-    }
-    drop(slow);
+    assert_eq!(served.post("/predict", &digit).json()["label"], 1);
+    let counts = String::from_utf8(served.get("/metrics").body).unwrap();
+    let open = counts.lines().find_map(|line| line.strip_prefix("mnist_connections "));
+    assert!(open.unwrap().parse::<usize>().unwrap() > slow.len(), "{counts}");
+}
+
+/// An A, which is no digit.
+fn letter() -> image::GrayImage {
+    image::GrayImage::from_fn(120, 120, |x, y| {
+        let (across, half) = (x.abs_diff(60), (y.max(20) - 20) * 2 / 5);
+        let inside = (20..100).contains(&y);
+        let is_ink = across.abs_diff(half) < 5 || across < half && y.abs_diff(70) < 4;
+        image::Luma([if inside && is_ink { 30 } else { 225 }])
+    })
 }
 
 #[test]
@@ -380,9 +410,10 @@ fn requests_at_once_all_get_their_own_answer() {
             });
         }
     });
+    assert_eq!(served.post("/predict", &png(letter())).json()["digit"], false);
     let counts = String::from_utf8(served.get("/metrics").body).unwrap();
     assert!(counts.contains("mnist_digits_total 200\n"), "{counts}");
-    assert!(counts.contains("mnist_requests_total{route=\"/predict\",status=\"200\"} 200\n"));
+    assert!(counts.contains("mnist_requests_total{route=\"/predict\",status=\"200\"} 201\n"));
     assert!(counts.ends_with("# EOF\n"));
 }
 
@@ -417,6 +448,10 @@ fn the_protocol_for_inference_gives_the_logits_of_the_network() {
     let place = Place::new();
     let served = Served::start(&place, &["--weights", "released"]);
     assert_eq!(served.get("/v2/health/ready").json(), json!({"ready": true}));
+    assert_eq!(
+        served.get("/v2/models/released/ready").json(),
+        json!({"name": "released", "ready": true})
+    );
     let model = served.get("/v2/models/released").json();
     assert_eq!(
         model["inputs"][0],
@@ -462,11 +497,16 @@ fn the_protocol_for_inference_gives_the_logits_of_the_network() {
 fn several_weights_are_told_apart_by_the_names_of_their_files() {
     let place = Place::new();
     let path = place.path("mine.safetensors");
-    tch_mnist::weights::save(&super::common::arrays(32, 1), &path).unwrap();
+    // What their record says is not of MNIST's test set.
+    let mut record = json!({"configuration": {"data": "mine"}, "test": {"accuracy": 1}});
+    let arrays = super::common::arrays(32, 1);
+    tch_mnist::weights::save_with_record(&arrays, &mut record, &path).unwrap();
     let served = Served::start(&place, &["--weights", "mine.safetensors", "--weights", "released"]);
     let list = served.get("/weights").json();
     let names: Vec<_> = list["weights"].as_array().unwrap().iter().map(|w| &w["name"]).collect();
     assert_eq!(names, ["mine", "released"]);
+    assert_eq!(list["weights"][0]["test_accuracy"], Value::Null);
+    assert!(list["weights"][1]["test_accuracy"].as_f64().unwrap() > 0.99);
     assert_eq!(
         (&list["weights"][0]["default"], &list["weights"][0]["hidden"]),
         (&json!(true), &json!(32))

@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use serde_json::Value;
 
 use crate::commands::console::note;
-use crate::dataset::BUILT_IN;
 use crate::files::atomic;
 use crate::weights::{self, Loaded};
 
@@ -65,8 +63,8 @@ impl WeightsArgs {
             return Ok(trained);
         }
         let released = released()?;
-        let of_released = accuracy_on_mnist(&released.0);
-        let why = match (accuracy_on_mnist(&trained.0), of_released) {
+        let accuracy = |of: &(Loaded, _)| of.0.record.as_ref().and_then(weights::accuracy_on_mnist);
+        let why = match (accuracy(&trained), accuracy(&released)) {
             (Some(own), Some(least)) if own > least => {
                 note(&format!(
                     "the released weights are passed over ({:.2}% of MNIST's test set right, \
@@ -115,18 +113,6 @@ pub fn is_released(path: &Path) -> bool {
 
 fn released() -> Result<(Loaded, String)> {
     Ok((weights::open_released()?, RELEASED_NAME.into()))
-}
-
-/// The share of MNIST's test set that weights get right, by their record.
-fn accuracy_on_mnist(weights: &Loaded) -> Option<f64> {
-    let record = weights.record.as_ref()?;
-    let is_mnist = record["configuration"]["data"] == BUILT_IN
-        && record["configuration"]["data_sha256"] == Value::Null;
-    let mut sets = record["sets"].as_array().into_iter().flatten();
-    match is_mnist {
-        true => record["test"]["accuracy"].as_f64(),
-        false => sets.find(|set| set["data"] == BUILT_IN)?["accuracy"].as_f64(),
-    }
 }
 
 /// Loads a weight file, or the released weights by their name, and notes what is wrong with its

@@ -9,7 +9,7 @@ use crate::CLASSES;
 use crate::files::image::{is_hidden, is_image};
 
 /// The folder of what is no digit, as `mnist serve` collects it.
-const NONE: &str = "none";
+pub const NONE: &str = "none";
 
 /// What an image is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,6 +20,7 @@ use mnist_image::{Digit, normalise};
 use sha2::{Digest, Sha256};
 
 use self::kept::{Hash, Kept};
+pub use self::list::NONE;
 use self::list::{Found, Listing, Side};
 use super::idx::MAX_COUNT;
 use super::{Labelled, Split};

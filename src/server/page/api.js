@@ -27,7 +27,11 @@ async function ask(path, options) {
       await pause(Number(response.headers.get('Retry-After')) || 1);
       continue;
     }
-    const body = await response.json().catch(() => null);
+    const body = await response.json().catch((error) => {
+      if (error.name === 'AbortError') throw error;
+      // An answer that broke off.
+      if (response.ok) throw new Failure(say.away, { away: true });
+    });
     if (!response.ok) throw new Failure(body?.error ?? say.failed(response.status));
     return body;
   }

@@ -1,8 +1,8 @@
 // The page: what was drawn or photographed goes to the program, and what it read is shown.
 
 import { Failure, collect, explain, returned, weights } from './api.js';
-import { HEIGHT, WIDTH, Drawing, picture } from './draw.js';
-import { Answer, crop, digitsOf } from './digit.js';
+import { Drawing, around, picture } from './draw.js';
+import { Answer, crop, digitsOf, inkOf } from './digit.js';
 import { Camera, blobOf, listen, prepare } from './photo.js';
 import { page, say } from './text.js';
 import { Weights } from './weights.js';
@@ -14,13 +14,17 @@ const FINGER = 24;
 
 const $ = (id) => document.getElementById(id);
 const announce = (sentence) => ($('live').textContent = sentence);
+/** Moves the keyboard's focus to an element where what has it is no longer shown. */
+function refocus(id) {
+  const at = document.activeElement;
+  if (at && at !== document.body && at.getClientRects().length === 0) $(id).focus({ preventScroll: true });
+}
 /** How many answers are on their way. */
 let waiting = 0;
 function wait(change) {
   waiting += change;
   $('answer').setAttribute('aria-busy', waiting > 0);
 }
-
 
 for (const element of document.querySelectorAll('[data-text]')) element.textContent = page[element.dataset.text];
 for (const element of document.querySelectorAll('[data-label]')) element.setAttribute('aria-label', page[element.dataset.label]);
@@ -43,11 +47,13 @@ function fail(error, again) {
   if (!error.away || !again) return;
   pending.add(again);
   if (pending.size > 1) return;
-  returned().then(() => {
+  returned().then(async () => {
     settle();
     const all = [...pending];
     pending.clear();
-    for (const each of all) each();
+    // Started anew, the program may have other weights.
+    await load();
+    for (const each of all) if (each !== load) each();
   });
 }
 
@@ -102,15 +108,23 @@ const draw = {
     if (this.busy) return;
     this.busy = true;
     wait(1);
-    while (this.due) {
-      this.due = false;
-      const began = performance.now();
-      await this.question().catch((error) => fail(error, this.again));
-      const rest = PACE - (performance.now() - began);
-      if (rest > 0) await new Promise((resolve) => setTimeout(resolve, rest));
+    try {
+      while (this.due) {
+        // While the program is away, it is asked once it is back.
+        if (pending.size > 0 && !this.drawing.isEmpty) {
+          pending.add(this.again);
+          break;
+        }
+        this.due = false;
+        const began = performance.now();
+        await this.question().catch((error) => fail(error, this.again));
+        const rest = PACE - (performance.now() - began);
+        if (rest > 0) await new Promise((resolve) => setTimeout(resolve, rest));
+      }
+    } finally {
+      this.busy = false;
+      wait(-1);
     }
-    this.busy = false;
-    wait(-1);
   },
 
   async question() {
@@ -119,12 +133,15 @@ const draw = {
       this.last = null;
     } else {
       const source = picture(strokes);
-      const canvas = document.createElement('canvas');
-      canvas.width = WIDTH;
-      canvas.height = HEIGHT;
-      source.paint(canvas.getContext('2d'));
+      const { x, y, width, height } = around(strokes);
+      const canvas = Object.assign(document.createElement('canvas'), { width, height });
+      const context = canvas.getContext('2d');
+      context.translate(-x, -y);
+      source.paint(context);
       const read = await explain(await blobOf(canvas), used.name);
       settle();
+      Object.assign(read, { width: source.width, height: source.height });
+      for (const { box } of digitsOf(read)) Object.assign(box, { x: box.x + x, y: box.y + y });
       this.last = { read, source, chosen: written(read, strokes.at(-1)) };
     }
     // Cleared meanwhile: the next round says so.
@@ -157,6 +174,8 @@ function written(read, stroke) {
 const photo = {
   image: null,
   last: null,
+  /** How many images were given. */
+  count: 0,
   abort: null,
   url: null,
   camera: new Camera($('video')),
@@ -170,18 +189,15 @@ const photo = {
     listen([$('choose'), $('take')], (file, how) => this.given(file, how));
     $('camera-start').hidden = !Camera.isThere;
     $('camera-start').addEventListener('click', () => this.look());
-    $('shoot').addEventListener('click', async () => {
-      const blob = await this.camera.shoot();
-      this.closeCamera();
-      this.given(blob, 'camera');
-    });
+    $('shoot').addEventListener('click', async () => this.given(await this.camera.shoot(), 'camera'));
     $('cancel').addEventListener('click', () => {
       this.closeCamera();
-      $('camera-start').focus();
+      refocus('camera-start');
     });
     $('sheet').addEventListener('click', (event) => this.point(event));
     $('another').addEventListener('click', () => {
       this.abort?.abort();
+      this.count += 1;
       this.image = this.last = null;
       $('page').hidden = true;
       $('drop').hidden = false;
@@ -193,12 +209,16 @@ const photo = {
   async look() {
     $('drop').hidden = true;
     $('camera').hidden = false;
-    $('shoot').focus();
+    $('shoot').disabled = true;
+    $('cancel').focus();
     try {
-      await this.camera.start();
+      if (!(await this.camera.start())) return;
+      $('shoot').disabled = false;
+      if (document.activeElement === $('cancel')) $('shoot').focus();
       settle();
     } catch {
       this.closeCamera();
+      refocus('camera-start');
       fail(new Failure(say.noCamera));
     }
   },
@@ -211,9 +231,13 @@ const photo = {
 
   async given(file, how) {
     show('photo');
+    const count = (this.count += 1);
+    const image = await prepare(file).catch((error) => fail(error));
+    // Another came meanwhile, which took less time.
+    if (count !== this.count) return;
     this.closeCamera();
-    const image = file && (await prepare(file));
-    if (!image) return fail(new Failure(say.noImage));
+    refocus('camera-start');
+    if (!image) return;
     settle();
     const name = how === 'pasted' ? say.pasted : (file.name ?? say.photo);
     this.image = { ...image, name };
@@ -226,6 +250,7 @@ const photo = {
     $('unshown').hidden = Boolean(this.url);
     if (this.url) $('page-image').src = this.url;
     $('page-image').alt = say.page(name);
+    refocus('another');
     this.show();
     await this.ask();
   },
@@ -249,13 +274,16 @@ const photo = {
       $('sheet').style.setProperty('aspect-ratio', `${read.width} / ${read.height}`);
       if (this.isShown) announce(say.read(read.lines.map((line) => line.text).join('; ')));
     } catch (error) {
-      this.last = null;
+      // One that was given up says nothing of the one in its place.
+      if (this.abort === abort) this.last = null;
       fail(error, this.again);
+    } finally {
+      wait(-1);
+      if (this.abort === abort) {
+        $('sheet').classList.remove('busy');
+        if (this.isShown) this.show();
+      }
     }
-    wait(-1);
-    if (this.abort !== abort) return;
-    $('sheet').classList.remove('busy');
-    if (this.isShown) this.show();
   },
 
   /** Chooses the digit that a finger meant: its box, or the nearest. */
@@ -299,6 +327,7 @@ function show(way) {
     tab.tabIndex = each === way ? 0 : -1;
     $(each).hidden = each !== way;
   }
+  refocus(`tab-${way}`);
   (way === 'draw' ? draw : photo).show();
 }
 
@@ -314,12 +343,18 @@ for (const way of ['draw', 'photo']) {
   });
 }
 
+/** What is said of corrections now: a live region, which speaks whenever it is set. */
+let told = '';
+
 /** The digit whose label was told last, and what became of it. */
 function chose(digit) {
+  if (!digit) refocus(photo.isShown ? 'another' : 'canvas');
   for (const button of $('labels').children) {
     button.setAttribute('aria-pressed', Boolean(digit) && button.value === digit.told?.label);
   }
   const said = digit?.told?.said ?? (used.collects ? say.collecting : say.notCollecting);
+  if (said === told) return;
+  told = said;
   // What stands between backquotes is code.
   $('told').replaceChildren(...said.split('`').map((part, at) =>
     at % 2 === 0 ? part : Object.assign(document.createElement('code'), { textContent: part })));
@@ -337,26 +372,31 @@ async function sample(digit) {
   const isNear = ({ box }) =>
     box.x < middleX + far && box.x + box.width > middleX - far && box.y < middleY + far && box.y + box.height > middleY - far;
   if (source.paint && !answer.others.some(isNear)) return blobOf(whole);
-  await $('ink').decode();
-  const ink = $('ink');
+  const ink = Object.assign(new Image(), { src: inkOf(digit) });
+  await ink.decode();
   const paint = (context) => context.drawImage(ink, x, y, width, height);
   return blobOf(crop({ paint }, digit.box));
 }
 
+/** Tells that the chosen digit is `label`. */
 async function tell(label) {
   const { digit } = answer;
   if (!digit) return;
+  if (used.collects) return keep(digit, label, await sample(digit));
   digit.told = { label, said: say.notCollecting };
-  if (used.collects) {
-    try {
-      digit.told.said = say.saved((await collect(await sample(digit), label)).saved);
-      settle();
-    } catch (error) {
-      digit.told = null;
-      fail(error);
-    }
+  chose(digit);
+}
+
+/** Has the image of a digit saved under a label. */
+async function keep(digit, label, image) {
+  try {
+    const { saved } = await collect(image, label);
+    digit.told = { label, said: say.saved(saved, label) };
+    settle();
+    if (answer.digit === digit) chose(digit);
+  } catch (error) {
+    fail(error, () => keep(digit, label, image));
   }
-  if (answer.digit === digit) chose(digit);
 }
 
 for (const button of $('labels').children) button.addEventListener('click', () => tell(button.value));

@@ -27,6 +27,9 @@ const shown = (digit) => (digit.digit ? String(digit.label) : say.noDigit);
 const isSure = (digit) => digit.digit && digit.confidence >= SURE;
 const kind = (digit) => (isSure(digit) ? '' : digit.digit ? ' unsure' : ' none');
 
+/** The address of the ink that was found for a digit, an image. */
+export const inkOf = (digit) => `data:image/png;base64,${digit.ink}`;
+
 /** All digits of an answer of /explain, in reading order. */
 export const digitsOf = (answer) => answer.lines.flatMap((line) => line.digits);
 
@@ -56,7 +59,7 @@ export function roving(group, choose) {
   });
 }
 
-/** The digits as buttons, with gaps where spaces are. `kind` names them in `data-at`. */
+/** The digits as buttons, with gaps where spaces are. */
 function buttons(answer, chosen) {
   let at = 0;
   return answer.lines.map((line) =>
@@ -208,7 +211,8 @@ export class Answer {
     $('photo-boxes').replaceChildren(...(this.page ? boxes(answer, this.#chosen, { pressable: true }) : []));
     const heights = digits.map(({ box }) => box.height).sort((a, b) => a - b);
     $('photo-boxes').style.setProperty('--high', (100 * (heights[heights.length >> 1] ?? 0)) / answer.width);
-    if (focused) focused.querySelector('[tabindex="0"]')?.focus({ preventScroll: true });
+    const next = focused?.querySelector('[tabindex="0"]') ?? $(this.page ? 'another' : 'canvas');
+    if (focused) next.focus({ preventScroll: true });
     $('copy').hidden = !this.text;
     $('found').textContent = this.page && digits.length > 0
       ? say.found(digits.filter((digit) => digit.digit).length, $('text').childElementCount) : '';
@@ -244,7 +248,7 @@ export class Answer {
     given.getContext('2d').drawImage(crop(this.#source, digit.box, 2 * TILE), 0, 0);
     given.classList.toggle('drawn', !this.page);
     given.closest('figure').hidden = !this.#source.paint;
-    $('ink').src = `data:image/png;base64,${digit.ink}`;
+    $('ink').src = inkOf(digit);
     $('ink').alt = say.inkOf;
     const seen = bytes(digit.seen);
     const evidence = new Int8Array(bytes(digit.evidence).buffer);

@@ -4,6 +4,9 @@
 export const WIDTH = 800;
 export const HEIGHT = 600;
 
+/** Paper around the strokes that are sent. */
+const MARGIN = 40;
+
 /** How far an arrow key moves the pen, and with Shift. */
 const STEP = 12;
 const SMALL_STEP = 3;
@@ -53,6 +56,15 @@ export function picture(strokes) {
       paintStrokes(context, strokes);
     },
   };
+}
+
+/** The part of the drawing with the strokes and paper around them, in whole pixels: less to send and to read. */
+export function around(strokes) {
+  const points = strokes.flat();
+  const least = (at) => Math.floor(Math.min(...points.map((point) => point[at] - point[2] / 2)) - MARGIN);
+  const most = (at) => Math.ceil(Math.max(...points.map((point) => point[at] + point[2] / 2)) + MARGIN);
+  const [x, y] = [Math.max(0, least(0)), Math.max(0, least(1))];
+  return { x, y, width: Math.min(WIDTH, most(0)) - x, height: Math.min(HEIGHT, most(1)) - y };
 }
 
 /**

@@ -1,5 +1,8 @@
 // Images from outside: dropped, pasted, chosen, or taken with the camera.
 
+import { Failure } from './api.js';
+import { say } from './text.js';
+
 /** What the program takes: bytes, pixels, and kinds of images. */
 const MAX_BYTES = 20e6;
 const MAX_PIXELS = 25e6;
@@ -20,11 +23,15 @@ function sized(width, height) {
 
 /**
  * An image to send and to show: `{ blob, bitmap }`, the bitmap null where the browser cannot show
- * what the program may yet read. Null for what neither takes.
+ * what the program may yet read. A `Failure` for what neither takes.
  */
 export async function prepare(file) {
-  const bitmap = await createImageBitmap(file).catch(() => null);
-  if (!bitmap) return TAKEN.test(file.type) || file.type === '' ? { blob: file, bitmap } : null;
+  const bitmap = file && (await createImageBitmap(file).catch(() => null));
+  if (!bitmap) {
+    if (!file || !(TAKEN.test(file.type) || file.type === '')) throw new Failure(say.noImage);
+    if (file.size > MAX_BYTES) throw new Failure(say.tooLarge(MAX_BYTES / 1e6));
+    return { blob: file, bitmap };
+  }
   const pixels = bitmap.width * bitmap.height;
   if (TAKEN.test(file.type) && file.size <= MAX_BYTES && pixels <= MAX_PIXELS) return { blob: file, bitmap };
   const scale = Math.min(1, SIDE / Math.max(bitmap.width, bitmap.height));
@@ -70,10 +77,13 @@ export function listen(inputs, given) {
   }
 }
 
+const end = (stream) => stream.getTracks().forEach((track) => track.stop());
+
 /** The camera, shown in a video element. */
 export class Camera {
   #stream = null;
-  #wanted = false;
+  /** How often it was started and stopped. */
+  #count = 0;
 
   constructor(video) {
     this.video = video;
@@ -84,14 +94,24 @@ export class Camera {
     return Boolean(navigator.mediaDevices?.getUserMedia);
   }
 
+  /** Resolves once it shows something; to false where it was stopped, or started again, before. */
   async start() {
-    const wanted = { facingMode: 'environment', width: { ideal: 1920 }, height: { ideal: 1440 } };
-    this.#wanted = true;
-    this.#stream = await navigator.mediaDevices.getUserMedia({ video: wanted });
-    // Given up before it was allowed.
-    if (!this.#wanted) return this.stop();
-    this.video.srcObject = this.#stream;
-    await this.video.play();
+    this.stop();
+    const count = this.#count;
+    try {
+      const wanted = { facingMode: 'environment', width: { ideal: 1920 }, height: { ideal: 1440 } };
+      const stream = await navigator.mediaDevices.getUserMedia({ video: wanted });
+      if (count !== this.#count) {
+        end(stream);
+        return false;
+      }
+      this.video.srcObject = this.#stream = stream;
+      await this.video.play();
+      return count === this.#count;
+    } catch (error) {
+      if (count !== this.#count) return false;
+      throw error;
+    }
   }
 
   /** What it sees now, as a PNG. */
@@ -103,8 +123,8 @@ export class Camera {
   }
 
   stop() {
-    this.#wanted = false;
-    this.#stream?.getTracks().forEach((track) => track.stop());
+    this.#count += 1;
+    if (this.#stream) end(this.#stream);
     this.#stream = null;
     this.video.srcObject = null;
   }

@@ -1,4 +1,4 @@
-// Everything that the page says, in one place.
+// Everything that the page says, in one place; but for what it says without JavaScript.
 
 /** `0.998` as `99.8%`; never 0 or 100 for what is neither. */
 export function percent(share) {
@@ -14,6 +14,7 @@ const count = (n, one, many) => `${n.toLocaleString('en')} ${n === 1 ? one : man
 /** What elements with `data-text` say, and those with `data-label` to screen readers. */
 export const page = {
   name: 'mnist',
+  title: 'mnist: handwritten digits, read as you write',
   tagline: 'Handwritten digits, read as you write',
   ways: 'How to give digits',
   draw: 'Draw',
@@ -47,9 +48,6 @@ export const page = {
   ink: 'The ink found',
   seen: 'The network sees',
   seenNote: '28 × 28 pixels, centred by mass',
-  evidence: 'What speaks for it',
-  for: 'for',
-  against: 'against',
   wrong: 'Wrong?',
   wrongHint: 'Say what it is.',
   none: 'Not a digit',
@@ -88,12 +86,14 @@ export const say = {
   evidenceTitle: (guess) => `What speaks for ${guess}`,
   evidenceFor: (guess) => `for ${guess}`,
   evidenceAgainst: (guess) => `against ${guess}`,
-  chance: (digit, probability) => `${digit}: ${percent(probability)}`,
-  saved: (path) => `Saved as \`${path}\`. Train on the folder with \`mnist train --data\`.`,
-  collecting: 'Your answer is saved with the image, to train on.',
+  saved: (path, label) => `Saved as \`${path}\`. ` +
+    (label === 'none'
+      ? '`mnist train` passes over what is no digit.'
+      : 'Train on the folder with `mnist train --data`.'),
+  collecting: 'Your answer is saved with the image, to train on; what is no digit is kept, but not trained on.',
   notCollecting: 'To keep corrections and train on them, start `mnist serve --collect DIR`, then `mnist train --data DIR`.',
   chosen: (name) => `${name} reads now.`,
-  accuracy: (share) => (share === null ? 'accuracy not recorded' : `${(100 * share).toFixed(2)}% of MNIST’s test set`),
+  accuracy: (share) => (share === null ? 'accuracy on MNIST not recorded' : `${(100 * share).toFixed(2)}% of MNIST’s test set right`),
   layers: (weights) => `784 → ${weights.hidden} → 10, ${count(weights.parameters, 'parameter', 'parameters')}`,
   pill: (weights) => (weights.test_accuracy === null ? weights.name : `${weights.name} · ${(100 * weights.test_accuracy).toFixed(2)}%`),
   noRecord: 'There is no record of how they were trained.',
@@ -102,6 +102,7 @@ export const say = {
     (collect ? 'it keeps those that you correct.' : 'it keeps none.'),
   away: 'The program does not answer. Is mnist serve still running? This page goes on once it does.',
   failed: (status) => `The program answered with an error (${status}).`,
+  tooLarge: (megabytes) => `This browser cannot show such an image, and it has more than the ${megabytes} MB that can be sent.`,
   noImage: 'That is no image: PNG, JPEG, WebP, GIF, BMP and TIFF are read.',
   noCamera: 'The camera cannot be used: none is there, or the browser does not allow it.',
   page: (name) => `The page that was read: ${name}`,

@@ -38,8 +38,9 @@ export class Weights {
 
   async load() {
     const { weights: all, collect, version } = await weights();
+    const used = all.find((each) => each.name === this.name) ?? all.find((each) => each.default);
     this.#all = all;
-    this.#at = Math.max(0, all.findIndex((each) => each.default));
+    this.#at = all.indexOf(used);
     this.collects = collect;
     this.foot = say.foot(version, collect);
     $('weights-list').replaceChildren();

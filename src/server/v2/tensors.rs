@@ -133,16 +133,16 @@ pub fn parse(body: &[u8], header: Option<usize>) -> Outcome<(Vec<Pixels>, Asked)
     let (json, bytes) = body
         .split_at_checked(header.unwrap_or(body.len()))
         .ok_or_else(|| Failure::bad("The body is shorter than Inference-Header-Content-Length."))?;
-    let request: Infer = serde_json::from_slice(json)
+    let mut request: Infer = serde_json::from_slice(json)
         .map_err(|error| Failure::bad(format!("The request cannot be read: {error}.")))?;
-    let [input] = &request.inputs[..] else {
+    let [input] = &mut request.inputs[..] else {
         return Err(Failure::bad("A request has one input, named images."));
     };
     if input.name != "images" || input.datatype != FP32 {
         return Err(Failure::bad("The input must be named images and be of the datatype FP32."));
     }
-    let values = match (&input.data, input.parameters.binary_data_size) {
-        (Some(Flat(values)), None) if bytes.is_empty() => values.clone(),
+    let values = match (input.data.take(), input.parameters.binary_data_size) {
+        (Some(Flat(values)), None) if bytes.is_empty() => values,
         (None, Some(size)) if size == bytes.len() && size.is_multiple_of(size_of::<f32>()) => {
             bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect()
         }
@@ -163,19 +163,28 @@ pub fn parse(body: &[u8], header: Option<usize>) -> Outcome<(Vec<Pixels>, Asked)
     if !values.iter().all(|value| value.is_finite()) {
         return Err(Failure::bad("The input has values that are infinite or not a number."));
     }
-    let all = request.parameters.binary_data_output.unwrap_or(false);
-    let wanted = |wanted: &Wanted| {
-        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == wanted.name);
-        let kind =
-            kind.ok_or_else(|| Failure::bad("The outputs are named logits and probabilities."));
-        Ok((kind?, wanted.parameters.binary_data.unwrap_or(all)))
-    };
-    let outputs = match request.outputs.is_empty() {
-        true => Kind::ALL.map(|kind| (kind, all)).to_vec(),
-        false => request.outputs.iter().map(wanted).collect::<Outcome<_>>()?,
-    };
     let images = values.as_chunks().0.to_vec();
+    let outputs = outputs(&request)?;
     Ok((images, Asked { id: request.id, outputs }))
+}
+
+/// The outputs that are wanted, each at most once, and which of them as bytes.
+fn outputs(request: &Infer) -> Outcome<Vec<(Kind, bool)>> {
+    let all = request.parameters.binary_data_output.unwrap_or(false);
+    if request.outputs.is_empty() {
+        return Ok(Kind::ALL.map(|kind| (kind, all)).to_vec());
+    }
+    let mut outputs: Vec<(Kind, bool)> = Vec::new();
+    for wanted in &request.outputs {
+        let kind = Kind::ALL.into_iter().find(|kind| {
+            kind.name() == wanted.name && !outputs.iter().any(|(other, _)| other == kind)
+        });
+        let kind = kind.ok_or_else(|| {
+            Failure::bad("The outputs are named logits and probabilities, each once at most.")
+        })?;
+        outputs.push((kind, wanted.parameters.binary_data.unwrap_or(all)));
+    }
+    Ok(outputs)
 }
 
 /// The answer to a request.
@@ -314,9 +323,13 @@ mod tests {
         let fits = request(&[1, 784], &row);
         assert!(refusal(&fits, Some(usize::MAX)).contains("shorter"));
         assert!(refusal(&fits, Some(5)).contains("cannot be read"));
-        let mut other = fits.clone();
-        other["outputs"] = json!([{"name": "labels"}]);
-        assert!(refusal(&other, None).contains("logits and probabilities"));
+        for names in
+            [&["labels"][..], &["logits", "logits"], &["logits", "probabilities", "logits"]]
+        {
+            let mut other = fits.clone();
+            other["outputs"] = names.iter().map(|name| json!({"name": name})).collect();
+            assert!(refusal(&other, None).contains("each once at most"), "{names:?}");
+        }
         let deep = "[".repeat(10_000);
         assert!(parse(deep.as_bytes(), None).is_err());
     }
