@@ -1,7 +1,7 @@
 //! Whether all of a batch is done, and true.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use anyhow::{Context, Error, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::{Batch, Input, PARTS, RECEIPT};
-use crate::files::atomic;
+use crate::files::{atomic, input};
 
-/// Bytes of a row that are read: a page of a million digits has fewer.
-const MAX_ROW_BYTES: u64 = 1 << 30;
+/// Bytes of a row that are read: a page of a hundred thousand digits has fewer.
+const MAX_ROW_BYTES: u64 = 1 << 26;
 
 /// What a batch came to.
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -102,7 +102,7 @@ fn add(batch: &Batch, shard: usize, check: &mut Check) -> Result<()> {
 ///
 /// If it does not have the rows of these inputs, in their order, and no others.
 pub(super) fn errors_in(part: &Path, inputs: &[Input]) -> Result<BTreeMap<String, u64>> {
-    let mut rows = BufReader::new(zstd::Decoder::new(File::open(part)?)?);
+    let mut rows = BufReader::new(zstd::Decoder::new(input::open_regular(part, u64::MAX)?)?);
     let mut errors = BTreeMap::new();
     for input in inputs {
         let mut line = Vec::new();

@@ -13,8 +13,7 @@ mod planning;
 mod row;
 mod shard;
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Read};
 use std::ops::Not;
 use std::path::{Path, PathBuf};
 
@@ -174,6 +173,10 @@ impl Batch {
                 "it was changed: its SHA-256 is {found}, not {sha256}; make the plan again in \
                  another folder"
             );
+            ensure!(
+                !plan.shards.is_empty(),
+                "it has no shards; make the plan again in another folder"
+            );
             Ok((plan, sha256))
         };
         let (plan, id) =
@@ -221,10 +224,8 @@ impl Batch {
             format!("there is no shard {shard}: the plan has {}, from 0", self.shards())
         })?;
         let read = || -> Result<Vec<Input>> {
-            let mut file = File::open(&path)?;
-            file.seek(SeekFrom::Start(slice.at))?;
             let mut bytes = Vec::new();
-            file.take(slice.bytes).read_to_end(&mut bytes)?;
+            input::open_slice(&path, slice.at, slice.bytes, u64::MAX)?.read_to_end(&mut bytes)?;
             let found = sha256_hex(&bytes);
             ensure!(
                 found == slice.sha256,

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufWriter, Write};
 use std::path::{self, Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -14,12 +14,14 @@ use super::{
 };
 use crate::files::image::{is_hidden, is_image};
 use crate::files::paths::{self, LIST};
-use crate::files::{atomic, sha256_hex};
+use crate::files::{atomic, input, sha256_hex};
 use crate::network::arrays::Arrays;
 use crate::weights;
 
 /// What the smallest image counts for: opening it takes time as well.
 const LEAST_BYTES: u64 = 1000;
+/// The most bytes of a list: 10 billion short paths.
+const MAX_LIST_BYTES: u64 = 1 << 40;
 const UNWRITTEN: &str = "cannot write the list of the images";
 /// What the parts of an archive are multiples of.
 const BLOCK: u64 = 512;
@@ -123,7 +125,7 @@ impl List {
             return self.folder(path);
         }
         match extension(path).as_str() {
-            "txt" => self.lines(BufReader::new(File::open(path)?)),
+            "txt" => self.lines(input::open(path, MAX_LIST_BYTES)?),
             _ => self.file(path),
         }
     }
@@ -178,8 +180,8 @@ impl List {
     /// The images of an archive, told as in a folder. Links lead elsewhere, and are passed over.
     fn tar(&mut self, path: &Path) -> Result<()> {
         let name = absolute(path)?;
-        let mut archive = Archive::new(File::open(path)?);
-        let mut end = 0;
+        let mut archive = Archive::new(input::open_regular(path, u64::MAX)?);
+        let mut end = 0_u64;
         for entry in archive.entries_with_seek()? {
             let entry = entry?;
             end = entry.raw_file_position().saturating_add(entry.size().next_multiple_of(BLOCK));

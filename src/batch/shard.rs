@@ -94,7 +94,8 @@ impl Batch {
             same("its number of inputs", &receipt.inputs.to_string(), &count)?;
             same("its number of rows", &receipt.rows.to_string(), &count)?;
             let part = self.part(shard);
-            let opened = File::open(&part).with_context(|| part.display().to_string())?;
+            let opened =
+                input::open_regular(&part, u64::MAX).with_context(|| part.display().to_string())?;
             same("the SHA-256 of its part", &sha256_of(opened)?, &receipt.sha256)?;
             let errors = errors_in(&part, inputs).with_context(|| part.display().to_string())?;
             ensure!(

@@ -126,6 +126,35 @@ fn check_figures(loss: f64, accuracy: f64) -> Result<()> {
 }
 
 impl Configuration {
+    /// Checks that epochs can be the first ones of such a run; the error names what cannot.
+    pub fn check_epochs(&self, history: &[Epoch]) -> Result<()> {
+        for (at, epoch) in history.iter().enumerate() {
+            ensure!(
+                epoch.epoch == at + 1,
+                "epoch {} in the place of epoch {}",
+                epoch.epoch,
+                at + 1
+            );
+            check_figures(epoch.loss, epoch.accuracy)?;
+            let validated = (epoch.validation_loss, epoch.validation_accuracy);
+            match validated {
+                (Some(loss), Some(accuracy)) if self.config.validation_split > 0. => {
+                    check_figures(loss, accuracy)?;
+                }
+                (None, None) if self.config.validation_split == 0. => {}
+                _ => {
+                    bail!("it has validation figures but no validation split, or the reverse")
+                }
+            }
+            ensure!(
+                (0. ..=MAX_SECONDS).contains(&epoch.seconds),
+                "an epoch took {:?} seconds, more than a year or less than none",
+                epoch.seconds
+            );
+        }
+        Ok(())
+    }
+
     /// What distinguishes it from others of its comparison: `adam:0.0003, seed 2`.
     pub fn name(&self) -> String {
         let Config { optimizer, learning_rate, seed, .. } = self.config;
@@ -181,30 +210,7 @@ impl Run {
             self.history.len(),
             config.epochs
         );
-        for (at, epoch) in self.history.iter().enumerate() {
-            ensure!(
-                epoch.epoch == at + 1,
-                "epoch {} in the place of epoch {}",
-                epoch.epoch,
-                at + 1
-            );
-            check_figures(epoch.loss, epoch.accuracy)?;
-            let validated = (epoch.validation_loss, epoch.validation_accuracy);
-            match validated {
-                (Some(loss), Some(accuracy)) if config.validation_split > 0. => {
-                    check_figures(loss, accuracy)?;
-                }
-                (None, None) if config.validation_split == 0. => {}
-                _ => {
-                    bail!("it has validation figures but no validation split, or the reverse")
-                }
-            }
-            ensure!(
-                (0. ..=MAX_SECONDS).contains(&epoch.seconds),
-                "an epoch took {:?} seconds, more than a year or less than none",
-                epoch.seconds
-            );
-        }
+        self.configuration.check_epochs(&self.history)?;
         for SetTest { test, .. } in &self.sets {
             check_figures(test.loss, test.accuracy)?;
         }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Epoch;
 use super::steps::{Steps, set, values};
+use crate::files::sha256_hex;
 use crate::network::arrays::{Arrays, NAMES};
 use crate::network::model::Model;
 use crate::weights::{seal_of, sealed};
@@ -79,7 +80,8 @@ impl State {
     ///
     /// If it is too large for one.
     pub fn to_bytes(&self, of: &Value) -> Result<Vec<u8>> {
-        let record = json!({"training": of, "epochs": self.epochs});
+        let mut record = json!({"training": of, "epochs": self.epochs});
+        record["sha256"] = sha256_hex(&serde_json::to_vec(&record)?).into();
         let bytes =
             |values: &Vec<f32>| values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let data: Vec<(&String, usize, Vec<u8>)> =
@@ -98,6 +100,11 @@ impl State {
     pub fn from_bytes(bytes: &[u8]) -> Result<(State, Value)> {
         let record = seal_of(bytes)?.and_then(|seal| seal.record);
         let mut record = record.context("it is not a checkpoint of this program")?;
+        let sha256 = record.as_object_mut().and_then(|record| record.remove("sha256"));
+        ensure!(
+            sha256 == Some(sha256_hex(&serde_json::to_vec(&record)?).into()),
+            "it is damaged: the SHA-256 of its record is another one"
+        );
         let epochs = serde_json::from_value(record["epochs"].take())?;
         let mut arrays = BTreeMap::new();
         for (name, tensor) in SafeTensors::deserialize(bytes)?.tensors() {
@@ -123,6 +130,11 @@ mod tests {
         let mut damaged = bytes.clone();
         *damaged.last_mut().unwrap() ^= 1;
         assert!(State::from_bytes(&damaged).is_err());
+        let at = bytes.windows(4).position(|text| text == b"seed").unwrap();
+        damaged.clone_from(&bytes);
+        damaged[at] = b'f';
+        let error = State::from_bytes(&damaged).unwrap_err().to_string();
+        assert!(error.contains("SHA-256 of its record"), "{error}");
         assert!(State::from_bytes(&bytes[..40]).is_err() && State::from_bytes(b"{}").is_err());
     }
 }

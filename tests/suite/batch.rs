@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -217,6 +217,26 @@ fn what_was_changed_or_cut_is_refused_with_what_differs() {
     assert!(code == 1 && err.contains("weights.safetensors"), "{err}");
     let (code, _, err) = place.run(&[&["batch", "plan", "b", "images"], &SHARD[..]].concat());
     assert!(code == 1 && err.contains("exists"), "{err}");
+}
+
+#[test]
+fn what_is_no_regular_file_keeps_no_batch_waiting() {
+    let place = place();
+    let pipe = |name: &str| {
+        let _ = fs::remove_file(place.path(name));
+        assert!(Command::new("mkfifo").arg(place.path(name)).status().unwrap().success());
+    };
+    pipe("pipe.tar");
+    let (code, _, err) = place.run(&[&["batch", "plan", "a", "pipe.tar"], &SHARD[..]].concat());
+    assert!(code == 1 && err.contains("not a regular file"), "{err}");
+    plan(&place, "b", &["images"]);
+    run(&place, &["run", "b"]);
+    pipe("b/parts/part-00000.jsonl.zst");
+    let (again, err) = wrong(&place, "b");
+    assert!(again == "0\n" && err.contains("not a regular file"), "{again}{err}");
+    pipe("b/inputs.jsonl");
+    let (code, _, err) = place.run(&["batch", "run", "b", "0"]);
+    assert!(code == 1 && err.contains("not a regular file"), "{err}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::experiments::run::Configuration;
@@ -64,7 +64,15 @@ pub fn load(configuration: &Configuration, path: &Path) -> Result<State> {
             }
         }
         match configuration.difference(&there["configuration"])? {
-            None => Ok(state),
+            None => {
+                let (done, epochs) = (state.epochs.len(), configuration.config.epochs);
+                ensure!(
+                    (1..=epochs).contains(&done),
+                    "it has {done} epochs, expected 1 to {epochs}"
+                );
+                configuration.check_epochs(&state.epochs)?;
+                Ok(state)
+            }
             Some(difference) => bail!("{difference}; resume with the same options"),
         }
     };
