@@ -63,6 +63,7 @@ const settle = () => ($('notice').hidden = true);
 const draw = {
   drawing: null,
   last: null,
+  asked: 0,
   due: false,
   busy: false,
   spoken: false,
@@ -116,9 +117,8 @@ const draw = {
           break;
         }
         this.due = false;
-        const began = performance.now();
         await this.question().catch((error) => fail(error, this.again));
-        const rest = PACE - (performance.now() - began);
+        const rest = PACE - (performance.now() - this.asked);
         if (rest > 0) await new Promise((resolve) => setTimeout(resolve, rest));
       }
     } finally {
@@ -138,7 +138,9 @@ const draw = {
       const context = canvas.getContext('2d');
       context.translate(-x, -y);
       source.paint(context);
-      const read = await explain(await blobOf(canvas), used.name);
+      const image = await blobOf(canvas);
+      this.asked = performance.now();
+      const read = await explain(image, used.name);
       settle();
       Object.assign(read, { width: source.width, height: source.height });
       for (const { box } of digitsOf(read)) Object.assign(box, { x: box.x + x, y: box.y + y });
