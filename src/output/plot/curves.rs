@@ -243,6 +243,9 @@ fn color(line: usize) -> RGBColor {
     COLORS[line % COLORS.len()]
 }
 
+/// Pixels of a dash that are not worth drawing.
+const LEAST_DASH: f64 = 1e-6;
+
 /// Draws the path of a line in its colour and dashes.
 fn stroke<B: DrawingBackend>(area: &Area<B>, line: usize, path: &[(i32, i32)]) -> Drawn<B> {
     let style = ShapeStyle::from(color(line)).stroke_width(LINE);
@@ -266,7 +269,8 @@ fn stroke<B: DrawingBackend>(area: &Area<B>, line: usize, path: &[(i32, i32)]) -
             }
             left -= end - done;
             done = end;
-            if left <= 0. {
+            // By rounding, a little may be left that no longer moves `done`: it would go on for ever.
+            if left <= LEAST_DASH {
                 dash = (dash + 1) % dashes.len();
                 left = dashes[dash];
             }
@@ -315,6 +319,17 @@ mod tests {
             let curves = Curves { title: String::new(), panels: vec![panel] };
             super::super::to_pixels(&curves).unwrap();
         }
+    }
+
+    #[test]
+    fn dashes_come_to_the_end_of_long_lines() {
+        let mut lines = Vec::new();
+        for phase in 0..8 {
+            let value = |at: usize| (1. + 0.3 * (at as f64 * 0.7 + f64::from(phase)).sin()) / 3.;
+            lines.extend(panel(&(0..3000).map(value).collect::<Vec<_>>()).lines);
+        }
+        let curves = Curves { title: String::new(), panels: vec![Panel { label: LOSS, lines }] };
+        super::super::to_pixels(&curves).unwrap();
     }
 
     #[test]
