@@ -186,12 +186,18 @@ fn a_bug_costs_one_request() {
     });
 }
 
+/// A listener, as the server uses it, and where it listens.
+fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
 #[test]
 fn connections_that_say_nothing_are_closed_and_not_waited_for() {
     on_server(async |common, router| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
+        let (listener, address) = listener();
         let stop = Arc::new(AtomicUsize::new(0));
         let also_stop = Arc::clone(&stop);
         // What is sent, and whether the server closes the connection before it ends.
@@ -216,9 +222,7 @@ fn connections_that_say_nothing_are_closed_and_not_waited_for() {
 fn connections_above_the_limit_wait_until_one_ends() {
     let (inference, _jobs) = inference::queue();
     let common = Arc::new(common(inference));
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, address) = listener();
     let stop = Arc::new(AtomicUsize::new(0));
     let also_stop = Arc::clone(&stop);
     let client = thread::spawn(move || {

@@ -48,10 +48,11 @@ fn parts(bytes: &[u8]) -> Result<(Metadata, &[u8])> {
 
 /// The seal of a file, if it has one, to which its values fit.
 pub fn seal_of(bytes: &[u8]) -> Result<Option<Seal>> {
-    let seal = unchecked_seal_of(bytes)?;
+    let (header, values) = parts(bytes)?;
+    let seal = seal_in(&header)?;
     if let Some(seal) = &seal {
         ensure!(
-            seal.sha256 == sha256_hex(parts(bytes)?.1),
+            seal.sha256 == sha256_hex(values),
             "the SHA-256 of its values is not the one that was saved with them: {DAMAGED}"
         );
     }
@@ -60,7 +61,10 @@ pub fn seal_of(bytes: &[u8]) -> Result<Option<Seal>> {
 
 /// The seal of a file, if it has one, whatever its values are.
 pub fn unchecked_seal_of(bytes: &[u8]) -> Result<Option<Seal>> {
-    let (header, _) = parts(bytes)?;
+    seal_in(&parts(bytes)?.0)
+}
+
+fn seal_in(header: &Metadata) -> Result<Option<Seal>> {
     let Some(text) = header.metadata().as_ref().and_then(|metadata| metadata.get(SEAL)) else {
         return Ok(None);
     };

@@ -29,10 +29,6 @@ pub(crate) fn mnist_form(ink: &GrayImage) -> Option<Digit> {
 /// Crops to the ink and fits it into 20×20.
 fn fit(digit: &GrayImage) -> Option<GrayImage> {
     let rows = digit.as_raw().chunks_exact(digit.width().max(1) as usize);
-    let ends = |row: &[u8]| {
-        let is_ink = |ink: &u8| *ink > 0;
-        Some((row.iter().position(is_ink)?, row.iter().rposition(is_ink)?))
-    };
     let (mut left, mut right, mut top, mut bottom) = (usize::MAX, 0, None, 0);
     for (y, (first, last)) in rows.clone().enumerate().filter_map(|(y, row)| Some((y, ends(row)?)))
     {
@@ -60,6 +56,12 @@ fn fit(digit: &GrayImage) -> Option<GrayImage> {
     let darkest = f32::from(fitted.iter().copied().max().unwrap_or(0).max(1));
     fitted.iter_mut().for_each(|ink| *ink = nearest(f32::from(*ink) * 255. / darkest));
     Some(fitted)
+}
+
+/// The first and the last pixel of a row that have ink.
+pub(crate) fn ends(row: &[u8]) -> Option<(usize, usize)> {
+    let is_ink = |ink: &u8| *ink > 0;
+    Some((row.iter().position(is_ink)?, row.iter().rposition(is_ink)?))
 }
 
 /// Shrunk to a `times`-th of its sides. Widened first, thin strokes do not fade.

@@ -10,7 +10,7 @@ use super::{Bounds, Page};
 use crate::Digit;
 use crate::component::{Labels, label};
 use crate::ink::{binarise, dilated};
-use crate::mnist_form::{mnist_form, shrunk};
+use crate::mnist_form::{ends, mnist_form, shrunk};
 use crate::resize::nearest;
 
 /// Share of a group's pixels that have less than full ink: strokes fade at their edges, and where
@@ -218,15 +218,14 @@ impl Cutout {
     ) -> Option<(Digit, Bounds, Bounds)> {
         let (start, stop) = (between.start, between.stop);
         // Of each row, the ends alone: no pixel between them is farther out, on the image neither.
-        let ends = |y: u32| {
+        let ends_in = |y: u32| {
             let columns = between.columns(y);
             let row = &row(&self.mask, y)[columns.start as usize..columns.end as usize];
-            let inked = |ink: &u8| *ink > 0;
-            let both = [row.iter().position(inked), row.iter().rposition(inked)];
+            let both = ends(row).map(|(first, last)| [first, last]);
             both.into_iter().flatten().map(move |x| (columns.start + x as u32, y))
         };
         let places: Vec<(u32, u32)> = (0..self.mask.height())
-            .flat_map(ends)
+            .flat_map(ends_in)
             .flat_map(|(x, y)| {
                 let (x, y) = (self.left + x * self.shrink, self.top + y * self.shrink);
                 [(x, y), (x + self.shrink - 1, y + self.shrink - 1)]
