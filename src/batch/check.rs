@@ -71,6 +71,7 @@ pub fn check(batch: &Batch) -> Result<Check> {
     }
     let success = batch.success_path();
     if check.missing.is_empty() && check.wrong.is_empty() {
+        atomic::refuse_link(&success)?;
         atomic::write_bytes(&success, serde_json::to_vec(&check.totals)?)?;
         atomic::remove_temporary(&batch.folder.join(PARTS));
     } else if success.exists() {

@@ -50,6 +50,9 @@ pub fn plan(
         "{} exists; run its shards, or name another folder",
         plan_path.display()
     );
+    for name in [PLAN, INPUTS, WEIGHTS] {
+        atomic::refuse_link(&folder.join(name))?;
+    }
     fs::create_dir_all(folder.join(PARTS))
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let (mut shards, mut missing) = (Vec::new(), 0);

@@ -45,6 +45,17 @@ pub fn prepare_from(path: &Path, input: &Path) -> Result<()> {
     prepare(path)
 }
 
+/// Makes sure that there is no link at `path`: for a file whose name the program has chosen, so that
+/// nobody meant what such a link leads to.
+///
+/// # Errors
+///
+/// If there is.
+pub fn refuse_link(path: &Path) -> Result<()> {
+    ensure!(!path.is_symlink(), "cannot write {}: it is a link; delete it", path.display());
+    Ok(())
+}
+
 /// Writes `path` by way of `write`, which is given the path of a temporary file in the same
 /// folder, with the same extension. It is synced and renamed; on an error it is removed.
 ///
@@ -56,17 +67,22 @@ pub fn prepare_from(path: &Path, input: &Path) -> Result<()> {
 /// Those of [`prepare`], of `write`, and of the file system.
 pub fn write(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     remove_abandoned(folder_of(&target(path)?)?, PREFIX);
-    write_among_others(path, write)
+    replace(path, write)
 }
 
 /// Like [`write()`], but looks at no other file in the folder: for folders of very many, to which
 /// other machines write as well, whose locks may not be seen here. What killed processes leave
-/// there is for [`remove_temporary`].
+/// there is for [`remove_temporary`]. A link is refused, as the program chose the names.
 ///
 /// # Errors
 ///
-/// Those of [`write()`].
+/// Those of [`write()`] and [`refuse_link`].
 pub fn write_among_others(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    refuse_link(path)?;
+    replace(path, write)
+}
+
+fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let path = &target(path)?;
     let folder = folder_of(path)?;
     let temporary = temporary(path, folder)?;
@@ -193,7 +209,9 @@ pub fn check_folder(path: &Path) -> Result<()> {
         Ok(mut entries) => entries.next().is_none(),
         Err(error) => error.kind() == ErrorKind::NotFound,
     };
+    let is_link = path.is_symlink();
     let path = path.display();
+    ensure!(!is_link, "cannot write the folder {path}: it is a link; name what it leads to");
     ensure!(
         is_free,
         "cannot write the folder {path}: there is something already; name another folder"
@@ -287,102 +305,4 @@ fn folder_of(path: &Path) -> Result<&Path> {
 }
 
 #[cfg(all(test, unix))]
-mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    use super::*;
-
-    fn error<T>(result: Result<T>) -> String {
-        format!("{:#}", result.err().unwrap())
-    }
-
-    #[test]
-    fn a_replaced_file_keeps_its_permissions() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.txt");
-        fs::write(&path, "old").unwrap();
-        for mode in [0o600, 0o640, 0o755] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            write_bytes(&path, mode.to_string()).unwrap();
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
-            assert_eq!(fs::read_to_string(&path).unwrap(), mode.to_string());
-        }
-    }
-
-    #[test]
-    fn a_read_only_file_is_refused_whoever_asks() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.txt");
-        fs::write(&path, "old").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
-        for refused in [prepare(&path), write_bytes(&path, "new")] {
-            assert!(error(refused).contains("a.txt: it is read-only"));
-        }
-        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
-    }
-
-    #[test]
-    fn a_link_stays_and_one_to_nothing_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        fs::write(at("a.txt"), "old").unwrap();
-        symlink("a.txt", at("link")).unwrap();
-        write_bytes(&at("link"), "new").unwrap();
-        assert!(at("link").is_symlink());
-        assert_eq!(fs::read_to_string(at("a.txt")).unwrap(), "new");
-        symlink("missing", at("dangling")).unwrap();
-        symlink("loop", at("loop")).unwrap();
-        for refused in [prepare(&at("dangling")), write_bytes(&at("dangling"), "new")] {
-            assert!(
-                error(refused).contains("dangling: it is a link to a file that does not exist")
-            );
-        }
-        assert!(prepare(&at("loop")).is_err());
-        assert!(at("dangling").is_symlink() && !at("missing").exists());
-    }
-
-    #[test]
-    fn names_that_are_too_long_are_noticed_before_the_work() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        for name in ["a".repeat(256), format!("new/{}", "a".repeat(256)), "a/".repeat(3000) + "a"] {
-            assert!(error(prepare(&at(&name))).contains("name too long"), "{name}");
-        }
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
-        // What is just short enough can be written, though its temporary name would not be.
-        for name in ["a".repeat(255), format!("a.{}", "b".repeat(253))] {
-            prepare(&at(&name)).unwrap();
-            write_bytes(&at(&name), "new").unwrap();
-        }
-    }
-
-    #[test]
-    fn folders_are_made_and_anything_but_a_file_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        prepare(&at("new/folder/a.txt")).unwrap();
-        assert_eq!(fs::read_dir(at("new/folder")).unwrap().count(), 0);
-        assert!(error(prepare(&at("new"))).contains("it is a folder"));
-        fs::write(at("file"), "").unwrap();
-        for below in ["file/a.txt", "file/folder/a.txt"] {
-            let refused = error(prepare(&at(below)));
-            assert!(refused.ends_with("/file is a file; name another folder"), "{refused}");
-        }
-        let refused = error(prepare(Path::new("/proc/a.txt")));
-        assert!(!refused.contains(PREFIX), "{refused}");
-        symlink("/dev/null", at("device")).unwrap();
-        assert!(error(write_bytes(&at("device"), "new")).contains("it is not a regular file"));
-    }
-
-    #[test]
-    fn a_folder_that_another_holds_is_waited_for_and_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.txt");
-        let held = lock(&path, Duration::ZERO).unwrap();
-        let error = lock(&path, Duration::from_millis(30)).unwrap_err().to_string();
-        assert!(error.contains("has locked the folder"), "{error}");
-        assert!(error.contains("; wait for it to finish"), "{error}");
-        drop(held);
-        assert!(lock(&path, Duration::ZERO).unwrap().is_some());
-    }
-}
+mod tests;

@@ -68,9 +68,11 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// Those of [`atomic::write`].
+    /// Those of [`atomic::write`] and [`atomic::refuse_link`].
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        atomic::write_bytes(&self.0.join(name), bytes)
+        let path = self.0.join(name);
+        atomic::refuse_link(&path)?;
+        atomic::write_bytes(&path, bytes)
     }
 
     /// Removes what is in the place of the file `name`.

@@ -240,6 +240,32 @@ fn what_is_no_regular_file_keeps_no_batch_waiting() {
 }
 
 #[test]
+#[cfg(unix)]
+fn links_under_the_names_of_a_batch_are_not_followed() {
+    use std::os::unix::fs::symlink;
+
+    let place = place();
+    fs::write(place.path("mine"), "mine").unwrap();
+    plan(&place, "a", &["images"]);
+    for name in ["part-00000.jsonl.zst", "part-00000.receipt.json"] {
+        let path = place.path(&format!("a/parts/{name}"));
+        symlink("../../mine", &path).unwrap();
+        let (code, _, err) = place.run(&["batch", "run", "a", "0"]);
+        assert!(code == 1 && err.contains(&format!("{name}: it is a link; delete it")), "{err}");
+        fs::remove_file(path).unwrap();
+    }
+    for name in ["plan.json", "inputs.jsonl", "weights.safetensors"] {
+        let folder = name.replace('.', "-");
+        fs::create_dir(place.path(&folder)).unwrap();
+        symlink("../nowhere", place.path(&format!("{folder}/{name}"))).unwrap();
+        let (code, _, err) =
+            place.run(&[&["batch", "plan", &folder, "images"], &SHARD[..]].concat());
+        assert!(code == 1 && err.contains("it is a link; delete it"), "{err}");
+    }
+    assert_eq!(fs::read(place.path("mine")).unwrap(), b"mine");
+}
+
+#[test]
 fn an_image_that_was_planned_and_cannot_be_reached_fails_its_shard() {
     let place = place();
     fs::write(place.path("images/.hidden.png"), "").unwrap();

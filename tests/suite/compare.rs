@@ -366,6 +366,13 @@ fn what_cannot_be_compared_is_reported() {
         assert!(err.starts_with("error: ") && err.contains(fault), "{failing:?}: {err}");
         assert!(!err.contains("panicked"), "{err}");
     }
+    #[cfg(unix)]
+    {
+        fs::create_dir(place.path("linked")).unwrap();
+        std::os::unix::fs::symlink("../file", place.path("linked/compare.png")).unwrap();
+        let (code, _, err) = run(&place, &["--output-dir", "linked"]);
+        assert!(code == 1 && err.contains("compare.png: it is a link; delete it"), "{err}");
+    }
     let (code, out, _) = run(&place, &["--seeds", "1"]);
     assert!(code == 0 && out.contains("\nOne seed cannot show which is best"), "{out}");
 }

@@ -35,6 +35,9 @@ use crate::training::{Config, Progress};
 
 /// What keeps the runs, in the folder of the results.
 const RUNS: &str = "runs.jsonl";
+const JSON: &str = "compare.json";
+const CSV: &str = "compare.csv";
+const PNG: &str = "compare.png";
 
 impl Args {
     /// Trains every optimizer with every seed. Ctrl-C, SIGTERM and SIGHUP end the runs in progress,
@@ -193,6 +196,10 @@ impl Args {
     fn keep(&self, sweep: &mut Sweep) -> Result<()> {
         if let Some(folder) = &self.output_dir {
             let path = folder.join(RUNS);
+            // Before the work, and all of them: it would be lost at the last.
+            for name in [RUNS, JSON, CSV, PNG] {
+                atomic::refuse_link(&folder.join(name))?;
+            }
             let (journal, kept) = Journal::open(&path)?;
             ensure!(
                 self.resume || self.merge || kept.is_empty(),
@@ -218,9 +225,9 @@ impl Args {
         origin.add_to(&mut record);
         if let Some(folder) = &self.output_dir {
             let text = |name: &str, text: String| atomic::write_bytes(&folder.join(name), &text);
-            text("compare.json", format!("{record:#}\n"))?;
-            text("compare.csv", text::comparison_csv(&comparison))?;
-            plot::save(&plot::comparison(&comparison), &folder.join("compare.png"))?;
+            text(JSON, format!("{record:#}\n"))?;
+            text(CSV, text::comparison_csv(&comparison))?;
+            plot::save(&plot::comparison(&comparison), &folder.join(PNG))?;
             progress::saved(self.json, &folder.join(RUNS))?;
         }
         if !self.json {
