@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 
 use super::args::machine::MachineArgs;
-use super::args::weights::{each, short_name};
+use super::args::weights::{RELEASED, RELEASED_NAME, WeightsArgs};
 use super::console::{note, print};
 use super::interrupt;
 use crate::server::{Collection, Networks, Server, Weights, host};
-use crate::weights;
+use crate::weights::{self, Loaded};
 
 /// Files that the server may have open at a time: its connections, and some more.
 const OPEN_FILES: u64 = 5000;
@@ -116,3 +116,21 @@ fn raise_open_files() {
 
 #[cfg(not(unix))]
 fn raise_open_files() {}
+
+/// The weights of each of `paths` with a name for them, or without any the better of the two that
+/// there are.
+fn each(paths: &[PathBuf]) -> Result<Vec<(Loaded, String)>> {
+    if paths.is_empty() {
+        return Ok(vec![WeightsArgs::default().better()?]);
+    }
+    paths.iter().map(|path| WeightsArgs { weights: Some(path.clone()) }.load()).collect()
+}
+
+/// What weights of this name are called where they are one of several: the file without its folder
+/// and extension.
+fn short_name(name: &str) -> String {
+    match name {
+        RELEASED_NAME => RELEASED.into(),
+        path => Path::new(path).file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+    }
+}

@@ -32,6 +32,12 @@ pub struct Configuration {
     pub init: Option<String>,
     /// SHA-256 of that file.
     pub init_sha256: Option<String>,
+    /// The weights of the network whose answers it learnt as well, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<String>,
+    /// SHA-256 of that file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher_sha256: Option<String>,
     /// Hidden units.
     pub hidden: i64,
     /// How it was trained.
@@ -248,6 +254,8 @@ pub(super) mod tests {
             data_sha256: None,
             init: None,
             init_sha256: None,
+            teacher: None,
+            teacher_sha256: None,
             hidden: 16,
             config,
             device: "cpu".into(),

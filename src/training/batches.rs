@@ -11,6 +11,7 @@ use crate::dataset::non_digits::{self, NonDigits};
 use crate::dataset::{Samples, ink};
 use crate::network::model::{Model, random};
 use crate::network::pruning;
+use crate::training::distillation::Teacher;
 use crate::training::regularisation::Regularisation;
 use crate::training::{Config, none};
 
@@ -210,11 +211,20 @@ fn dealt(all: &Tensor, steps: i64) -> Vec<Tensor> {
 }
 
 impl Batch {
-    /// The logits `[batch, 10]` of the samples, and the loss to minimise.
-    pub(super) fn forward(&self, model: &Model, by: &mut Regularisation) -> (Tensor, Tensor) {
+    /// The logits `[batch, 10]` of the samples, and the loss to minimise. Of what is no digit, the
+    /// teacher knows nothing.
+    pub(super) fn forward(
+        &self,
+        model: &Model,
+        teacher: Option<&Teacher>,
+        by: &mut Regularisation,
+    ) -> (Tensor, Tensor) {
         let Some((non_digits, counted)) = &self.non_digits else {
             let logits = by.logits(model, &self.images);
-            let loss = by.loss(&logits, &self.labels);
+            let mut loss = by.loss(&logits, &self.labels);
+            if let Some(teacher) = teacher {
+                loss = teacher.loss(&self.images, &logits, &loss);
+            }
             return (logits.narrow(0, 0, self.samples), loss);
         };
         let all = by.logits(model, &Tensor::cat(&[&self.images, non_digits], 0));
@@ -318,7 +328,7 @@ mod tests {
         let model = Model::new(8, 0, Device::Cpu).unwrap();
         let (labels, all) = batches.epoch(1);
         let mut by = Regularisation::of(&config, 1);
-        let logits: Vec<Tensor> = all.map(|batch| batch.forward(&model, &mut by).0).collect();
+        let logits: Vec<Tensor> = all.map(|batch| batch.forward(&model, None, &mut by).0).collect();
         assert_eq!(Tensor::cat(&logits, 0).size(), [labels.size()[0], 10]);
     }
 

@@ -10,6 +10,7 @@ use crate::network::model::Model;
 use crate::training::batches::Batches;
 use crate::training::checkpoint::State;
 use crate::training::config::Keep;
+use crate::training::distillation::Teacher;
 use crate::training::regularisation::Regularisation;
 use crate::training::steps::Steps;
 use crate::training::{Config, Epoch, Event, History, Progress, Schedule, evaluation};
@@ -42,17 +43,20 @@ pub fn fit(
     config: &Config,
     observer: Observer,
 ) -> Result<History> {
-    fit_resumable(model, samples, config, None, observer)
+    fit_with(model, None, samples, config, None, observer)
 }
 
-/// Like [`fit`], and with the same result to the bit, but saves its state after every epoch, and
-/// may go on where it was saved before: from the same `model`, `samples` and `config`.
+/// Like [`fit`], but the model also learns the answers of `teacher`, which is on the same device,
+/// if there is one, and training may save its state after every epoch and go on where it was saved
+/// before: from the same `model`, `teacher`, `samples` and `config`, with the same result to the
+/// bit. The loss that is reported is the labels' alone.
 ///
 /// # Errors
 ///
 /// Those of [`fit`], and if the state is that of another network.
-pub fn fit_resumable(
+pub fn fit_with(
     model: &mut Model,
+    teacher: Option<&Model>,
     samples: &Samples,
     config: &Config,
     mut resumable: Option<Resumable>,
@@ -65,6 +69,7 @@ pub fn fit_resumable(
     let batches = Batches::new(training.to_device(model.device()), config, kind)?;
     // A copy is trained, so that the model never has the weights of half an epoch.
     let trained = model.pruned(batches.inputs(), kind)?;
+    let teacher = teacher.map(|model| Teacher::new(model, batches.inputs(), kind)).transpose()?;
     let mut steps = config.steps(&trained, resumable.is_some())?;
     let (mut history, mut best) = (History::default(), None);
     if let Some(state) = resumable.as_mut().and_then(|resumable| resumable.from.take()) {
@@ -74,8 +79,15 @@ pub fn fit_resumable(
     }
 
     while history.epochs.len() < config.epochs && !config.ends_early(&history.epochs) {
-        let (progress, is_broken) =
-            epoch(&trained, &mut steps, &batches, config, &history.epochs, observer)?;
+        let (progress, is_broken) = epoch(
+            &trained,
+            teacher.as_ref(),
+            &mut steps,
+            &batches,
+            config,
+            &history.epochs,
+            observer,
+        )?;
         history.interrupted |= is_broken;
         // An epoch whose every step was done is complete, even when ended at its last one.
         if !progress.is_complete() {
@@ -122,6 +134,7 @@ pub fn fit_resumable(
 /// it did.
 fn epoch(
     trained: &Model,
+    teacher: Option<&Teacher>,
     steps: &mut Steps,
     batches: &Batches,
     config: &Config,
@@ -134,7 +147,7 @@ fn epoch(
     let mut regularisation = Regularisation::of(config, epoch);
     for batch in batches {
         steps.set_rate(rate(config, &progress, done));
-        let (logits, loss) = batch.forward(trained, &mut regularisation);
+        let (logits, loss) = batch.forward(trained, teacher, &mut regularisation);
         steps.step(&loss);
         progress.add(&logits);
         if observer(Event::Step(&progress)).is_break() {

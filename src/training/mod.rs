@@ -10,6 +10,8 @@ pub mod config;
 #[cfg(feature = "torch")]
 mod course;
 #[cfg(feature = "torch")]
+mod distillation;
+#[cfg(feature = "torch")]
 pub mod evaluation;
 #[cfg(feature = "torch")]
 pub mod fit;
@@ -29,7 +31,7 @@ mod torch;
 
 pub use config::{Config, Keep, Precision};
 #[cfg(feature = "torch")]
-pub use fit::{Resumable, fit, fit_resumable};
+pub use fit::{Resumable, fit, fit_with};
 #[cfg(feature = "torch")]
 pub use progress::{Epoch, Event, History, Progress};
 pub use schedule::Schedule;

@@ -7,15 +7,13 @@ use std::ops::ControlFlow::{Break, Continue};
 use std::process::Stdio;
 
 use serde_json::Value;
-use tch::Device;
-use tch_mnist::dataset::{self, augment::Augment};
+use tch::{Device, Kind, no_grad};
+use tch_mnist::dataset::{self, Samples, augment::Augment};
 use tch_mnist::files::sha256_hex;
 use tch_mnist::network::model::Model;
 use tch_mnist::training::checkpoint::State;
 use tch_mnist::training::optimizer::Optimizer;
-use tch_mnist::training::{
-    Config, Event, Keep, Precision, Resumable, Schedule, fit, fit_resumable,
-};
+use tch_mnist::training::{Config, Event, Keep, Precision, Resumable, Schedule, fit, fit_with};
 
 use crate::common::Place;
 
@@ -62,14 +60,14 @@ fn a_training_resumed_after_any_epoch_ends_as_the_one_that_went_through() {
                 Event::Epoch(epoch) if epoch.epoch == stop => Break(()),
                 _ => Continue(()),
             };
-            fit_resumable(&mut model(), &data.train, &config, resumable, &mut observer).unwrap();
+            fit_with(&mut model(), None, &data.train, &config, resumable, &mut observer).unwrap();
 
             let (from, _) = State::from_bytes(&saved.unwrap()).unwrap();
             let mut resumed = model();
             let resumable = Some(Resumable { from: Some(from), save: &mut |_| {} });
             let go_on = &mut |_: Event<'_>| Continue(());
             let history =
-                fit_resumable(&mut resumed, &data.train, &config, resumable, go_on).unwrap();
+                fit_with(&mut resumed, None, &data.train, &config, resumable, go_on).unwrap();
             assert!(resumed.variables() == through.variables(), "{optimizer:?} after {stop}");
             let losses = |epochs: &[tch_mnist::training::Epoch]| {
                 epochs.iter().map(|epoch| (epoch.loss, epoch.validation_loss)).collect::<Vec<_>>()
@@ -77,6 +75,66 @@ fn a_training_resumed_after_any_epoch_ends_as_the_one_that_went_through() {
             assert_eq!(losses(&history.epochs), losses(&expected.epochs));
         }
     }
+}
+
+#[test]
+fn a_teacher_is_learnt_from_even_where_the_labels_are_wrong() {
+    let place = Place::new();
+    let data = dataset::load(Some(&place.data_set("data", 200, 50))).unwrap();
+    let config = Config { epochs: 20, batch_size: 20, ..Config::default() };
+    let trained = |hidden, samples: &Samples, teacher: Option<&Model>| {
+        let mut model = Model::new(hidden, 0, Device::Cpu).unwrap();
+        let go_on = &mut |_: Event<'_>| Continue(());
+        fit_with(&mut model, teacher, samples, &config, None, go_on).unwrap();
+        model
+    };
+    let teacher = trained(64, &data.train, None);
+    let mut wrong = data.train.narrow(0, data.train.count());
+    wrong.labels = (wrong.labels + 1i64).remainder(10);
+    let answers = |model: &Model| {
+        no_grad(|| model.forward(&(&data.test.images / 255.)).softmax(-1, Kind::Float))
+    };
+    let distance = |model: &Model| {
+        (answers(model) - answers(&teacher)).square().sum(Kind::Float).double_value(&[])
+    };
+    let (alone, taught) = (trained(16, &wrong, None), trained(16, &wrong, Some(&teacher)));
+    assert!(
+        distance(&taught) < 0.8 * distance(&alone),
+        "{} {}",
+        distance(&taught),
+        distance(&alone)
+    );
+}
+
+#[test]
+fn the_record_names_the_teacher_and_only_with_it_training_is_resumed() {
+    let place = Place::new();
+    place.data_set("data", 200, 50);
+    for (seed, output) in [("--seed=1", "a.safetensors"), ("--seed=2", "b.safetensors")] {
+        record(&place, &["--epochs=1", seed, "--output", output]);
+    }
+    let of = record(&place, &["--epochs=1", "--teacher=a.safetensors"]);
+    let sha256 = sha256_hex(&fs::read(place.path("a.safetensors")).unwrap());
+    assert_eq!(
+        (&of["configuration"]["teacher"], &of["configuration"]["teacher_sha256"]),
+        (&"a.safetensors".into(), &sha256.into())
+    );
+
+    let taught = |teacher| [&TRAIN[..], &["--epochs=300", "--output=c.ot", teacher]].concat();
+    let mut child = place.command(&taught("--teacher=a.safetensors"));
+    let mut child = child.arg("--checkpoint").stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("Epoch 3/300 ")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (code, _, err) =
+        place.run(&[&taught("--teacher=b.safetensors")[..], &["--resume"]].concat());
+    assert!(code == 1 && err.contains("teacher is \"a.safetensors\" there"), "{err}");
+
+    let (code, _, err) = place.run(&[&TRAIN[..], &["--teacher=nowhere.ot"]].concat());
+    assert!(code == 1 && err.contains("nowhere.ot"), "{err}");
+    let (code, _, err) = place.run(&[&TRAIN[..], &["--teacher=a.ot", "--outliers=1"]].concat());
+    assert!(code == 2 && err.contains("cannot be used with"), "{err}");
 }
 
 #[test]

@@ -389,6 +389,8 @@ fn runs(optimizer: Optimizer, accuracies: &[f64]) -> Vec<Run> {
             data_sha256: None,
             init: None,
             init_sha256: None,
+            teacher: None,
+            teacher_sha256: None,
             hidden: 16,
             config: Config { optimizer, seed: seed as u64, ..Config::default() },
             device: "cpu".into(),

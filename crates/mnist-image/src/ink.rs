@@ -9,7 +9,7 @@ use image::imageops;
 use imageproc::contrast::{ThresholdType, threshold};
 
 use crate::blur::blurred;
-use crate::resize::resized;
+use crate::resize::{resized, thumbnail};
 
 /// Longest sides, in pixels, to which the image is shrunk to estimate the background: the smaller,
 /// the wider is the closing's window, which has the same size at each.
@@ -78,7 +78,7 @@ pub(crate) fn shrunk(grey: &GrayImage, side: u32) -> GrayImage {
     let (width, height) = grey.dimensions();
     match width.max(height).div_ceil(side) {
         0 | 1 => grey.clone(),
-        times => imageops::thumbnail(grey, width.div_ceil(times), height.div_ceil(times)),
+        times => thumbnail(grey, width.div_ceil(times), height.div_ceil(times)),
     }
 }
 

@@ -6,7 +6,7 @@ use image::imageops;
 use imageproc::morphology::{Mask, grayscale_dilate};
 
 use crate::ink::dilated;
-use crate::resize::{nearest, resized};
+use crate::resize::{nearest, resized, thumbnail};
 use crate::{Digit, PIXELS, SIDE};
 
 /// Longest side, in pixels, that MNIST's recipe gives a digit.
@@ -70,7 +70,7 @@ pub(crate) fn shrunk(ink: &GrayImage, times: u32) -> GrayImage {
         true => &dilated(ink, times / 2),
         false => ink,
     };
-    imageops::thumbnail(wide, ink.width().div_ceil(times), ink.height().div_ceil(times))
+    thumbnail(wide, ink.width().div_ceil(times), ink.height().div_ceil(times))
 }
 
 /// Widens strokes that would be thinner than MNIST's once scaled: those are about 2.2 pixels wide,

@@ -1,5 +1,7 @@
-//! Grey images resized with the triangle filter: to the bit what `image` makes, which computes four
-//! channels.
+//! Grey images resized with the triangle filter, or shrunk to the means of blocks: to the bit what
+//! `image` makes, which computes four channels.
+
+use std::ops::Range;
 
 use image::GrayImage;
 
@@ -49,6 +51,39 @@ pub(crate) fn resized(image: &GrayImage, width: u32, height: u32) -> GrayImage {
     out
 }
 
+/// The pixels of which each pixel of a shrunk row or column is the mean.
+fn blocks(from: u32, to: u32) -> impl Iterator<Item = Range<usize>> {
+    let ratio = from as f32 / to as f32;
+    (0..to).map(move |pixel| {
+        let start = pixel as f32 * ratio;
+        let first = (start.ceil() as u32).min(from - 1);
+        let end = ((start + ratio).ceil() as u32).clamp(first + 1, from);
+        first as usize..end as usize
+    })
+}
+
+/// `image` at a size that is no larger, each pixel the mean of a block: `imageops::thumbnail`.
+pub(crate) fn thumbnail(image: &GrayImage, width: u32, height: u32) -> GrayImage {
+    let mut out = GrayImage::new(width, height);
+    if image.is_empty() || out.is_empty() {
+        return out;
+    }
+    let side = image.width() as usize;
+    let across: Vec<Range<usize>> = blocks(image.width(), width).collect();
+    let mut sums = vec![0u32; side];
+    for (rows, out) in blocks(image.height(), height).zip(out.chunks_exact_mut(width as usize)) {
+        sums.fill(0);
+        for row in image.as_raw()[rows.start * side..rows.end * side].chunks_exact(side) {
+            sums.iter_mut().zip(row).for_each(|(sum, &grey)| *sum += u32::from(grey));
+        }
+        for (columns, out) in across.iter().zip(out) {
+            let count = (rows.len() * columns.len()) as u32;
+            *out = ((sums[columns.clone()].iter().sum::<u32>() + count / 2) / count) as u8;
+        }
+    }
+    out
+}
+
 /// The nearest level, as `round` gives it, which is slow where the processor is not known to have
 /// it.
 pub(crate) fn nearest(level: f32) -> u8 {
@@ -72,6 +107,21 @@ mod tests {
                 let expected = imageops::resize(&image, to_width, to_height, FilterType::Triangle);
                 let found = resized(&image, to_width, to_height);
                 assert!(found == expected, "{width}×{height} to {to_width}×{to_height}");
+            }
+        }
+    }
+
+    #[test]
+    fn images_are_shrunk_as_by_the_crate_image() {
+        let sides = [(1, 1), (1, 20), (7, 5), (20, 20), (33, 64), (90, 31), (640, 479)];
+        for (width, height) in sides {
+            let image = noise(width, height);
+            for (to_width, to_height) in sides {
+                if to_width <= width && to_height <= height {
+                    let expected = imageops::thumbnail(&image, to_width, to_height);
+                    let found = thumbnail(&image, to_width, to_height);
+                    assert!(found == expected, "{width}×{height} to {to_width}×{to_height}");
+                }
             }
         }
     }

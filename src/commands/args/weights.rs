@@ -16,7 +16,7 @@ pub const ADAPTED_WEIGHTS: &str = "models/adapted.safetensors";
 /// What names the released weights in place of a file; `./released` is a file of that name.
 pub const RELEASED: &str = "released";
 /// What the released weights are called.
-const RELEASED_NAME: &str = "the released weights";
+pub const RELEASED_NAME: &str = "the released weights";
 
 /// Which weights to use.
 #[derive(Debug, Default, clap::Args)]
@@ -85,24 +85,6 @@ impl WeightsArgs {
             "{DEFAULT_WEIGHTS} is passed over ({why}); --weights {DEFAULT_WEIGHTS} takes it"
         ));
         Ok(released)
-    }
-}
-
-/// The weights of each of `paths` with a name for them, or without any the better of the two that
-/// there are.
-pub fn each(paths: &[PathBuf]) -> Result<Vec<(Loaded, String)>> {
-    if paths.is_empty() {
-        return Ok(vec![WeightsArgs::default().better()?]);
-    }
-    paths.iter().map(|path| WeightsArgs { weights: Some(path.clone()) }.load()).collect()
-}
-
-/// What weights of this name are called where they are one of several: the file without its folder
-/// and extension.
-pub fn short_name(name: &str) -> String {
-    match name {
-        RELEASED_NAME => RELEASED.into(),
-        path => Path::new(path).file_stem().unwrap_or_default().to_string_lossy().into_owned(),
     }
 }
 

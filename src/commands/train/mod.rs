@@ -25,6 +25,10 @@ pub struct Args {
     optimizer: Optimizer,
     #[command(flatten)]
     training: TrainingArgs,
+    /// Learn the answers of this network as well, which may have any number of hidden units
+    /// (knowledge distillation): a file of weights, or `released`
+    #[arg(long, value_name = "WEIGHTS", conflicts_with = "non_digits")]
+    teacher: Option<PathBuf>,
     /// Where to save the weights (.safetensors, .ot, .h5, .keras or .onnx); a .json of the same
     /// name is written next to it [with --adapt: models/adapted.safetensors]
     #[arg(long, value_name = "FILE", default_value_if(ADAPT, "true", ADAPTED_WEIGHTS), default_value = DEFAULT_WEIGHTS, value_parser = weights::file_name)]

@@ -7,9 +7,12 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use image::RgbImage;
 use serde_json::Value;
+use tch::Device;
 
 use super::{Args, place, resumption};
 use crate::commands::args::choices::{OPTIMIZERS, name};
+use crate::commands::args::training::{name_and_sha256, network_at};
+use crate::commands::args::weights::note_doubt;
 use crate::commands::cli::wrong_usage;
 use crate::commands::console::{note, print, print_json};
 use crate::commands::interrupt;
@@ -25,7 +28,7 @@ use crate::output::tensorboard::TrainingLog;
 use crate::output::text;
 use crate::training::checkpoint::State;
 use crate::training::evaluation::mistakes;
-use crate::training::{Config, Event, History, Keep, Resumable, fit_resumable};
+use crate::training::{Config, Event, History, Keep, Resumable, fit_with};
 use crate::weights;
 
 impl Args {
@@ -41,13 +44,14 @@ impl Args {
         }
         let (device, reason) = self.training.machine.start(None)?;
         let mut model = self.training.model("train", self.training.seed, device)?;
+        let teacher = self.teacher(device)?;
         let data = self.training.data()?;
         let precision = match (self.training.precision, self.resume) {
             (None, true) => Some(resumption::precision(&resumption::path(&self.output))?),
             (asked, _) => asked,
         };
         let config = self.training.config(&model, &data, self.optimizer, None, precision);
-        let configuration = self.training.configuration(&model, &data, config.clone())?;
+        let configuration = self.configuration(&model, &data, config.clone())?;
 
         let mut log = match &self.log_dir {
             Some(folder) => Some(TrainingLog::create(folder, config.validation_split > 0.)?),
@@ -65,7 +69,7 @@ impl Args {
                 }
                 interrupt::flow(&stop)
             };
-            self.fit(&mut model, &data, &configuration, &mut observer)?
+            self.fit(&mut model, teacher.as_ref(), &data, &configuration, &mut observer)?
         };
         display.clear();
         if history.epochs.is_empty() {
@@ -116,10 +120,26 @@ impl Args {
         Err(wrong_usage("train", format!("{name} has no momentum; rmsprop and sgd do")))
     }
 
+    /// The network to learn from as well, if one is named.
+    fn teacher(&self, device: Device) -> Result<Option<Model>> {
+        let Some(path) = &self.teacher else { return Ok(None) };
+        let (teacher, doubt) = network_at("--teacher", path, device)?;
+        note_doubt(doubt.as_deref());
+        Ok(Some(teacher))
+    }
+
+    fn configuration(&self, model: &Model, data: &Data, config: Config) -> Result<Configuration> {
+        let teacher = self.teacher.as_deref().map(name_and_sha256).transpose()?;
+        let (teacher, teacher_sha256) = teacher.unzip();
+        let configuration = self.training.configuration(model, data, config)?;
+        Ok(Configuration { teacher, teacher_sha256, ..configuration })
+    }
+
     /// Trains, from a checkpoint and with checkpoints as asked for.
     fn fit(
         &self,
         model: &mut Model,
+        teacher: Option<&Model>,
         data: &Data,
         configuration: &Configuration,
         observer: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
@@ -148,7 +168,7 @@ impl Args {
         };
         let resumable =
             (self.checkpoint || self.resume).then_some(Resumable { from, save: &mut save });
-        fit_resumable(model, &data.train, &configuration.config, resumable, observer)
+        fit_with(model, teacher, &data.train, &configuration.config, resumable, observer)
     }
 
     /// Saves the weights with their record, and returns where: at `--output`, or beside it if that

@@ -18,7 +18,7 @@ mod stacked;
 mod tilt;
 mod trace;
 
-use image::{GrayImage, Luma, imageops};
+use image::{GrayImage, Luma};
 use imageproc::geometric_transformations::{Border, Interpolation, Projection, warp_into};
 use serde::Serialize;
 
@@ -26,6 +26,7 @@ pub use lattice::{Candidate, Lattice};
 
 use crate::component::{self, Component, Labels, components};
 use crate::ink::{Levels, SMALL_SIDE, binarise, dilated, ink};
+use crate::resize::thumbnail;
 pub(crate) use groups::Group;
 use groups::{MIN_DIGIT_HEIGHT, digit_height, grain, groups};
 use lines::in_lines;
@@ -132,8 +133,7 @@ impl Page {
         let longest = paper.map_or(longest, |(_, (wide, high))| wide.max(high));
         let scale = (longest as f32 / PAGE_SIDE as f32).max(1.);
         let side = |side: u32| ((side as f32 / scale).round() as u32).max(1);
-        let shrunk = (scale > 1.)
-            .then(|| imageops::thumbnail(grey, side(grey.width()), side(grey.height())));
+        let shrunk = (scale > 1.).then(|| thumbnail(grey, side(grey.width()), side(grey.height())));
         let seen = shrunk.as_ref().unwrap_or(grey);
         let mut back = Projection::scale(1., 1.);
         let mut ink = match paper {

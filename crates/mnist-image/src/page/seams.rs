@@ -3,7 +3,9 @@
 
 use std::iter;
 
-use image::{GrayImage, imageops};
+use image::GrayImage;
+
+use crate::resize::thumbnail;
 
 // Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
 /// Digits at least twice as high, in pixels, are shrunk to this height to look for seams: the time
@@ -42,7 +44,7 @@ pub(super) fn seams(ink: &GrayImage, height: u32) -> Vec<Seam> {
         return cheapest(ink, height);
     }
     let (width, rows) = ink.dimensions();
-    let small = imageops::thumbnail(ink, width.div_ceil(times), rows.div_ceil(times));
+    let small = thumbnail(ink, width.div_ceil(times), rows.div_ceil(times));
     let stretched = |seam: Seam| {
         let columns = seam.iter().flat_map(|x| iter::repeat_n(x * times, times as usize));
         columns.take(rows as usize).collect()

@@ -16,6 +16,9 @@ use crate::training::{Config, Keep, Schedule};
 #[cfg(feature = "torch")]
 mod run;
 
+#[cfg(feature = "torch")]
+pub use run::{name_and_sha256, network_at};
+
 /// The option that changes the defaults of others; these were chosen on made-up hands, see
 /// docs/guide/adapt.md.
 pub const ADAPT: &str = "adapt";

@@ -46,19 +46,7 @@ impl TrainingArgs {
         }
         let (model, doubt) = match self.init() {
             None => (Model::new(hidden.unwrap_or(DEFAULT_HIDDEN), seed, device)?, None),
-            Some(path) if is_released(path) => {
-                (weights::model(&weights::open_released()?, device)?, None)
-            }
-            Some(path) => {
-                let plain = path.is_file() || path.is_dir() || !path.exists();
-                ensure!(
-                    plain,
-                    "--init {} is not a regular file, but is read more than once; save it to a file first",
-                    path.display()
-                );
-                let loaded = weights::open(path)?;
-                (weights::model(&loaded, device)?, loaded.doubt)
-            }
+            Some(path) => network_at("--init", path, device)?,
         };
         if let Some(hidden) = hidden.filter(|hidden| *hidden != model.hidden()) {
             let own = model.hidden();
@@ -141,19 +129,15 @@ impl TrainingArgs {
         data: &Data,
         config: Config,
     ) -> Result<Configuration> {
-        let init_sha256 = match self.init() {
-            None => None,
-            Some(path) if is_released(path) => Some(weights::released_sha256()),
-            Some(path) => Some(sha256_hex(
-                &fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
-            )),
-        };
-        let name = |path: &Path| path.to_string_lossy().into_owned();
+        let init = self.init().map(name_and_sha256).transpose()?;
+        let (init, init_sha256) = init.unzip();
         Ok(Configuration {
             data: self.data.name(data),
             data_sha256: data.sha256.clone(),
-            init: self.init().map(name),
+            init,
             init_sha256,
+            teacher: None,
+            teacher_sha256: None,
             hidden: model.hidden(),
             config,
             device: device::name(model.device()),
@@ -161,4 +145,29 @@ impl TrainingArgs {
             mkl_kernels: kernels::mkl_kernels(),
         })
     }
+}
+
+/// The network that `option` names by `path`, and what is to be noted of its record.
+pub fn network_at(option: &str, path: &Path, device: Device) -> Result<(Model, Option<String>)> {
+    if is_released(path) {
+        return Ok((weights::model(&weights::open_released()?, device)?, None));
+    }
+    ensure!(
+        path.is_file() || path.is_dir() || !path.exists(),
+        "{option} {} is not a regular file, but is read more than once; save it to a file first",
+        path.display()
+    );
+    let loaded = weights::open(path)?;
+    Ok((weights::model(&loaded, device)?, loaded.doubt))
+}
+
+/// What a record says of weights that a training began with.
+pub fn name_and_sha256(path: &Path) -> Result<(String, String)> {
+    let sha256 = match is_released(path) {
+        true => weights::released_sha256(),
+        false => {
+            sha256_hex(&fs::read(path).with_context(|| format!("cannot read {}", path.display()))?)
+        }
+    };
+    Ok((path.to_string_lossy().into_owned(), sha256))
 }
