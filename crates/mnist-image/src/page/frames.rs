@@ -5,6 +5,7 @@ use image::{GrayImage, Luma};
 
 use super::groups::MIN_DIGIT_HEIGHT;
 use crate::component::{Component, Labels, components, label};
+use crate::ink::dilated;
 
 // Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
 /// Share of a box's height that the writing in it has at least: less is a dot in a 0.
@@ -50,14 +51,23 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage) {
             (like.len() >= FORM && has_corners(&labels, label, one)).then_some(thickness)
         })
         .collect();
+    let mut erased = GrayImage::new(mask.width(), mask.height());
     for (x, y, &Luma([label])) in labels.enumerate_pixels() {
         if label == 0 {
             continue;
         }
         let index = label as usize - 1;
         if is_box[index] || sides[index].is_some_and(|side| depth(&found[index], x, y) <= side) {
-            ink.put_pixel(x, y, Luma([0]));
             mask.put_pixel(x, y, Luma([0]));
+            erased.put_pixel(x, y, Luma([255]));
+        }
+    }
+    // Their soft edges as well, which would be pale lines by themselves.
+    let edge = boxes.iter().map(|one| usual_thickness(one)).max().unwrap_or(0);
+    let near = dilated(&erased, edge);
+    for ((ink, &writing), &near) in ink.iter_mut().zip(mask.iter()).zip(near.iter()) {
+        if near > 0 && writing == 0 {
+            *ink = 0;
         }
     }
 }
@@ -79,8 +89,11 @@ fn are_alike(one: &Component, other: &Component) -> bool {
 
 /// How thick the sides of a box are at most, if it is hollow: it may be drawn somewhat askew.
 fn thickness(frame: &Component) -> u32 {
-    let usual = frame.pixels.div_ceil(2 * (frame.width() + frame.height()));
-    usual + 1 + frame.width().max(frame.height()) / 30
+    usual_thickness(frame) + 1 + frame.width().max(frame.height()) / 30
+}
+
+fn usual_thickness(frame: &Component) -> u32 {
+    frame.pixels.div_ceil(2 * (frame.width() + frame.height()))
 }
 
 /// How far a place in a component's box is from the nearest side.

@@ -5,6 +5,7 @@
 //! digit each, sometimes several that touch. For these there are several ways to cut them apart, a
 //! [`Lattice`]; which one is right is for a network to say.
 
+mod dashes;
 mod frames;
 mod groups;
 mod hysteresis;

@@ -26,6 +26,8 @@ const MIN_DIGIT: f32 = 0.5;
 const JOIN_DISTANCE: (f32, f32) = (2., 400.);
 /// A line is at least this many times as long as a digit is high.
 const LENGTH_IN_DIGITS: f32 = 1.6;
+/// Share of the digits' height that the dashes of a line have at most.
+const MAX_DASH: f32 = 0.6;
 /// Digits that are enough to measure their height.
 const ENOUGH_DIGITS: usize = 3;
 /// Share of the page's width or height that a line has which crosses the page.
@@ -63,13 +65,18 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage
         label => is_digit(&found[label as usize - 1]),
     };
     let sides = [mask.width() as f32, mask.height() as f32];
+    // 1s below one another are as long as digits are high.
+    let is_dashed = |line: &Trace| line.dash.is_none_or(|dash| dash as f32 <= MAX_DASH * height);
     let is_apart = |line: &Trace| {
         digits >= ENOUGH_DIGITS
             || line.length() as f32 >= MOST_OF_PAGE * sides[usize::from(line.down)]
             || !line.touches(rest.dimensions(), is_of_digit)
     };
     let (long, short): (Vec<Trace>, Vec<Trace>) = lines.into_iter().partition(|line| {
-        is_long(&line) && line.length() as f32 >= LENGTH_IN_DIGITS * height && is_apart(line)
+        is_long(&line)
+            && line.length() as f32 >= LENGTH_IN_DIGITS * height
+            && is_dashed(line)
+            && is_apart(line)
     });
     let near = JOIN_DISTANCE.0 + longest / JOIN_DISTANCE.1;
     let joins =

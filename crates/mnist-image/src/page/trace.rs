@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 
 use image::{GrayImage, Luma};
 
+use super::dashes;
+
 // Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
 /// Slope, either way, up to which a line is followed: tan 15°.
 const MAX_SLOPE: f32 = 0.27;
@@ -23,12 +25,15 @@ const MAX_BEND: f32 = 0.02;
 /// Steps over which a line's slope is measured, and the fewest over which it can be.
 const SLOPE_WINDOW: usize = 100;
 const MIN_SLOPE_STEPS: u32 = 8;
+/// Pixels of the longer side of a page on which distances of a few pixels are as they stand here; on
+/// a larger one they grow with it.
+const USUAL_SIDE: f32 = 1000.;
 /// How far, in pixels, a run may stray from where its line is expected, and how much farther for
 /// each step since the last run.
 const STRAY: f32 = 1.5;
 const STRAY_PER_STEP: f32 = 0.02;
 /// Pixels by which a line may thicken from one run to the next.
-const MAX_THICKENING: u32 = 2;
+const MAX_THICKENING: f32 = 2.;
 /// Pixels of the shortest line that is kept.
 const MIN_TRACE: u32 = 6;
 
@@ -56,6 +61,8 @@ pub(super) struct Trace {
     /// Whether it goes down the page, rather than across.
     pub down: bool,
     runs: Vec<Run>,
+    /// The length of its dashes, if it was joined from such.
+    pub dash: Option<u32>,
     /// Steps since its last run: across ink, and across paper.
     crossing: u32,
     gap: u32,
@@ -63,7 +70,7 @@ pub(super) struct Trace {
 
 impl Trace {
     fn new(run: Run, down: bool) -> Trace {
-        Trace { down, runs: vec![run], crossing: 0, gap: 0 }
+        Trace { down, runs: vec![run], dash: None, crossing: 0, gap: 0 }
     }
 
     fn last(&self) -> Run {
@@ -72,6 +79,39 @@ impl Trace {
 
     pub fn length(&self) -> u32 {
         self.last().along - self.runs[0].along + 1
+    }
+
+    /// Where it starts and ends, along its direction.
+    pub fn start(&self) -> u32 {
+        self.runs[0].along
+    }
+
+    pub fn end(&self) -> u32 {
+        self.last().along
+    }
+
+    /// Where it is, across, at its start.
+    pub fn first_centre(&self) -> f32 {
+        self.runs[0].centre()
+    }
+
+    /// Steps across for one along, from its start to the end of another, or of itself.
+    pub fn slope_to(&self, end: &Trace) -> f32 {
+        let along = end.end() - self.start();
+        let slope = (end.last().centre() - self.first_centre()) / along.max(1) as f32;
+        slope.clamp(-MAX_SLOPE, MAX_SLOPE)
+    }
+
+    /// Where it would be if it went on with this slope.
+    pub fn expected_at(&self, slope: f32, along: u32) -> f32 {
+        self.last().centre() + slope * (along as f32 - self.end() as f32)
+    }
+
+    /// This line and the dash that goes on from it, as one.
+    pub fn joined(mut self, next: Trace) -> Trace {
+        self.dash = self.dash.or(Some(self.length()));
+        self.runs.extend(next.runs);
+        self
     }
 
     /// Whether it is thin for an image with this longer side, or long for its thickness.
@@ -202,6 +242,8 @@ pub(super) fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
     let thick = (MAX_FRAME * longest).max(4.) as u32;
     let max_gap = (MAX_DASH_GAP * longest).max(4.) as u32;
     let max_crossing = (MAX_CROSSING * longest) as u32;
+    let unit = (longest / USUAL_SIDE).max(1.);
+    let max_thickening = (MAX_THICKENING * unit).round() as u32;
     let width = mask.width() as usize;
     let (mut active, mut done): (Vec<Trace>, Vec<Trace>) = (Vec::new(), Vec::new());
     for (along, row) in mask.as_raw().chunks(width.max(1)).enumerate() {
@@ -221,13 +263,13 @@ pub(super) fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
         active.sort_by_key(|trace| Reverse(trace.runs.len()));
         for mut trace in active {
             let expected = trace.expected(along);
-            let away = STRAY + STRAY_PER_STEP * (trace.gap + trace.crossing) as f32;
+            let away = STRAY * unit + STRAY_PER_STEP * (trace.gap + trace.crossing) as f32;
             let at = runs.partition_point(|run| (run.last as f32) < expected - away);
             let next = runs.get(at).filter(|run| run.first as f32 <= expected + away);
             match next {
                 Some(run)
                     if !taken[at]
-                        && run.thickness() <= trace.last().thickness() + MAX_THICKENING
+                        && run.thickness() <= trace.last().thickness() + max_thickening
                         && run.thickness() <= if trace.is_thin(thin) { thin } else { thick }
                         && (run.centre() - expected).abs() <= away + 0.5 =>
                 {
@@ -251,7 +293,7 @@ pub(super) fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
     }
     done.extend(active);
     done.retain(|trace| trace.length() >= MIN_TRACE && trace.is_line());
-    done
+    dashes::join(done, longest, unit)
 }
 
 #[cfg(test)]

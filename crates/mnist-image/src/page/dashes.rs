@@ -1,0 +1,114 @@
+//! Dashed lines: short pieces of lines one after the other, of about one length and as far apart.
+
+use super::trace::Trace;
+
+// Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
+/// Dashes from which on a row of them is a line.
+const MIN_DASHES: usize = 5;
+/// Share of the page's longer side: the longest dash.
+const MAX_DASH: f32 = 1. / 20.;
+/// The widest gap, in dashes.
+const MAX_GAP: f32 = 1.8;
+/// How many times as long or far apart as one another dashes may be.
+const MAX_RATIO: f32 = 1.6;
+/// How far, in pixels, a dash may lie from the way that those before it go, and how much farther
+/// for each pixel between.
+const STRAY: f32 = 1.5;
+const STRAY_PER_PIXEL: f32 = 0.06;
+
+/// Puts the lines of one direction in place of the dashes that they consist of; `unit` is what
+/// counts as a pixel on a page with this longer side.
+pub(super) fn join(traces: Vec<Trace>, longest: f32, unit: f32) -> Vec<Trace> {
+    let (mut dashes, mut lines): (Vec<Trace>, Vec<Trace>) =
+        traces.into_iter().partition(|trace| trace.length() as f32 <= MAX_DASH * longest);
+    dashes.sort_by_key(Trace::start);
+    let mut rows: Vec<Vec<usize>> = Vec::new();
+    let mut taken = vec![false; dashes.len()];
+    for first in 0..dashes.len() {
+        if taken[first] {
+            continue;
+        }
+        let mut row = vec![first];
+        while let Some(next) = next(&dashes, &taken, &row, unit) {
+            row.push(next);
+        }
+        if row.len() >= MIN_DASHES {
+            row.iter().for_each(|&dash| taken[dash] = true);
+            rows.push(row);
+        }
+    }
+    let mut left: Vec<Option<Trace>> = dashes.into_iter().map(Some).collect();
+    for row in rows {
+        let parts = row.into_iter().filter_map(|dash| left[dash].take());
+        lines.extend(parts.reduce(Trace::joined));
+    }
+    lines.extend(left.into_iter().flatten());
+    lines
+}
+
+/// The dash after those of a row, one of which may be hidden by what crosses it.
+fn next(dashes: &[Trace], taken: &[bool], row: &[usize], unit: f32) -> Option<usize> {
+    let (first, last) = (&dashes[row[0]], &dashes[row[row.len() - 1]]);
+    let length = first.length() as f32;
+    let gap = |from: &Trace, to: &Trace| (to.start() - from.end() - 1) as f32;
+    let usual = row.get(1).map(|&second| gap(first, &dashes[second]));
+    let widest = usual.map_or(MAX_GAP * length, |gap| MAX_RATIO * (2. * gap + length));
+    let slope = first.slope_to(last);
+    let is_like = |value: f32, other: f32| {
+        value <= MAX_RATIO * other + unit && other <= MAX_RATIO * value + unit
+    };
+    let after = dashes.partition_point(|dash| dash.start() <= last.end());
+    let near = dashes[after..].iter().take_while(|dash| gap(last, dash) <= widest);
+    let stray = |dash: &Trace| (dash.first_centre() - last.expected_at(slope, dash.start())).abs();
+    (after..)
+        .zip(near)
+        .filter(|(index, dash)| {
+            let gap = gap(last, dash);
+            let is_regular =
+                usual.is_none_or(|usual| is_like(gap, usual) || is_like(gap, 2. * usual + length));
+            !taken[*index]
+                && is_regular
+                && is_like(dash.length() as f32, length)
+                && stray(dash) <= STRAY * unit + STRAY_PER_PIXEL * gap
+        })
+        .min_by(|(_, one), (_, other)| {
+            one.start().cmp(&other.start()).then(stray(one).total_cmp(&stray(other)))
+        })
+        .map(|(index, _)| index)
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{GrayImage, Luma};
+
+    use super::super::trace::follow;
+    use super::*;
+
+    /// The lengths of the lines down an image of 400×400 that is inked where `inked(x, y)`.
+    fn lengths(inked: impl Fn(u32, u32) -> bool) -> Vec<u32> {
+        let mask = GrayImage::from_fn(400, 400, |x, y| Luma([if inked(x, y) { 255 } else { 0 }]));
+        let mut lengths: Vec<u32> = follow(&mask, true, 400.).iter().map(Trace::length).collect();
+        lengths.sort_unstable();
+        lengths
+    }
+
+    #[test]
+    fn dashes_in_a_row_are_one_line_even_where_one_is_missing() {
+        let dashed = |x: u32, y: u32| x.abs_diff(100 + y / 20) < 2 && y % 24 < 12;
+        assert_eq!(lengths(dashed), [396]);
+        assert_eq!(lengths(|x, y| dashed(x, y) && y / 24 != 7), [396]);
+    }
+
+    #[test]
+    fn dashes_that_are_few_or_irregular_are_none() {
+        let few = |x: u32, y: u32| x.abs_diff(100) < 2 && y < 96 && y % 24 < 12;
+        assert_eq!(lengths(few), [12; 4]);
+        let starts = [0, 25, 80, 99, 150, 230, 250, 310];
+        let irregular = |x: u32, y: u32| {
+            x.abs_diff(100) < 2 && starts.iter().any(|start| (*start..start + 12).contains(&y))
+        };
+        assert_eq!(lengths(irregular), [12; 8]);
+        let astray = |x: u32, y: u32| x.abs_diff(100 + 9 * (y / 24 % 3)) < 2 && y % 24 < 12;
+        assert_eq!(lengths(astray), [12; 17]);
+    }
+}
