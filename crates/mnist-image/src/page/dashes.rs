@@ -9,8 +9,10 @@ const MIN_DASHES: usize = 5;
 const MAX_DASH: f32 = 1. / 20.;
 /// The widest gap, in dashes.
 const MAX_GAP: f32 = 1.8;
-/// How many times as long or far apart as one another dashes may be.
+/// How many times as long or far apart as one another dashes may be, and how many times as far as
+/// where one is missing.
 const MAX_RATIO: f32 = 1.6;
+const MAX_MISSING_RATIO: f32 = 1.25;
 /// How far, in pixels, a dash may lie from the way that those before it go, and how much farther
 /// for each pixel between.
 const STRAY: f32 = 1.5;
@@ -54,8 +56,8 @@ fn next(dashes: &[Trace], taken: &[bool], row: &[usize], unit: f32) -> Option<us
     let usual = row.get(1).map(|&second| gap(first, &dashes[second]));
     let widest = usual.map_or(MAX_GAP * length, |gap| MAX_RATIO * (2. * gap + length));
     let slope = first.slope_to(last);
-    let is_like = |value: f32, other: f32| {
-        value <= MAX_RATIO * other + unit && other <= MAX_RATIO * value + unit
+    let is_like = |value: f32, other: f32, ratio: f32| {
+        value <= ratio * other + unit && other <= ratio * value + unit
     };
     let after = dashes.partition_point(|dash| dash.start() <= last.end());
     let near = dashes[after..].iter().take_while(|dash| gap(last, dash) <= widest);
@@ -64,11 +66,14 @@ fn next(dashes: &[Trace], taken: &[bool], row: &[usize], unit: f32) -> Option<us
         .zip(near)
         .filter(|(index, dash)| {
             let gap = gap(last, dash);
-            let is_regular =
-                usual.is_none_or(|usual| is_like(gap, usual) || is_like(gap, 2. * usual + length));
+            // Nearer than usual is one after a dash that what crosses it has lengthened.
+            let is_regular = usual.is_none_or(|usual| {
+                gap <= MAX_RATIO * usual + unit
+                    || is_like(gap, 2. * usual + length, MAX_MISSING_RATIO)
+            });
             !taken[*index]
                 && is_regular
-                && is_like(dash.length() as f32, length)
+                && is_like(dash.length() as f32, length, MAX_RATIO)
                 && stray(dash) <= STRAY * unit + STRAY_PER_PIXEL * gap
         })
         .min_by(|(_, one), (_, other)| {
@@ -103,7 +108,7 @@ mod tests {
     fn dashes_that_are_few_or_irregular_are_none() {
         let few = |x: u32, y: u32| x.abs_diff(100) < 2 && y < 96 && y % 24 < 12;
         assert_eq!(lengths(few), [12; 4]);
-        let starts = [0, 25, 80, 99, 150, 230, 250, 310];
+        let starts = [0, 20, 92, 124, 206, 223, 285, 327];
         let irregular = |x: u32, y: u32| {
             x.abs_diff(100) < 2 && starts.iter().any(|start| (*start..start + 12).contains(&y))
         };
