@@ -168,8 +168,8 @@ impl Page {
         let faint = levels.floor + (levels.threshold - levels.floor) / FAINT_PART;
         let at_all = binarise(&ink, faint);
         ruled_lines::erase(&mut ink, &mut mask, &at_all);
-        frames::erase(&mut ink, &mut mask);
         pale::revise(&mut mask, &ink, levels, faint);
+        frames::erase(&mut ink, &mut mask);
         hysteresis::extend(&mut mask, &ink, levels);
         see("without-lines", &mask);
         Some(Page { ink, mask, levels, back, scale, image: grey.dimensions() })
