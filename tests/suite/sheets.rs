@@ -126,6 +126,35 @@ fn our_own_sheets_are_read() {
     }
 }
 
+/// Lines and boxes are told from writing by their size, so that is to be of no account.
+#[test]
+fn sheets_with_lines_are_read_at_other_sizes() {
+    let truth: BTreeMap<String, Value> =
+        serde_json::from_slice(&fs::read(folder().join("truth.json")).unwrap()).unwrap();
+    let verifier = Plain::new(weights::verifier().unwrap(), NonZero::<usize>::MIN);
+    for (scale, least) in [(1.6, 0.97), (0.6, 0.93)] {
+        let (mut right, mut all, mut strays) = (0, 0, 0);
+        let kinds = ["form", "table", "dotted"];
+        let lined = truth.iter().filter(|(name, _)| kinds.iter().any(|kind| name.starts_with(kind)));
+        for (name, truth) in lined.step_by(2) {
+            let image = image::open(folder().join(format!("{name}.jpg"))).unwrap().to_luma8();
+            let at = |side: u32| (f64::from(side) * scale) as u32;
+            let (width, height) = (at(image.width()), at(image.height()));
+            let image = imageops::resize(&image, width, height, FilterType::CatmullRom);
+            let lines = reading::read(&released(), &verifier, &image).unwrap();
+            let mut written = written(truth);
+            for (_, Bounds { x, y, width, height }) in &mut written {
+                (*x, *y, *width, *height) = (at(*x), at(*y), at(*width), at(*height));
+            }
+            let (found, stray) = score(&written, &lines);
+            (right, all, strays) = (right + found, all + written.len(), strays + stray);
+        }
+        println!("{scale}: {right} of {all}, {strays} where nothing is");
+        assert!(right as f64 >= least * all as f64, "{scale}: {right} of {all}");
+        assert!(strays * 100 <= all, "{scale}: {strays} where nothing is");
+    }
+}
+
 #[test]
 fn a_digit_on_paper_on_a_desk_is_predicted() {
     let sheets: Vec<String> =

@@ -25,7 +25,7 @@ pub struct WeightsArgs {
     /// weights that are built in [default: models/mnist.safetensors in the current folder if it
     /// exists, else the released weights; predict, read, serve and batch: the better of these two]
     #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
+    pub weights: Option<PathBuf>,
 }
 
 impl WeightsArgs {
