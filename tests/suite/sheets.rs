@@ -135,7 +135,8 @@ fn sheets_with_lines_are_read_at_other_sizes() {
     for (scale, least) in [(1.6, 0.97), (0.6, 0.93)] {
         let (mut right, mut all, mut strays) = (0, 0, 0);
         let kinds = ["form", "table", "dotted"];
-        let lined = truth.iter().filter(|(name, _)| kinds.iter().any(|kind| name.starts_with(kind)));
+        let lined =
+            truth.iter().filter(|(name, _)| kinds.iter().any(|kind| name.starts_with(kind)));
         for (name, truth) in lined.step_by(2) {
             let image = image::open(folder().join(format!("{name}.jpg"))).unwrap().to_luma8();
             let at = |side: u32| (f64::from(side) * scale) as u32;
