@@ -1,26 +1,28 @@
 //! Dashed lines: short pieces of lines one after the other, of about one length and as far apart.
 
-use super::trace::Trace;
+use image::GrayImage;
+
+use super::trace::{STRAY, Trace};
 
 // Chosen on drawn pages, in the tests and in `tests/sheets`, unless said otherwise.
 /// Dashes from which on a row of them is a line.
 const MIN_DASHES: usize = 5;
+/// Share of them that touch no other ink: bars of digits do.
+const MIN_FREE: f32 = 0.5;
 /// Share of the page's longer side: the longest dash.
 const MAX_DASH: f32 = 1. / 20.;
 /// The widest gap, in dashes.
 const MAX_GAP: f32 = 1.8;
-/// How many times as long or far apart as one another dashes may be, and how many times as far as
-/// where one is missing.
+/// By which factor dashes may differ in length, and gaps in width.
 const MAX_RATIO: f32 = 1.6;
+/// By which factor a gap may differ from two gaps and the dash that is missing between them.
 const MAX_MISSING_RATIO: f32 = 1.25;
-/// How far, in pixels, a dash may lie from the way that those before it go, and how much farther
-/// for each pixel between.
-const STRAY: f32 = 1.5;
+/// How much farther, for each pixel of a gap, a dash may lie from the way that those before it go.
 const STRAY_PER_PIXEL: f32 = 0.06;
 
-/// Puts the lines of one direction in place of the dashes that they consist of; `unit` is what
-/// counts as a pixel on a page with this longer side.
-pub(super) fn join(traces: Vec<Trace>, longest: f32, unit: f32) -> Vec<Trace> {
+/// Puts the lines down the mask in place of the dashes that they consist of; `unit` is what counts
+/// as a pixel on a page with this longer side.
+pub(super) fn join(traces: Vec<Trace>, mask: &GrayImage, longest: f32, unit: f32) -> Vec<Trace> {
     let (mut dashes, mut lines): (Vec<Trace>, Vec<Trace>) =
         traces.into_iter().partition(|trace| trace.length() as f32 <= MAX_DASH * longest);
     dashes.sort_by_key(Trace::start);
@@ -34,7 +36,8 @@ pub(super) fn join(traces: Vec<Trace>, longest: f32, unit: f32) -> Vec<Trace> {
         while let Some(next) = next(&dashes, &taken, &row, unit) {
             row.push(next);
         }
-        if row.len() >= MIN_DASHES {
+        let free = row.iter().filter(|&&dash| dashes[dash].is_free(mask)).count();
+        if row.len() >= MIN_DASHES && free as f32 >= MIN_FREE * row.len() as f32 {
             row.iter().for_each(|&dash| taken[dash] = true);
             rows.push(row);
         }
@@ -48,7 +51,7 @@ pub(super) fn join(traces: Vec<Trace>, longest: f32, unit: f32) -> Vec<Trace> {
     lines
 }
 
-/// The dash after those of a row, one of which may be hidden by what crosses it.
+/// The dash that follows a row; one between may be hidden by a stroke.
 fn next(dashes: &[Trace], taken: &[bool], row: &[usize], unit: f32) -> Option<usize> {
     let (first, last) = (&dashes[row[0]], &dashes[row[row.len() - 1]]);
     let length = first.length() as f32;
@@ -84,7 +87,7 @@ fn next(dashes: &[Trace], taken: &[bool], row: &[usize], unit: f32) -> Option<us
 
 #[cfg(test)]
 mod tests {
-    use image::{GrayImage, Luma};
+    use image::Luma;
 
     use super::super::trace::follow;
     use super::*;

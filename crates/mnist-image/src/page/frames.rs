@@ -69,7 +69,9 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage) {
     }
     mask.iter_mut().zip(erased.iter()).for_each(|(mask, erased)| *mask &= !erased);
     // Their soft edges as well, which would be pale lines by themselves.
-    let edge = boxes.iter().map(|one| usual_thickness(one)).max().unwrap_or(0);
+    let mut edges: Vec<u32> = boxes.iter().map(|one| usual_thickness(one)).collect();
+    edges.sort_unstable();
+    let edge = edges[edges.len() / 2];
     let near = dilated(&erased, edge);
     for ((ink, &writing), &near) in ink.iter_mut().zip(mask.iter()).zip(near.iter()) {
         if near > 0 && writing == 0 {

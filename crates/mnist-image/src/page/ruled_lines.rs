@@ -26,8 +26,8 @@ const MIN_DIGIT: f32 = 0.5;
 const JOIN_DISTANCE: (f32, f32) = (2., 400.);
 /// A line is at least this many times as long as a digit is high.
 const LENGTH_IN_DIGITS: f32 = 1.6;
-/// Share of the digits' height that the dashes of a line have at most.
-const MAX_DASH: f32 = 0.6;
+/// Share of the digits' height that the longest dash of a line has at most.
+const MAX_DASH_IN_DIGITS: f32 = 0.75;
 /// Digits that are enough to measure their height.
 const ENOUGH_DIGITS: usize = 3;
 /// Share of the page's width or height that a line has which crosses the page.
@@ -66,7 +66,8 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage
     };
     let sides = [mask.width() as f32, mask.height() as f32];
     // 1s below one another are as long as digits are high.
-    let is_dashed = |line: &Trace| line.dash.is_none_or(|dash| dash as f32 <= MAX_DASH * height);
+    let is_dashed =
+        |line: &Trace| line.dash.is_none_or(|dash| dash as f32 <= MAX_DASH_IN_DIGITS * height);
     let is_apart = |line: &Trace| {
         digits >= ENOUGH_DIGITS
             || line.length() as f32 >= MOST_OF_PAGE * sides[usize::from(line.down)]
@@ -159,11 +160,13 @@ mod tests {
             let edge = |at: f32, side: f32| (4. ..9.).contains(&at.min(side - at));
             edge(x, 400.) && (4. ..296.).contains(&y) || edge(y, 300.) && (4. ..396.).contains(&x)
         };
+        let dashed = |x: f32, y: f32| x % 24. < 12. && (y % 75. - 68.).abs() < 2.;
         let resumed = |x: f32, y: f32| !(60. ..110.).contains(&x) && (y % 75. - 70.).abs() < 1.;
         for (name, left) in [
             ("ruled", left(ruled)),
             ("tilted", left(tilted)),
             ("dotted", left(dotted)),
+            ("dashed", left(dashed)),
             ("table", left(table)),
             ("table within the page", left(inner)),
             ("thick frame", left(frame)),
@@ -192,6 +195,28 @@ mod tests {
             let differ = mask.iter().zip(draw(false).iter()).filter(|(a, b)| a != b).count();
             assert!(differ < 40, "{boxed}: {differ}");
         }
+    }
+
+    #[test]
+    fn bars_of_digits_in_a_row_are_no_dashed_line() {
+        // 7s, 2s and 4s of straight strokes, 40 pixels high and 60 apart.
+        let seven = |x: i32, y: i32| y < 4 && x < 24 || (x - (24 - y / 3)).abs() < 2;
+        let two = |x: i32, y: i32| y >= 36 && x < 24 || (x - (24 - y / 2)).abs() < 2;
+        let four = |x: i32, y: i32| {
+            (24..28).contains(&y) && x < 26
+                || (x - (16 - y * 2 / 3)).abs() < 2 && y < 26
+                || (16..19).contains(&x)
+        };
+        let digits: [&dyn Fn(i32, i32) -> bool; 3] = [&seven, &two, &four];
+        let mut mask = GrayImage::from_fn(640, 240, |x, y| {
+            let (x, y) = (x as i32 - 30, y as i32 - 20);
+            let (row, inside) = ((y / 70) as usize, x >= 0 && y >= 0 && y % 70 < 40 && x < 600);
+            let inked = inside && row < 3 && digits[row](x % 60, y % 70);
+            Luma([if inked { 255 } else { 0 }])
+        });
+        let (mut ink, faint, drawn) = (mask.clone(), mask.clone(), mask.clone());
+        erase(&mut ink, &mut mask, &faint);
+        assert!(mask == drawn);
     }
 
     #[test]

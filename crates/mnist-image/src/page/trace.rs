@@ -30,7 +30,7 @@ const MIN_SLOPE_STEPS: u32 = 8;
 const USUAL_SIDE: f32 = 1000.;
 /// How far, in pixels, a run may stray from where its line is expected, and how much farther for
 /// each step since the last run.
-const STRAY: f32 = 1.5;
+pub(super) const STRAY: f32 = 1.5;
 const STRAY_PER_STEP: f32 = 0.02;
 /// Pixels by which a line may thicken from one run to the next.
 const MAX_THICKENING: f32 = 2.;
@@ -61,7 +61,7 @@ pub(super) struct Trace {
     /// Whether it goes down the page, rather than across.
     pub down: bool,
     runs: Vec<Run>,
-    /// The length of its dashes, if it was joined from such.
+    /// The length of the longest of its dashes, if it was joined from such.
     pub dash: Option<u32>,
     /// Steps since its last run: across ink, and across paper.
     crossing: u32,
@@ -107,9 +107,29 @@ impl Trace {
         self.last().centre() + slope * (along as f32 - self.end() as f32)
     }
 
+    /// Whether it touches no other ink of `mask`, down which it was followed.
+    pub fn is_free(&self, mask: &GrayImage) -> bool {
+        let most = self.most();
+        let mut runs = self.runs.iter().peekable();
+        let mut near = self.runs[0];
+        (self.start().saturating_sub(1)..=(self.end() + 1).min(mask.height() - 1)).all(|along| {
+            let own = runs.next_if(|run| run.along == along);
+            near = *own.unwrap_or(&near);
+            let mut around = near.first.saturating_sub(1)..=(near.last + 1).min(mask.width() - 1);
+            let is_own = |across| own.is_some_and(|run| (run.first..=run.last).contains(&across));
+            near.thickness() <= most
+                && around.all(|x| is_own(x) || mask.get_pixel(x, along).0[0] == 0)
+        })
+    }
+
+    /// The thickness of a run up to which no other stroke crosses there.
+    fn most(&self) -> u32 {
+        self.usual() + (self.usual() / 2).max(1)
+    }
+
     /// This line and the dash that goes on from it, as one.
     pub fn joined(mut self, next: Trace) -> Trace {
-        self.dash = self.dash.or(Some(self.length()));
+        self.dash = Some(self.dash.unwrap_or(self.length()).max(next.length()));
         self.runs.extend(next.runs);
         self
     }
@@ -221,7 +241,7 @@ impl Trace {
 
     /// Erases it but for the strokes that cross it.
     pub fn erase_from(&self, image: &mut GrayImage) {
-        let most = self.usual() + (self.usual() / 2).max(1);
+        let most = self.most();
         for run in self.runs.iter().filter(|run| run.thickness() <= most) {
             for across in run.first..=run.last {
                 let (x, y) = if self.down { (across, run.along) } else { (run.along, across) };
@@ -293,7 +313,7 @@ pub(super) fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
     }
     done.extend(active);
     done.retain(|trace| trace.length() >= MIN_TRACE && trace.is_line());
-    dashes::join(done, longest, unit)
+    dashes::join(done, mask, longest, unit)
 }
 
 #[cfg(test)]
