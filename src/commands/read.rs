@@ -83,6 +83,9 @@ impl Args {
             return Err(wrong_usage("read", message));
         }
         let stages = self.stages.iter().flat_map(|folder| STAGES.map(|name| folder.join(name)));
+        for path in stages.clone() {
+            atomic::refuse_link(&path)?;
+        }
         for path in self.annotate.iter().cloned().chain(stages) {
             atomic::prepare_from(&path, &self.images[0])?;
             self.inference.weights.prepare_output(&path)?;

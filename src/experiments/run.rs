@@ -32,7 +32,7 @@ pub struct Configuration {
     pub init: Option<String>,
     /// SHA-256 of that file.
     pub init_sha256: Option<String>,
-    /// The weights of the network whose answers it learnt as well, if any.
+    /// The teacher's weights, if there was one (knowledge distillation).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<String>,
     /// SHA-256 of that file.

@@ -211,26 +211,27 @@ fn dealt(all: &Tensor, steps: i64) -> Vec<Tensor> {
 }
 
 impl Batch {
-    /// The logits `[batch, 10]` of the samples, and the loss to minimise. Of what is no digit, the
-    /// teacher knows nothing.
+    /// The logits `[batch, 10]` of the samples, and the loss to minimise. A teacher is asked about
+    /// digits alone.
     pub(super) fn forward(
         &self,
         model: &Model,
         teacher: Option<&Teacher>,
         by: &mut Regularisation,
     ) -> (Tensor, Tensor) {
+        let taught = |logits: &Tensor, loss: Tensor| match teacher {
+            Some(teacher) => teacher.loss(&self.images, logits, &loss),
+            None => loss,
+        };
         let Some((non_digits, counted)) = &self.non_digits else {
             let logits = by.logits(model, &self.images);
-            let mut loss = by.loss(&logits, &self.labels);
-            if let Some(teacher) = teacher {
-                loss = teacher.loss(&self.images, &logits, &loss);
-            }
+            let loss = taught(&logits, by.loss(&logits, &self.labels));
             return (logits.narrow(0, 0, self.samples), loss);
         };
         let all = by.logits(model, &Tensor::cat(&[&self.images, non_digits], 0));
         let digits = all.narrow(0, 0, self.labels.size()[0]); // [batch + forms, 10]
         let others = all.narrow(0, self.labels.size()[0], counted.size()[0]); // [others, 10]
-        let loss = by.loss(&none::with_none(&digits), &self.labels)
+        let loss = taught(&digits, by.loss(&none::with_none(&digits), &self.labels))
             + none::loss(&others, counted) * non_digits::WEIGHT;
         (digits.narrow(0, 0, self.samples), loss)
     }

@@ -133,8 +133,6 @@ fn the_record_names_the_teacher_and_only_with_it_training_is_resumed() {
 
     let (code, _, err) = place.run(&[&TRAIN[..], &["--teacher=nowhere.ot"]].concat());
     assert!(code == 1 && err.contains("nowhere.ot"), "{err}");
-    let (code, _, err) = place.run(&[&TRAIN[..], &["--teacher=a.ot", "--outliers=1"]].concat());
-    assert!(code == 2 && err.contains("cannot be used with"), "{err}");
 }
 
 #[test]

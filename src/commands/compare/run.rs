@@ -107,6 +107,7 @@ impl Args {
                 return Ok(ExitCode::SUCCESS);
             }
         }
+        atomic::refuse_link(&records::path(folder, number))?;
         atomic::prepare(&records::path(folder, number))?;
         let display = Display::new(true, &sweep, stop, None);
         let model = |of: &Configuration| self.initial(of, device);

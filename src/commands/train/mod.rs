@@ -27,7 +27,7 @@ pub struct Args {
     training: TrainingArgs,
     /// Learn the answers of this network as well, which may have any number of hidden units
     /// (knowledge distillation): a file of weights, or `released`
-    #[arg(long, value_name = "WEIGHTS", conflicts_with = "non_digits")]
+    #[arg(long, value_name = "WEIGHTS")]
     teacher: Option<PathBuf>,
     /// Where to save the weights (.safetensors, .ot, .h5, .keras or .onnx); a .json of the same
     /// name is written next to it [with --adapt: models/adapted.safetensors]

@@ -161,7 +161,7 @@ pub fn network_at(option: &str, path: &Path, device: Device) -> Result<(Model, O
     Ok((weights::model(&loaded, device)?, loaded.doubt))
 }
 
-/// What a record says of weights that a training began with.
+/// What a record says of weights that a training used.
 pub fn name_and_sha256(path: &Path) -> Result<(String, String)> {
     let sha256 = match is_released(path) {
         true => weights::released_sha256(),

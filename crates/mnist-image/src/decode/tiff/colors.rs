@@ -140,6 +140,10 @@ impl Colors {
     }
 
     pub fn assemble(&self, width: u32, height: u32, raw: &Raw) -> Result<image::DynamicImage> {
+        if self.bits < 8 && !matches!(raw.samples, DecodingResult::U8(_)) {
+            let bits = self.bits;
+            return Err(Error::NotSupported(format!("a TIFF with signed samples of {bits} bits")));
+        }
         let grey = matches!(self.kind, Kind::WhiteIsZero | Kind::BlackIsZero | Kind::Lab);
         let colors = if grey { 1 } else { 3 };
         let channels = colors + usize::from(self.alpha != Alpha::None);

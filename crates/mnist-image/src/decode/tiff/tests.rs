@@ -141,6 +141,11 @@ fn what_is_not_supported_is_named() {
     assert!(tiles.starts_with("a TIFF with planar tiles is not supported"), "{tiles}");
     let missing = error(tiff(false, &[(258, &[8]), (277, &[1])], &[0; 6]));
     assert!(missing.contains("its directory is damaged"), "{missing}");
+    let signed = error(tiff(false, &[(258, &[4]), (262, &[1]), (339, &[2])], &[0; 4]));
+    assert!(
+        signed.starts_with("a TIFF with signed samples of 4 bits is not supported"),
+        "{signed}"
+    );
     let palette = error(tiff(false, &[(258, &[8]), (262, &[3])], &[0; 6]));
     assert!(palette.contains("its palette is damaged"), "{palette}");
 }
