@@ -602,6 +602,14 @@ fn odd_names_are_read_and_outputs_that_are_inputs_are_refused() {
         assert!(code == 1 && err.contains("itself; name another file"), "{arguments:?}: {err}");
         assert_eq!(fs::read(place.path(kept)).unwrap(), before, "{arguments:?}");
     }
+    #[cfg(unix)]
+    {
+        fs::create_dir(place.path("linked")).unwrap();
+        std::os::unix::fs::symlink("../a.png", place.path("linked/ink.png")).unwrap();
+        let (code, _, err) = place.run(&["read", "stages/ink.png", "--stages", "linked"]);
+        assert!(code == 1 && err.contains("ink.png: it is a link; delete it"), "{err}");
+        assert_eq!(fs::read(place.path("a.png")).unwrap(), bytes);
+    }
     let (code, _, err) = place.run(&["predict", "a.png", "--explain", "a.png/b.png"]);
     assert!(code == 1 && err.contains("a.png"), "{err}");
     #[cfg(target_os = "linux")]
