@@ -33,7 +33,7 @@ const USUAL_SIDE: f32 = 1000.;
 pub(super) const STRAY: f32 = 1.5;
 const STRAY_PER_STEP: f32 = 0.02;
 /// Pixels by which a line may thicken from one run to the next.
-const MAX_THICKENING: f32 = 2.;
+const MAX_THICKENING: u32 = 2;
 /// Pixels of the shortest line that is kept.
 const MIN_TRACE: u32 = 6;
 
@@ -263,7 +263,6 @@ pub(super) fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
     let max_gap = (MAX_DASH_GAP * longest).max(4.) as u32;
     let max_crossing = (MAX_CROSSING * longest) as u32;
     let unit = (longest / USUAL_SIDE).max(1.);
-    let max_thickening = (MAX_THICKENING * unit).round() as u32;
     let width = mask.width() as usize;
     let (mut active, mut done): (Vec<Trace>, Vec<Trace>) = (Vec::new(), Vec::new());
     for (along, row) in mask.as_raw().chunks(width.max(1)).enumerate() {
@@ -289,7 +288,7 @@ pub(super) fn follow(mask: &GrayImage, down: bool, longest: f32) -> Vec<Trace> {
             match next {
                 Some(run)
                     if !taken[at]
-                        && run.thickness() <= trace.last().thickness() + max_thickening
+                        && run.thickness() <= trace.last().thickness() + MAX_THICKENING
                         && run.thickness() <= if trace.is_thin(thin) { thin } else { thick }
                         && (run.centre() - expected).abs() <= away + 0.5 =>
                 {
