@@ -155,9 +155,7 @@ impl<'b> Runner<'b> {
         let start = Instant::now();
         let (count, part) = (inputs.len() as u64, self.batch.part(shard));
         let (mut rows, mut errors, mut sha256) = (0, BTreeMap::new(), String::new());
-        for path in [&part, &self.batch.receipt(shard)] {
-            atomic::refuse_link(path)?; // before the work
-        }
+        atomic::refuse_link(&self.batch.receipt(shard))?; // before the work
         let is_done = || matches!(self.batch.done(shard, &inputs), Ok(Some(_)));
         let written = atomic::write_among_others(&part, |temporary| {
             (rows, errors) = self.write(inputs.clone(), temporary)?;

@@ -21,6 +21,11 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sheets")
 }
 
+/// What is written on each sheet, by its name.
+fn truth() -> BTreeMap<String, Value> {
+    serde_json::from_slice(&fs::read(folder().join("truth.json")).unwrap()).unwrap()
+}
+
 /// The digits of the truth, in reading order, with their boxes.
 fn written(truth: &Value) -> Vec<(char, Bounds)> {
     let lines = truth["lines"].as_array().unwrap().iter();
@@ -66,8 +71,7 @@ fn score(written: &[(char, Bounds)], lines: &[Vec<ReadDigit>]) -> (usize, usize)
 /// prints the table of `docs/guide/read.md`.
 #[test]
 fn our_own_sheets_are_read() {
-    let truth: BTreeMap<String, Value> =
-        serde_json::from_slice(&fs::read(folder().join("truth.json")).unwrap()).unwrap();
+    let truth = truth();
     assert!(truth.len() >= 30);
     let model = released();
     let verifier = Plain::new(weights::verifier().unwrap(), NonZero::<usize>::MIN);
@@ -129,8 +133,8 @@ fn our_own_sheets_are_read() {
 /// Lines and boxes are told from writing by their size, so that is to be of no account.
 #[test]
 fn sheets_with_lines_are_read_at_other_sizes() {
-    let truth: BTreeMap<String, Value> =
-        serde_json::from_slice(&fs::read(folder().join("truth.json")).unwrap()).unwrap();
+    let truth = truth();
+    let model = released();
     let verifier = Plain::new(weights::verifier().unwrap(), NonZero::<usize>::MIN);
     for (scale, least) in [(1.6, 0.97), (0.6, 0.93)] {
         let (mut right, mut all, mut strays) = (0, 0, 0);
@@ -142,7 +146,7 @@ fn sheets_with_lines_are_read_at_other_sizes() {
             let at = |side: u32| (f64::from(side) * scale) as u32;
             let (width, height) = (at(image.width()), at(image.height()));
             let image = imageops::resize(&image, width, height, FilterType::CatmullRom);
-            let lines = reading::read(&released(), &verifier, &image).unwrap();
+            let lines = reading::read(&model, &verifier, &image).unwrap();
             let mut written = written(truth);
             for (_, Bounds { x, y, width, height }) in &mut written {
                 (*x, *y, *width, *height) = (at(*x), at(*y), at(*width), at(*height));
@@ -217,8 +221,7 @@ fn the_program_prints_lines_spaces_boxes_and_an_image() {
     let sheet = folder().join("plain_0.jpg");
     let sheet = sheet.to_str().unwrap();
     let (code, out, _) = place.run(&["read", sheet]);
-    let truth: Value =
-        serde_json::from_slice(&fs::read(folder().join("truth.json")).unwrap()).unwrap();
+    let truth = truth();
     let expected: Vec<&str> =
         truth["plain_0"]["lines"].as_array().unwrap().iter().map(|l| l.as_str().unwrap()).collect();
     assert_eq!((code, out.lines().collect::<Vec<_>>()), (0, expected.clone()));

@@ -36,8 +36,8 @@ pub(super) fn join(traces: Vec<Trace>, mask: &GrayImage, longest: f32, unit: f32
         while let Some(next) = next(&dashes, &taken, &row, unit) {
             row.push(next);
         }
-        let free = row.iter().filter(|&&dash| dashes[dash].is_free(mask)).count();
-        if row.len() >= MIN_DASHES && free as f32 >= MIN_FREE * row.len() as f32 {
+        let free = || row.iter().filter(|&&dash| dashes[dash].is_free(mask)).count();
+        if row.len() >= MIN_DASHES && free() as f32 >= MIN_FREE * row.len() as f32 {
             row.iter().for_each(|&dash| taken[dash] = true);
             rows.push(row);
         }

@@ -21,9 +21,9 @@ const MAX_CORNER: f32 = 0.15;
 /// Boxes from which on others of their size are boxes, too, though the writing in them touches
 /// them; the share of their sides by which these may differ.
 const FORM: usize = 2;
+const MAX_DIFFERENCE: f32 = 0.08;
 /// Corners that another one has at least, whose sides may be in pieces.
 const MIN_CORNERS: usize = 3;
-const MAX_DIFFERENCE: f32 = 0.08;
 
 /// Erases boxes that are closed round writing which does not touch them, and where there are
 /// several, the sides of others like them.

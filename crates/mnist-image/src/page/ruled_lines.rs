@@ -66,7 +66,7 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage
     };
     let sides = [mask.width() as f32, mask.height() as f32];
     // 1s below one another are as long as digits are high.
-    let is_dashed =
+    let has_short_dashes =
         |line: &Trace| line.dash.is_none_or(|dash| dash as f32 <= MAX_DASH_IN_DIGITS * height);
     let is_apart = |line: &Trace| {
         digits >= ENOUGH_DIGITS
@@ -76,7 +76,7 @@ pub(super) fn erase(ink: &mut GrayImage, mask: &mut GrayImage, faint: &GrayImage
     let (long, short): (Vec<Trace>, Vec<Trace>) = lines.into_iter().partition(|line| {
         is_long(&line)
             && line.length() as f32 >= LENGTH_IN_DIGITS * height
-            && is_dashed(line)
+            && has_short_dashes(line)
             && is_apart(line)
     });
     let near = JOIN_DISTANCE.0 + longest / JOIN_DISTANCE.1;

@@ -78,7 +78,7 @@ impl Trace {
     }
 
     pub fn length(&self) -> u32 {
-        self.last().along - self.runs[0].along + 1
+        self.end() - self.start() + 1
     }
 
     /// Where it starts and ends, along its direction.
@@ -155,7 +155,7 @@ impl Trace {
         } else {
             (last.centre() - before.centre()) / steps as f32
         };
-        last.centre() + slope.clamp(-MAX_SLOPE, MAX_SLOPE) * (along - last.along) as f32
+        self.expected_at(slope.clamp(-MAX_SLOPE, MAX_SLOPE), along)
     }
 
     /// Its usual thickness.

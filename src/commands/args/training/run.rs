@@ -149,15 +149,16 @@ impl TrainingArgs {
 
 /// The network that `option` names by `path`, and what is to be noted of its record.
 pub fn network_at(option: &str, path: &Path, device: Device) -> Result<(Model, Option<String>)> {
-    if is_released(path) {
-        return Ok((weights::model(&weights::open_released()?, device)?, None));
-    }
-    ensure!(
-        path.is_file() || path.is_dir() || !path.exists(),
-        "{option} {} is not a regular file, but is read more than once; save it to a file first",
-        path.display()
-    );
-    let loaded = weights::open(path)?;
+    let loaded = if is_released(path) {
+        weights::open_released()?
+    } else {
+        ensure!(
+            path.is_file() || path.is_dir() || !path.exists(),
+            "{option} {} is not a regular file, but is read more than once; save it to a file first",
+            path.display()
+        );
+        weights::open(path)?
+    };
     Ok((weights::model(&loaded, device)?, loaded.doubt))
 }
 
